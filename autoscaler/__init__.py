@@ -1,0 +1,1 @@
+"""From load to replicas. decide.py is the heart and is pure."""

@@ -1,0 +1,1 @@
+"""The kfn command, one command a file."""

@@ -1,0 +1,1 @@
+"""From a Service to Configuration, Route, Revision, Deployment."""

@@ -1,0 +1,1 @@
+"""kfn up: the whole platform in one process on one machine."""

@@ -1,0 +1,1 @@
+"""A Deployment controller and a kubelet that runs pods as local processes."""

@@ -1,0 +1,1 @@
+"""One event, top to bottom: broker, triggers, delivery."""

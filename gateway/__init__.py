@@ -1,0 +1,1 @@
+"""The data plane: one request, top to bottom. Read app.py first."""

@@ -1,0 +1,81 @@
+"""The registry: for each resource its group, version, names, scope, subresources and type."""
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from kfn.api import core, eventing, serving
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Kind(Generic[T]):
+    """One resource type. `path` gives its REST path as Kubernetes lays it out."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    type: type[T]
+    namespaced: bool = True
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: tuple[str, ...] = ()
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def singular(self) -> str:
+        return self.kind.lower()
+
+    @property
+    def qualified(self) -> str:
+        """`services.serving.knative.dev`, or just `pods` in the core group."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        base = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        if self.namespaced and namespace:
+            base += f"/namespaces/{namespace}"
+        base += f"/{self.plural}"
+        if name:
+            base += f"/{name}"
+        if subresource:
+            base += f"/{subresource}"
+        return base
+
+
+_KNATIVE = ("all", "knative", "serving")
+_EVENTING = ("all", "knative", "eventing")
+
+SERVICE = Kind(serving.GROUP, "v1", "Service", "services", serving.Service, True, ("kservice", "ksvc"), _KNATIVE, ("status",))
+CONFIGURATION = Kind(
+    serving.GROUP, "v1", "Configuration", "configurations", serving.Configuration, True, ("config", "cfg"), _KNATIVE, ("status",)
+)
+REVISION = Kind(serving.GROUP, "v1", "Revision", "revisions", serving.Revision, True, ("rev",), _KNATIVE, ("status",))
+ROUTE = Kind(serving.GROUP, "v1", "Route", "routes", serving.Route, True, ("rt",), _KNATIVE, ("status",))
+BROKER = Kind(eventing.GROUP, "v1", "Broker", "brokers", eventing.Broker, True, (), _EVENTING, ("status",))
+TRIGGER = Kind(eventing.GROUP, "v1", "Trigger", "triggers", eventing.Trigger, True, (), _EVENTING, ("status",))
+
+DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments", core.Deployment, True, ("deploy",), ("all",), ("status", "scale"))
+POD = Kind("", "v1", "Pod", "pods", core.Pod, True, ("po",), ("all",), ("status", "log"))
+CORE_SERVICE = Kind("", "v1", "Service", "services", core.Service, True, ("svc",), ("all",), ("status",))
+ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", core.EndpointSlice)
+EVENT = Kind("", "v1", "Event", "events", core.Event, True, ("ev",))
+NAMESPACE = Kind("", "v1", "Namespace", "namespaces", core.Namespace, False, ("ns",), (), ("status",))
+CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps", core.ConfigMap, True, ("cm",))
+SECRET = Kind("", "v1", "Secret", "secrets", core.Secret)
+SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts", core.ServiceAccount, True, ("sa",))
+LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases", core.Lease)
+
+ALL: tuple[Kind[Any], ...] = (
+    SERVICE, CONFIGURATION, REVISION, ROUTE, BROKER, TRIGGER,
+    DEPLOYMENT, POD, CORE_SERVICE, ENDPOINT_SLICE, EVENT, NAMESPACE, CONFIG_MAP, SECRET, SERVICE_ACCOUNT, LEASE,
+)  # fmt: skip
+
+
+def find(api_version: str, kind: str) -> Kind[Any] | None:
+    """The registered kind that an object's `apiVersion` and `kind` name."""
+    return next((k for k in ALL if k.api_version == api_version and k.kind == kind), None)

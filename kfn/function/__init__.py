@@ -1,0 +1,1 @@
+"""What runs inside a function's process: standard library and httptools only. Read server.py first."""

@@ -1,0 +1,1 @@
+"""One vocabulary of logs, metrics and traces."""
