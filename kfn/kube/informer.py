@@ -1,0 +1,135 @@
+"""A local copy of one kind's objects, kept true by list and watch. Readers get a plain dictionary; writers use the client.
+
+Resumes a broken watch from the last resourceVersion, lists again when that is gone (410), and never tells a handler about
+an object that did not change. Which changes matter is the handler's business.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+import anyio
+
+from kfn.api.kinds import Kind
+from kfn.api.meta import ObjectMeta
+from kfn.kube import errors
+from kfn.kube.client import Client
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Handler = Callable[[T | None, T | None], None]
+"""Called with (old, new) after the store changed: (None, x) added, (x, y) modified, (x, None) deleted. It must not wait."""
+
+
+class Informer(Generic[T]):
+    """Lists, then watches, one kind. `run` does it for ever; `synced` returns once the first list is in the store."""
+
+    def __init__(
+        self, client: Client, kind: Kind[T], *, namespace: str | None = None, labels: str = "", fields: str = "", backoff_max: float = 5.0
+    ) -> None:
+        self.kind = kind
+        self._client = client
+        self._labels, self._fields = labels, fields
+        self._namespace = namespace
+        self._backoff_max = backoff_max
+        self._store: dict[tuple[str, str], T] = {}
+        self._handlers: list[Handler[T]] = []
+        self._synced = anyio.Event()
+        self._version = ""
+
+    def on_change(self, handler: Handler[T]) -> None:
+        """Call `handler` for every later change, and now for every object already here."""
+        self._handlers.append(handler)
+        for obj in list(self._store.values()):
+            handler(None, obj)
+
+    def get(self, namespace: str, name: str) -> T | None:
+        return self._store.get((namespace, name))
+
+    def list(self, namespace: str | None = None, labels: Mapping[str, str] | None = None) -> "list[T]":
+        return [
+            obj
+            for (ns, _), obj in self._store.items()
+            if (namespace is None or ns == namespace) and (not labels or labels.items() <= _meta(obj).labels.items())
+        ]
+
+    @property
+    def has_synced(self) -> bool:
+        return self._synced.is_set()
+
+    async def synced(self) -> None:
+        await self._synced.wait()
+
+    async def run(self) -> None:
+        """List and watch until cancelled. An API server that goes away is asked again, at most `backoff_max` seconds apart."""
+        delay = 0.05
+        while True:
+            try:
+                if not self._version:
+                    await self._relist()
+                delay = 0.05
+                await self._follow()
+            except errors.Gone:
+                log.info("%s: watch expired, listing again", self.kind.qualified)
+                self._version = ""
+            except errors.KubeError as error:
+                log.warning("%s: %s; trying again in %.2g s", self.kind.qualified, error, delay)
+                await anyio.sleep(delay)
+                delay = min(delay * 2, self._backoff_max)
+                if isinstance(error, errors.ApiError):
+                    self._version = ""
+
+    async def _relist(self) -> None:
+        items, version = await self._client.list(self.kind, self._namespace, labels=self._labels, fields=self._fields)
+        fresh = {_key(obj): obj for obj in items}
+        for key in [k for k in self._store if k not in fresh]:
+            self._set(key, None)
+        for key, obj in fresh.items():
+            self._set(key, obj)
+        self._version = version
+        self._synced.set()
+
+    async def _follow(self) -> None:
+        watch = self._client.watch(self.kind, self._namespace, resource_version=self._version, labels=self._labels, fields=self._fields)
+        async with watch as events:
+            async for event in events:
+                if event.type != "BOOKMARK":
+                    key = _key(event.object)
+                    self._set(key, None if event.type == "DELETED" else event.object)
+                self._version = event.resource_version or self._version
+
+    def _set(self, key: tuple[str, str], new: T | None) -> None:
+        old = self._store.get(key)
+        if new is None:
+            if old is None:
+                return
+            del self._store[key]
+        else:
+            if old is not None and not _is_newer(_meta(new), _meta(old)):
+                return  # a repeated event
+            self._store[key] = new
+        for handler in self._handlers:
+            try:
+                handler(old, new)
+            except Exception:
+                log.exception("%s: a change handler failed on %s/%s", self.kind.qualified, *key)
+
+
+def _meta(obj: Any) -> ObjectMeta:
+    meta: ObjectMeta = obj.metadata
+    return meta
+
+
+def _key(obj: Any) -> tuple[str, str]:
+    meta = _meta(obj)
+    return meta.namespace, meta.name
+
+
+def _is_newer(new: ObjectMeta, old: ObjectMeta) -> bool:
+    """Kubernetes promises since 1.35 that resourceVersions of one kind compare as integers; others are only compared for equality."""
+    if new.uid != old.uid:
+        return True
+    if new.resource_version.isdecimal() and old.resource_version.isdecimal():
+        return int(new.resource_version) > int(old.resource_version)
+    return new.resource_version != old.resource_version

@@ -1,0 +1,114 @@
+"""One queue of keys, one reconcile function: the loop that every controller here shares. Level-based: a key goes in,
+nothing about the event does. What to do for a key is the caller's; how often, how many at once and when again is here."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import anyio
+from anyio.abc import TaskGroup
+
+from kfn.kube import errors
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The object is as it should be; look again after so many seconds, if any."""
+
+    again_after: float | None = None
+
+
+class Terminal(Exception):
+    """Retrying cannot help; wait for the object to change."""
+
+
+Reconcile = Callable[[str], Awaitable[Done]]
+
+
+class Keys:
+    """A set of dirty keys; a key that is being worked on is never handed out twice at once."""
+
+    def __init__(self) -> None:
+        self._dirty: dict[str, None] = {}
+        self._busy: set[str] = set()
+        self._changed = anyio.Event()
+
+    def __len__(self) -> int:
+        return len(self._dirty)
+
+    def add(self, key: str) -> None:
+        self._dirty[key] = None
+        self._wake()
+
+    async def take(self) -> str:
+        while True:
+            for key in self._dirty:
+                if key not in self._busy:
+                    del self._dirty[key]
+                    self._busy.add(key)
+                    return key
+            await self._changed.wait()
+
+    def done(self, key: str) -> None:
+        self._busy.discard(key)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+
+@dataclass
+class _Later:
+    """The one pending resync of each key: the earliest wins, so that resyncs do not pile up."""
+
+    tasks: TaskGroup
+    keys: Keys
+    due: dict[str, float]
+
+    def add(self, key: str, seconds: float) -> None:
+        at = anyio.current_time() + seconds
+        if at < self.due.get(key, float("inf")):
+            self.due[key] = at
+            self.tasks.start_soon(self._wait, key, at)
+
+    async def _wait(self, key: str, at: float) -> None:
+        await anyio.sleep_until(at)
+        if self.due.get(key) == at:
+            del self.due[key]
+            self.keys.add(key)
+
+
+async def run(keys: Keys, reconcile: Reconcile, *, workers: int = 4, backoff: float = 0.5, backoff_max: float = 60.0) -> None:
+    """Work on keys for ever. A failure is retried after `backoff` seconds, doubling up to `backoff_max`; a Conflict,
+    which only says that the object changed meanwhile, is retried soon and quietly."""
+    failures: dict[str, int] = {}
+
+    async def worker(later: _Later) -> None:
+        while True:
+            key = await keys.take()
+            try:
+                result = await reconcile(key)
+            except Terminal as error:
+                failures.pop(key, None)
+                log.error("giving up on %s: %s", key, error)
+            except Exception as error:
+                n = failures[key] = failures.get(key, 0) + 1
+                if isinstance(error, errors.Conflict) and n <= 3:
+                    later.add(key, 0.02 * n)
+                else:
+                    log.warning("reconcile %s failed (%d): %s", key, n, error, exc_info=not isinstance(error, errors.KubeError))
+                    later.add(key, min(backoff * 2 ** (n - 1), backoff_max))
+            else:
+                failures.pop(key, None)
+                if result.again_after is not None:
+                    later.add(key, result.again_after)
+            finally:
+                keys.done(key)
+
+    async with anyio.create_task_group() as tasks:
+        later = _Later(tasks, keys, {})
+        for _ in range(workers):
+            tasks.start_soon(worker, later)
