@@ -42,7 +42,7 @@ class Elector:
 
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
         """Wait until elected, then run `work` while the lease is held. Raises LostLease when it cannot be kept."""
-        while not await self._try():
+        while not await self._try():  # noqa: ASYNC110 - the lease lives on a server, no event tells of it
             await anyio.sleep(self._terms.retry)
         log.info("elected: %s holds %s/%s", self._identity, self._namespace, self._name)
         async with self._renewing():
