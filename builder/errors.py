@@ -1,0 +1,94 @@
+"""What can go wrong in a build. The docstring of a class is the start of its message; `exit_code` is what the command line ends with."""
+
+
+class BuildError(Exception):
+    """The build failed."""
+
+    exit_code = 1
+
+    def __init__(self, detail: str = "") -> None:
+        self.detail = detail
+        title = (type(self).__doc__ or "").strip().splitlines()[0]
+        super().__init__(f"{title.rstrip('.')}: {detail}" if detail else title)
+
+
+class UsageError(BuildError):
+    """The build was asked for something it cannot do."""
+
+    exit_code = 2
+
+
+class SourceError(BuildError):
+    """The source cannot be built."""
+
+    exit_code = 3
+
+
+class NotAProject(SourceError):
+    """This folder is not a function that kfn can build."""
+
+
+class SourceTooLarge(SourceError):
+    """The source is too large."""
+
+
+class BadEntry(SourceError):
+    """The source holds something that cannot go into an image."""
+
+
+class ProjectInvalid(SourceError):
+    """func.yaml is wrong."""
+
+
+class SyntaxInvalid(SourceError):
+    """The source does not compile."""
+
+
+class HandlerNotFound(SourceError):
+    """No handler was found."""
+
+
+class DependencyError(SourceError):
+    """The dependencies cannot be installed."""
+
+
+class LockStale(SourceError):
+    """kfn.lock does not match the dependencies."""
+
+
+class TransientError(BuildError):
+    """Something outside did not answer; trying again may help."""
+
+    exit_code = 75
+
+
+class IndexUnreachable(TransientError):
+    """The package index could not be reached."""
+
+
+class Busy(TransientError):
+    """Another build holds the lock."""
+
+
+class StoreError(BuildError):
+    """The image store failed."""
+
+
+class ImageNotFound(StoreError):
+    """There is no such image."""
+
+    exit_code = 3
+
+
+class BlobCorrupt(StoreError):
+    """A stored blob does not have the content its digest promises."""
+
+
+class DiskFull(StoreError):
+    """There is no room left on the disk."""
+
+    exit_code = 75
+
+
+class ToolMissing(BuildError):
+    """A program that the build needs is not there."""

@@ -1,0 +1,118 @@
+"""Files that are either whole or absent: written beside their place, flushed, renamed. And locks that end with the process.
+
+A killed build leaves at most a temporary file, which `sweep` removes once it is old.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from builder.errors import Busy, DiskFull
+
+TEMP_PREFIX = ".tmp-"
+STALE_SECONDS = 3600.0  # no single file takes an hour to write
+LOCK_POLL = 0.02
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def disk_full(error: OSError, folder: Path) -> DiskFull | None:
+    """The error to show if `error` means that the disk (or a quota) is full."""
+    if error.errno not in _FULL:
+        return None
+    try:
+        free = f", {shutil.disk_usage(folder).free // 1_000_000} MB are free there"
+    except OSError:
+        free = ""
+    return DiskFull(
+        f"writing in {folder} failed ({error.strerror}){free}; free some space or point the cache and the data directory elsewhere"
+    )
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A temporary file that takes `path`'s place, flushed to disk, when the block ends without an error."""
+    temp = path.parent / f"{TEMP_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temp.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temp.chmod(0o644)
+        temp.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise disk_full(error, path.parent) or error from error
+    finally:
+        temp.unlink(missing_ok=True)
+
+
+def write(path: Path, data: bytes) -> None:
+    with writing(path) as file:
+        file.write(data)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Put `source`'s content at `target` without a second copy where the file system allows it. Blobs are never changed in place."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+        sync_folder(target.parent)
+    except FileExistsError:
+        return
+    except OSError:
+        with source.open("rb") as read, writing(target) as file:
+            shutil.copyfileobj(read, file, 1 << 20)
+
+
+def sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed builds left behind."""
+    before = time.time() - STALE_SECONDS
+    for path in folder.glob(f"{TEMP_PREFIX}*"):
+        try:
+            if path.stat().st_mtime < before:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        except OSError:
+            continue  # another build removed it, or owns it
+
+
+@contextmanager
+def locked(path: Path, *, shared: bool = False, timeout: float = 60.0) -> Iterator[None]:
+    """Hold an flock, which the kernel drops when the process dies. Waits at most `timeout` seconds. Blocks its thread."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        deadline, pause = time.monotonic() + timeout, threading.Event()
+        while True:
+            try:
+                fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise Busy(f"{path} was held for {timeout:g} s by another kfn process") from None
+                pause.wait(LOCK_POLL)
+        yield
+    finally:
+        os.close(fd)

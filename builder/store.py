@@ -1,0 +1,190 @@
+"""The image store: one OCI image layout directory. Who builds adds to it, who runs functions reads layers out of it.
+
+Blobs are named by their digest and never change. `index.json` lists the images; an older image keeps its place under its
+digest when a newer one takes its name. Safe between processes. Does not unpack (the node does) and does not push.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builder import files
+from builder.errors import BlobCorrupt, ImageNotFound, StoreError
+from builder.reference import Reference, parse
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
+LAYER_KIND = "dev.kfn.layer"  # on a layer: runtime, deps or source
+IMAGE_NAME = "dev.kfn.image"  # on an index entry: the name it was added under
+REF_NAME = "org.opencontainers.image.ref.name"  # on the newest entry of a name
+_SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One tar. For an uncompressed layer `digest` equals `diff_id`. `size` in bytes, as stored."""
+
+    digest: str
+    diff_id: str
+    size: int
+    media_type: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A manifest with its config. Layers are bottom first."""
+
+    reference: str
+    digest: str
+    config: dict[str, Any]
+    layers: tuple[Layer, ...]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return dict((self.config.get("config") or {}).get("Labels") or {})
+
+    @property
+    def env(self) -> dict[str, str]:
+        pairs = (entry.partition("=") for entry in (self.config.get("config") or {}).get("Env") or ())
+        return {key: value for key, _, value in pairs}
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with one possible spelling: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+class ImageStore:
+    """An OCI layout at `path`; made when first written to. Methods block on the disk: call them from a thread if that matters."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def blob_path(self, digest: str) -> Path:
+        """Where a blob lies, whether or not it is there."""
+        found = _SHA256.fullmatch(digest)
+        if not found:
+            raise StoreError(f"{digest!r} is not a sha256 digest")
+        return self.path / "blobs" / "sha256" / found[1]
+
+    def has(self, digest: str) -> bool:
+        return self.blob_path(digest).is_file()
+
+    def resolve(self, reference: str) -> Image:
+        """The image that a reference names. Manifest and config are checked against their digests, layers are only looked for."""
+        wanted = parse(reference)
+        digest = wanted.digest or self._newest(wanted.name)
+        manifest = self._read_json(digest, reference)
+        config = self._read_json(manifest["config"]["digest"], reference)
+        diff_ids = config["rootfs"]["diff_ids"]
+        layers = tuple(
+            Layer(d["digest"], diff_id, d["size"], d["mediaType"], (d.get("annotations") or {}).get(LAYER_KIND, ""))
+            for d, diff_id in zip(manifest["layers"], diff_ids, strict=True)
+        )
+        for layer in layers:
+            if not self.has(layer.digest):
+                raise ImageNotFound(f"{reference}: its layer {layer.digest} is missing from {self.path}; build it again")
+        return Image(str(Reference(wanted.name, digest)), digest, config, layers)
+
+    def references(self) -> tuple[str, ...]:
+        """Every image in the store, oldest first, each with its digest."""
+        return tuple(str(Reference(_name(entry), entry["digest"])) for entry in self._entries())
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold this from the first `put` to `add`, so that `gc` in another process does not take blobs that no image names yet."""
+        with files.locked(self.path / "gc.lock", shared=True):
+            yield
+
+    def put(self, data: bytes) -> str:
+        """Store a small blob; returns its digest."""
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        if not self.has(digest):
+            files.write(self.blob_path(digest), data)
+        return digest
+
+    def put_file(self, source: Path, digest: str) -> None:
+        """Store a file whose digest is known, as a hard link where possible."""
+        target = self.blob_path(digest)
+        if target.is_file() and target.stat().st_size == source.stat().st_size:
+            return
+        target.unlink(missing_ok=True)
+        files.link_or_copy(source, target)
+
+    def add(self, name: str, manifest: bytes) -> Image:
+        """Make a complete image visible under `name`, as the last step: an interrupted build leaves nothing half-written."""
+        digest = self.put(manifest)
+        image = self.resolve(str(Reference(parse(name).name, digest)))
+        files.write(self.path / "oci-layout", canonical({"imageLayoutVersion": "1.0.0"}))
+        with files.locked(self.path / "index.lock"):
+            entries = [e for e in self._entries() if (_name(e), e["digest"]) != (name, digest)]
+            entries.append({"mediaType": MANIFEST, "digest": digest, "size": len(manifest), "annotations": {IMAGE_NAME: name}})
+            self._write_index(entries)
+        return image
+
+    def remove(self, reference: str) -> None:
+        """Forget one image (with a digest) or every image of a name (without). `gc` frees the space."""
+        wanted = parse(reference)
+        with files.locked(self.path / "index.lock"):
+            entries = self._entries()
+            kept = [e for e in entries if _name(e) != wanted.name or wanted.digest not in ("", e["digest"])]
+            if len(kept) == len(entries):
+                raise ImageNotFound(f"{reference} is not in {self.path}")
+            self._write_index(kept)
+
+    def gc(self) -> int:
+        """Delete the blobs that no listed image needs; returns the bytes freed. Waits for builds that are writing."""
+        if not self.path.is_dir():
+            return 0
+        with files.locked(self.path / "gc.lock"):
+            needed: set[str] = set()
+            for entry in self._entries():
+                manifest = self._read_json(entry["digest"], _name(entry))
+                needed |= {entry["digest"], manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])}
+            freed = 0
+            for path in (self.path / "blobs" / "sha256").glob("*"):
+                if f"sha256:{path.name}" not in needed:
+                    freed += path.stat().st_size
+                    path.unlink()
+            return freed
+
+    def _newest(self, name: str) -> str:
+        for entry in reversed(self._entries()):
+            if _name(entry) == name:
+                return str(entry["digest"])
+        known = sorted({_name(entry) for entry in self._entries()})
+        raise ImageNotFound(f"{name} is not in {self.path}" + (f"; there are {', '.join(known)}" if known else ", which is empty"))
+
+    def _entries(self) -> list[dict[str, Any]]:
+        try:
+            return list(json.loads((self.path / "index.json").read_bytes())["manifests"])
+        except FileNotFoundError:
+            return []
+
+    def _write_index(self, entries: list[dict[str, Any]]) -> None:
+        newest = {_name(entry): entry["digest"] for entry in entries}
+        for entry in entries:
+            name = _name(entry)
+            entry["annotations"] = {IMAGE_NAME: name} | ({REF_NAME: name} if newest[name] == entry["digest"] else {})
+        files.write(self.path / "index.json", canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}))
+
+    def _read_json(self, digest: str, reference: str) -> dict[str, Any]:
+        try:
+            data = self.blob_path(digest).read_bytes()
+        except FileNotFoundError:
+            raise ImageNotFound(f"{reference}: blob {digest} is not in {self.path}; build it again") from None
+        if hashlib.sha256(data).hexdigest() != digest.removeprefix("sha256:"):
+            raise BlobCorrupt(f"{self.blob_path(digest)}; remove it and build again")
+        return dict(json.loads(data))
+
+
+def _name(entry: dict[str, Any]) -> str:
+    return str((entry.get("annotations") or {}).get(IMAGE_NAME, ""))

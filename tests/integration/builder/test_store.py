@@ -1,0 +1,84 @@
+"""The image store on a real file system."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from builder.errors import BlobCorrupt, ImageNotFound
+from builder.store import CONFIG, LAYER_KIND, LAYER_TAR, MANIFEST, REF_NAME, Image, ImageStore, canonical
+
+NAME = "kfn.local/default/hello"
+
+
+def add(store: ImageStore, content: bytes, name: str = NAME) -> Image:
+    layer = store.put(content)
+    config = canonical({"rootfs": {"type": "layers", "diff_ids": [layer]}, "config": {"Labels": {"a": "b"}, "Env": ["K=V=W"]}})
+    descriptor = {"mediaType": LAYER_TAR, "digest": layer, "size": len(content), "annotations": {LAYER_KIND: "source"}}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": {"mediaType": CONFIG, "digest": store.put(config), "size": len(config)},
+        "layers": [descriptor],
+    }
+    return store.add(name, canonical(manifest))
+
+
+def test_an_added_image_is_found_by_name_and_by_digest(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path / "images")
+    image = add(store, b"one")
+    assert store.resolve(NAME) == image == store.resolve(image.reference)
+    assert image.reference == f"{NAME}@{image.digest}"
+    assert (image.labels, image.env) == ({"a": "b"}, {"K": "V=W"})
+    assert store.blob_path(image.layers[0].digest).read_bytes() == b"one"
+    assert image.layers[0].kind == "source"
+
+
+def test_a_name_moves_to_the_newest_image_and_the_older_stays_under_its_digest(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    old, new = add(store, b"one"), add(store, b"two")
+    assert store.resolve(NAME) == new
+    assert store.resolve(old.reference) == old
+    assert store.references() == (old.reference, new.reference)
+    entries = json.loads((tmp_path / "index.json").read_bytes())["manifests"]
+    assert [REF_NAME in entry["annotations"] for entry in entries] == [False, True]
+    assert add(store, b"one") == old
+    assert store.resolve(NAME) == old
+
+
+def test_gc_frees_what_no_image_needs_and_nothing_else(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    old, new = add(store, b"one" * 1000), add(store, b"two")
+    store.remove(old.reference)
+    assert store.gc() > 3000
+    assert store.resolve(NAME) == new
+    with pytest.raises(ImageNotFound, match="build it again"):
+        store.resolve(old.reference)
+    assert store.gc() == 0
+
+
+def test_an_unknown_image_is_an_error_that_names_those_there_are(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    with pytest.raises(ImageNotFound, match="which is empty"):
+        store.resolve(NAME)
+    add(store, b"one")
+    with pytest.raises(ImageNotFound, match=f"there are {NAME}"):
+        store.resolve("kfn.local/default/other")
+    with pytest.raises(ImageNotFound):
+        store.remove("kfn.local/default/other")
+
+
+def test_a_corrupt_manifest_is_not_believed(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    image = add(store, b"one")
+    store.blob_path(image.digest).write_bytes(b"{}")
+    with pytest.raises(BlobCorrupt, match="build again"):
+        store.resolve(NAME)
+
+
+def test_a_missing_layer_is_named(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    image = add(store, b"one")
+    store.blob_path(image.layers[0].digest).unlink()
+    with pytest.raises(ImageNotFound, match=image.layers[0].digest):
+        store.resolve(image.reference)
