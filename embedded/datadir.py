@@ -1,0 +1,128 @@
+"""The data directory of one embedded platform: its lock, its token, its kubeconfig and what it says of itself while it runs."""
+
+import base64
+import fcntl
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class DataDirError(Exception):
+    """The data directory cannot be used; the message names it, what failed and what to do."""
+
+
+class AlreadyRunning(DataDirError):
+    """Another `kfn up` runs on this data directory."""
+
+
+def default() -> Path:
+    """`$XDG_DATA_HOME/kfn`, or `~/.local/share/kfn`."""
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "kfn"
+
+
+def current_marker() -> Path:
+    """The file that names the data directory of the platform started last, for a CLI without KUBECONFIG."""
+    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "kfn" / "current"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Create the directory, private to the user, and hold its lock. Raises AlreadyRunning or DataDirError.
+
+    The lock is the kernel's (flock): it is gone with the process, kill -9 included.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o700)
+        fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DataDirError(f"--data-dir {path}: {error.strerror}. Choose a directory that you may write to") from error
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(fd, 32, 0).decode(errors="replace").strip()
+            raise AlreadyRunning(
+                f"a platform already runs on {path}" + (f" (pid {pid})" if pid else "") + ". Stop it, or choose another --data-dir"
+            ) from None
+        _require_space(path)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _require_space(path: Path, needed: int = 32 << 20) -> None:
+    """Refuse to start on a full disk: the store would accept nothing, and say so only at the first write."""
+    stat = os.statvfs(path)
+    free = stat.f_bavail * stat.f_frsize
+    if free < needed:
+        raise DataDirError(f"--data-dir {path}: the disk is full ({free >> 20} MiB free, {needed >> 20} MiB are needed). Free some space")
+
+
+def token(path: Path) -> str:
+    """The bearer token of this platform, made at the first start and kept, so that copies of the kubeconfig stay valid."""
+    file = path / "token"
+    try:
+        return file.read_text().strip()
+    except FileNotFoundError:
+        value = secrets.token_urlsafe(32)
+        write_private(file, value + "\n")
+        return value
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file whole, readable by its owner only; a reader sees the old text or the new, never half."""
+    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp gives 0600
+    try:
+        with os.fdopen(fd, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_kubeconfig(path: Path, *, server: str, ca_pem: str, token: str) -> None:
+    cluster = {"server": server, "certificate-authority-data": base64.b64encode(ca_pem.encode()).decode()}
+    doc = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "kfn", "cluster": cluster}],
+        "users": [{"name": "kfn", "user": {"token": token}}],
+        "contexts": [{"name": "kfn", "context": {"cluster": "kfn", "user": "kfn", "namespace": "default"}}],
+        "current-context": "kfn",
+    }
+    write_private(path / "kubeconfig", yaml.safe_dump(doc, sort_keys=False))
+
+
+def write_platform(path: Path, facts: dict[str, Any]) -> None:
+    """Say where everything listens, and be findable by a CLI without KUBECONFIG."""
+    write_private(path / "platform.json", json.dumps(facts, indent=2) + "\n")
+    marker = current_marker()
+    try:
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        write_private(marker, f"{path}\n")
+    except OSError:
+        pass  # a read-only home only means that KUBECONFIG must be set
+
+
+def clear_platform(path: Path) -> None:
+    """Take back what `write_platform` said; the kubeconfig stays, its token and certificate stay valid."""
+    (path / "platform.json").unlink(missing_ok=True)
+    marker = current_marker()
+    try:
+        if marker.read_text().strip() == str(path):
+            marker.unlink()
+    except OSError:
+        pass

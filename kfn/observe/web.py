@@ -1,0 +1,74 @@
+"""Serve an ASGI app with uvicorn inside a running event loop: for everything that is not an invocation (health, metrics,
+admin, event ingress, the embedded API server). Signals are left to the process."""
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import uvicorn
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Files in PEM."""
+
+    cert: Path
+    key: Path
+
+
+class ListenError(Exception):
+    """The address cannot be listened on; the message names it and says why."""
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Port 0 picks a free one. Raises ListenError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise ListenError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    sock.set_inheritable(False)
+    return sock
+
+
+@asynccontextmanager
+async def serving(
+    app: Any, *, host: str = "127.0.0.1", port: int = 0, certificate: Certificate | None = None, drain: int = 5
+) -> AsyncIterator[int]:
+    """Serve `app` while the block runs; gives the port. At the end, requests under way have `drain` seconds."""
+    sock = listen(host, port)
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=drain,
+        ssl_certfile=str(certificate.cert) if certificate else None,
+        ssl_keyfile=str(certificate.key) if certificate else None,
+    )
+    server = _Server(config)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve, [sock])
+        try:
+            with anyio.fail_after(10):
+                while not server.started:  # noqa: ASYNC110 - uvicorn offers a flag, no event
+                    await anyio.sleep(0.005)
+            yield sock.getsockname()[1]
+        finally:
+            server.should_exit = True
