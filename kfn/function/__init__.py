@@ -1,1 +1,1 @@
-"""What runs inside a function's process: standard library and httptools only. Read server.py first."""
+"""What runs inside a function's process: the HTTP server, the handler kinds, CloudEvents. Standard library and httptools only."""
