@@ -1,0 +1,111 @@
+"""The `kfn` command. Commands are imported only when run: `kfn --version` must not pay for a Kubernetes client."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+import cli
+
+# name -> module. The order is the order in help.
+COMMANDS = {
+    "up": "cli.up",
+    "new": "cli.new",
+    "build": "cli.build",
+    "deploy": "cli.deploy",
+    "invoke": "cli.invoke",
+    "list": "cli.list_",
+    "describe": "cli.describe",
+    "logs": "cli.logs",
+    "revisions": "cli.revisions",
+    "traffic": "cli.traffic",
+    "delete": "cli.delete",
+    "broker": "cli.broker",
+    "trigger": "cli.trigger",
+    "events": "cli.events",
+    "version": "cli.version",
+    "completion": "cli.completion",
+}
+SUMMARIES = {
+    "up": "Start the whole platform on this machine.",
+    "new": "Make a new function from a template.",
+    "build": "Build a function's image.",
+    "deploy": "Build and deploy a function, and wait until it serves.",
+    "invoke": "Send a request to a function.",
+    "list": "List functions.",
+    "describe": "Show a function in full: revisions, traffic, conditions, cold starts.",
+    "logs": "Print a function's logs.",
+    "revisions": "List, describe or delete revisions.",
+    "traffic": "Show or change how traffic is split over revisions.",
+    "delete": "Delete functions.",
+    "broker": "Create, list, describe or delete brokers.",
+    "trigger": "Create, list, describe or delete triggers.",
+    "events": "Publish and watch events.",
+    "version": "Print the version.",
+    "completion": "Print a shell completion script.",
+}
+
+
+class LazyGroup(click.Group):
+    """Knows every command's name and summary without importing it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = importlib.import_module(module).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
+            if "No such command" not in error.message or not near:
+                raise
+            raise click.UsageError(f"no command {args[0]!r}. Did you mean `kfn {near[0]}`?", ctx) from None
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(cli.VERSION, prog_name="kfn", message="%(prog)s %(version)s")
+def kfn() -> None:
+    """Serverless functions on Kubernetes, or on this machine with nothing installed."""
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command; every failure leaves one readable message and a documented exit code."""
+    try:
+        result: Any = kfn.main(args=args, prog_name="kfn", standalone_mode=False)
+        sys.exit(result if isinstance(result, int) else 0)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader went away (`kfn logs | head`): not an error, and nothing more can be said.
+        sys.stderr.close()
+        sys.exit(141)
+    except Exception as error:
+        from cli import failures
+
+        message, code = failures.explain(error)
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""How commands print: tables for people, JSON and YAML for scripts, progress on stderr, colour only on a terminal."""
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+
+from kfn.clock import utcnow
+
+F = TypeVar("F", bound=Callable[..., Any])
+FORMATS = ("table", "wide", "json", "yaml")
+
+
+def option(command: F) -> F:
+    """Add -o; the command receives `output`."""
+    return click.option("-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True, help="Output format.")(command)
+
+
+def objects(output: str, items: Sequence[Any], columns: Callable[[Any, bool], dict[str, str]], *, empty: str, single: bool = False) -> None:
+    """Print API objects. `columns(item, wide)` gives a row by column name; `single` prints one object, not a list."""
+    if output in ("json", "yaml"):
+        from kfn.api.base import encode
+
+        plain = [encode(item) for item in items]
+        data(output, plain[0] if single else {"apiVersion": "v1", "kind": "List", "items": plain})
+        return
+    if not items:
+        click.echo(empty, err=True)
+        return
+    table([columns(item, output == "wide") for item in items])
+
+
+def data(output: str, value: Any) -> None:
+    """Print plain data as JSON or YAML."""
+    if output == "yaml":
+        import yaml
+
+        click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
+    else:
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def table(rows: Sequence[dict[str, str]]) -> None:
+    names = list(rows[0])
+    widths = [max(len(name), *(len(row[name]) for row in rows)) for name in names]
+    click.echo("   ".join(name.ljust(w) for name, w in zip(names, widths, strict=True)).rstrip())
+    for row in rows:
+        line = "   ".join(_coloured(row[name], w) for name, w in zip(names, widths, strict=True))
+        click.echo(line.rstrip())
+
+
+def _coloured(text: str, width: int) -> str:
+    padded = text.ljust(width)
+    colours = {"True": "green", "False": "red", "Unknown": "yellow"}
+    return click.style(padded, fg=colours[text]) if text in colours else padded
+
+
+def fields(pairs: Sequence[tuple[str, str]], indent: int = 0) -> None:
+    """Print `Name:  value` lines, aligned; what is empty is left out."""
+    shown = [(name, value) for name, value in pairs if value]
+    width = max((len(name) for name, _ in shown), default=0) + 2
+    for name, value in shown:
+        click.echo(" " * indent + f"{name}:".ljust(width) + value)
+
+
+def age(timestamp: str) -> str:
+    """`45s`, `12m`, `3h`, `8d`, as kubectl writes ages."""
+    if not timestamp:
+        return "?"
+    seconds = max(0, int((utcnow() - datetime.fromisoformat(timestamp)).total_seconds()))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+class Progress:
+    """One line a phase on stderr; on a terminal the current one is rewritten in place."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._live = sys.stderr.isatty()
+        self._shown = ""
+        self._since = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Show what is being waited for. Without a terminal each new text is a line."""
+        if self._quiet or text == self._shown:
+            return
+        self._shown = text
+        if self._live:
+            click.echo(f"\r\x1b[2K{click.style('…', fg='yellow')} {text}", nl=False, err=True)
+        else:
+            click.echo(f"  {text}", err=True)
+
+    def done(self, name: str, text: str, seconds: float | None = None) -> None:
+        """A finished phase, with how long it took."""
+        self.clear()
+        if not self._quiet:
+            took = "" if seconds is None else click.style(f"  {duration(seconds)}", dim=True)
+            click.echo(f"{click.style(name.ljust(8), bold=True)}{text}{took}", err=True)
+
+    def clear(self) -> None:
+        if self._live and self._shown:
+            click.echo("\r\x1b[2K", nl=False, err=True)
+        self._shown = ""
+
+
+@contextlib.contextmanager
+def timed(progress: Progress, name: str, text: Callable[[], str]) -> Iterator[None]:
+    start = time.monotonic()
+    yield
+    progress.done(name, text(), time.monotonic() - start)
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

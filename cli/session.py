@@ -1,0 +1,104 @@
+"""Which platform a command talks to, and as whom: --kubeconfig, then $KUBECONFIG, then the running embedded platform, then
+the kubeconfig of kubectl. An embedded platform is recognised by the platform.json beside its kubeconfig."""
+
+import functools
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import click
+
+if TYPE_CHECKING:
+    from kfn.kube.client import Client
+    from kfn.kube.config import Config
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The resolved platform. `facts` is the platform.json of an embedded one, None on a cluster."""
+
+    config: "Config"
+    namespace: str
+    facts: dict[str, Any] | None
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator["Client"]:
+        from kfn.kube.client import Client
+        from kfn.kube.http import HttpTransport
+
+        transport = HttpTransport(self.config)
+        try:
+            yield Client(transport)
+        finally:
+            await transport.aclose()
+
+    def endpoint(self, url: str) -> tuple[str, int, str]:
+        """Host and port to connect to for a function's URL, and its Host header. Embedded, names need no DNS."""
+        parts = urlsplit(url)
+        if self.facts:
+            gateway = urlsplit(self.facts["gateway"])
+            return gateway.hostname or "127.0.0.1", gateway.port or 80, parts.netloc
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), parts.netloc
+
+
+def resolve(kubeconfig: str | None = None, context: str | None = None, namespace: str | None = None) -> Session:
+    """Find the platform. Raises `kfn.kube.config.ConfigError` with what to do when there is none."""
+    from kfn.kube import config as kube
+
+    if not kubeconfig and not os.environ.get("KUBECONFIG"):
+        kubeconfig = _running()
+    config = kube.load(kubeconfig, context)
+    return Session(config, namespace or config.namespace, _facts(config.path))
+
+
+def _running() -> str | None:
+    """The kubeconfig of the embedded platform started last, if it still runs."""
+    marker = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "kfn" / "current"
+    try:
+        data = Path(marker.read_text().strip())
+        pid = int(json.loads((data / "platform.json").read_text())["pid"])
+        os.kill(pid, 0)
+    except (OSError, ValueError, KeyError):
+        return None
+    return str(data / "kubeconfig")
+
+
+def _facts(kubeconfig: Path | None) -> dict[str, Any] | None:
+    if kubeconfig is None:
+        return None
+    try:
+        facts: dict[str, Any] = json.loads((kubeconfig.parent / "platform.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return facts
+
+
+def options(command: F) -> F:
+    """Add -n, --kubeconfig and --context; the command receives `session`."""
+
+    @click.option("-n", "--namespace", help="Namespace (default: the context's).")
+    @click.option("--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig file.")
+    @click.option("--context", "kube_context", help="Context in the kubeconfig.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, namespace: str | None, kubeconfig: str | None, kube_context: str | None, **kwargs: Any) -> Any:
+        return command(*args, session=resolve(kubeconfig, kube_context, namespace), **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def run(work: Callable[..., Awaitable[T]], *args: Any) -> T:
+    """Run async work to its end."""
+    import anyio
+
+    async def go() -> T:
+        return await work(*args)
+
+    return anyio.run(go)
