@@ -1,0 +1,135 @@
+"""Knative's defaults, filled into the JSON of Services, Configurations, Revisions, Routes, Brokers and Triggers.
+
+Everything here changes the object in place, and doing it twice changes nothing: otherwise a PUT of an unchanged
+object would raise its generation and make a new revision. The object's types have been checked before.
+"""
+
+from collections.abc import Callable
+
+from kfn.api import names
+from kfn.api.base import Json
+from kfn.api.eventing import BROKER_CLASS
+
+CONTAINER_CONCURRENCY = 0  # unlimited
+TIMEOUT_SECONDS = 300
+RESPONSE_START_TIMEOUT_SECONDS = 300
+INIT_CONTAINER = "init-container"
+
+# Volumes that a function may write to; a mount of any other is read-only unless it says otherwise.
+_WRITABLE = ("emptyDir", "persistentVolumeClaim", "ephemeral", "csi")
+
+
+def service(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    template(spec)
+    if not spec.get("traffic"):
+        spec["traffic"] = [{"latestRevision": True, "percent": 100}]
+    traffic(spec)
+
+
+def configuration(obj: Json) -> None:
+    template(obj.setdefault("spec", {}))
+
+
+def route(obj: Json) -> None:
+    traffic(obj.setdefault("spec", {}))
+
+
+def revision(obj: Json) -> None:
+    revision_spec(obj.setdefault("spec", {}))
+
+
+def template(spec: Json) -> None:
+    revision_spec(spec.setdefault("template", {}).setdefault("spec", {}))
+
+
+def traffic(spec: Json) -> None:
+    for target in spec.get("traffic", []):
+        target.setdefault("latestRevision", not target.get("revisionName"))
+
+
+def revision_spec(spec: Json) -> None:
+    spec.setdefault("containerConcurrency", CONTAINER_CONCURRENCY)
+    if not spec.get("timeoutSeconds"):
+        spec["timeoutSeconds"] = TIMEOUT_SECONDS
+    if spec["timeoutSeconds"] > RESPONSE_START_TIMEOUT_SECONDS:
+        spec.setdefault("responseStartTimeoutSeconds", RESPONSE_START_TIMEOUT_SECONDS)
+    # Service links put every Service of the namespace into the environment: slow starts, and none of a function's business.
+    spec.setdefault("enableServiceLinks", False)
+    containers = spec.get("containers", [])
+    _name(containers, names.DEFAULT_CONTAINER)
+    _name(spec.get("initContainers", []), INIT_CONTAINER)
+    serving = [c for c in containers if c.get("ports")] if len(containers) > 1 else containers
+    for container in serving:
+        _readiness(container.setdefault("readinessProbe", {}))
+    for container in containers:
+        if container.get("livenessProbe"):
+            _periodic(container["livenessProbe"], period=10)
+    writable = {v.get("name") for v in spec.get("volumes", []) if any(kind in v for kind in _WRITABLE)}
+    for container in (*containers, *spec.get("initContainers", [])):
+        for mount in container.get("volumeMounts", []):
+            if mount.get("name") not in writable:
+                mount.setdefault("readOnly", True)
+
+
+def broker(obj: Json) -> None:
+    obj.setdefault("metadata", {}).setdefault("annotations", {}).setdefault(names.BROKER_CLASS, BROKER_CLASS)
+    _destinations(obj.setdefault("spec", {}), obj)
+
+
+def trigger(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("filter", {})
+    name = spec.get("broker") or spec.get("brokerRef", {}).get("name")
+    if name:
+        obj.setdefault("metadata", {}).setdefault("labels", {})[names.BROKER] = name
+    _destinations(spec, obj)
+
+
+def _destinations(spec: Json, obj: Json) -> None:
+    """A reference without a namespace means the object's own."""
+    namespace = obj.get("metadata", {}).get("namespace")
+    subscriber, sink = spec.get("subscriber", {}), spec.get("delivery", {}).get("deadLetterSink", {})
+    for ref in (subscriber.get("ref"), sink.get("ref"), spec.get("config")):
+        if ref and namespace:
+            ref.setdefault("namespace", namespace)
+
+
+def _name(containers: list[Json], default: str) -> None:
+    """Give names to containers that have none: the default, or numbered ones where there are several."""
+    used = {c["name"] for c in containers if c.get("name")}
+    number = 0
+    for container in containers:
+        if container.get("name"):
+            continue
+        name = default
+        while len(containers) > 1 and (name == default or name in used):
+            name, number = f"{default}-{number}", number + 1
+        container["name"] = name
+        used.add(name)
+
+
+def _readiness(probe: Json) -> None:
+    """By default: the traffic port accepts a connection. A period of 0 lets the platform probe as fast as it can."""
+    if not any(kind in probe for kind in ("httpGet", "tcpSocket", "exec", "grpc")):
+        probe["tcpSocket"] = {"port": 0}
+    if not probe.get("successThreshold"):
+        probe["successThreshold"] = 1
+    if probe.get("periodSeconds"):
+        _periodic(probe, period=probe["periodSeconds"])
+
+
+def _periodic(probe: Json, period: int) -> None:
+    for field, default in (("periodSeconds", period), ("timeoutSeconds", 1), ("successThreshold", 1), ("failureThreshold", 3)):
+        if not probe.get(field):
+            probe[field] = default
+
+
+BY_KIND: dict[str, Callable[[Json], None]] = {
+    "services.serving.knative.dev": service,
+    "configurations.serving.knative.dev": configuration,
+    "revisions.serving.knative.dev": revision,
+    "routes.serving.knative.dev": route,
+    "brokers.eventing.knative.dev": broker,
+    "triggers.eventing.knative.dev": trigger,
+}

@@ -1,0 +1,74 @@
+"""Find the fields of an object that its type does not have. The decoder drops them; people who mistyped want to know."""
+
+import difflib
+from dataclasses import dataclass
+from functools import cache
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from kfn.api.base import Base
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """One unknown field: where it is, and the fields that its place knows."""
+
+    path: str
+    name: str
+    known: tuple[str, ...]
+
+    @property
+    def suggestion(self) -> str | None:
+        """The known field that was probably meant."""
+        same = next((k for k in self.known if k.lower() == self.name.lower().replace("_", "").replace("-", "")), None)
+        return same or next(iter(difflib.get_close_matches(self.name, self.known, n=1, cutoff=0.6)), None)
+
+
+def unknown_fields(type_: Any, obj: Any) -> list[str]:
+    """The paths of unknown fields, such as `spec.template.spec.containers[0].imag`."""
+    return [found.path for found in find_unknown(type_, obj)]
+
+
+def find_unknown(type_: Any, obj: Any, path: str = "") -> list[Unknown]:
+    """The unknown fields of `obj`, in the order in which they are written. Values that are no JSON object or list are skipped."""
+    struct, item, value = _shape(type_)
+    found: list[Unknown] = []
+    if isinstance(obj, dict) and struct is not None:
+        fields = fields_of(struct)
+        for name, child in obj.items():
+            at = f"{path}.{name}" if path else str(name)
+            if name in fields:
+                found += find_unknown(fields[name], child, at)
+            else:
+                found.append(Unknown(at, str(name), tuple(fields)))
+    elif isinstance(obj, dict) and value is not None:
+        for name, child in obj.items():
+            found += find_unknown(value, child, f"{path}.{name}" if path else str(name))
+    elif isinstance(obj, list) and item is not None:
+        for i, child in enumerate(obj):
+            found += find_unknown(item, child, f"{path}[{i}]")
+    return found
+
+
+@cache
+def fields_of(struct: type[Base]) -> dict[str, Any]:
+    """JSON field name to type."""
+    hints = get_type_hints(struct)
+    return {field.encode_name: hints[field.name] for field in msgspec.structs.fields(struct)}
+
+
+def _shape(type_: Any) -> tuple[type[Base] | None, Any, Any]:
+    """The struct, the list's item type and the dict's value type that a JSON value of this type can have."""
+    struct: type[Base] | None = None
+    item: Any = None
+    value: Any = None
+    for one in get_args(type_) if get_origin(type_) in (Union, UnionType) else (type_,):
+        if isinstance(one, type) and issubclass(one, Base):
+            struct = one
+        elif get_origin(one) is list:
+            item = get_args(one)[0]
+        elif get_origin(one) is dict:
+            value = get_args(one)[1]
+    return struct, item, value
