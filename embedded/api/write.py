@@ -1,0 +1,164 @@
+"""Pure: what a create or an update stores: which fields the client may set, which the server owns, when the generation moves.
+
+Leaves defaults and validation of the kind itself to `kfn.api.admission`.
+"""
+
+import base64
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from embedded.api import status
+from embedded.api.paths import Target, built_in
+from kfn.api.base import Json, decode, encode
+from kfn.api.kinds import NAMESPACE, SECRET, Kind
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_OWNED = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion")
+_ONE_LABEL = frozenset({"services", "namespaces"})  # their names become one part of a host name
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What the shell supplies: the time, a fresh uid, and the random end of a generated name."""
+
+    now: str
+    uid: str
+    suffix: str
+
+
+def body_of(kind: Kind[Any], body: Any) -> Json:
+    """The request's object, checked for being one of this kind at all."""
+    if not isinstance(body, dict):
+        raise status.bad_request("the request's body must be a JSON object")
+    for name, wanted in (("apiVersion", kind.api_version), ("kind", kind.kind)):
+        given = body.get(name, wanted)
+        if given != wanted:
+            raise status.bad_request(f"the {name} in the data ({given}) does not match the expected {name} ({wanted})")
+    if not isinstance(body.get("metadata") or {}, dict):
+        raise status.bad_request("metadata must be an object")
+    return {**body, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": dict(body.get("metadata") or {})}
+
+
+def typed(kind: Kind[Any], obj: Json) -> Json:
+    """The stored form: unknown fields and nulls dropped, types checked. The result shares nothing with `obj`."""
+    try:
+        stored: Json = encode(decode(kind.type, obj))
+    except msgspec.ValidationError as error:
+        raise status.bad_request(f"{kind.kind} in version {kind.version!r} cannot be handled as a {kind.kind}: {error}") from error
+    # Kubernetes keeps these even when empty, and clients (kn among them) assume so.
+    if kind == SECRET and "data" not in stored:
+        stored["data"] = {}
+    return stored
+
+
+def for_create(target: Target, body: Any, stamp: Stamp) -> Json:
+    """The object that a POST asks for, before defaulting."""
+    kind = target.kind
+    obj = body_of(kind, body)
+    meta = obj["metadata"]
+    if meta.get("resourceVersion"):
+        raise status.bad_request("resourceVersion should not be set on objects to be created")
+    if not meta.get("name") and meta.get("generateName"):
+        meta["name"] = f"{meta['generateName'][:58]}{stamp.suffix}"
+    _place(target, meta)
+    name = meta.get("name") or ""
+    if not name:
+        raise status.invalid(kind, "", [("metadata.name", "FieldValueRequired", "Required value: name or generateName is required")])
+    _check_name(kind, name)
+    for field in _OWNED:
+        meta.pop(field, None)
+    meta |= {"uid": stamp.uid, "creationTimestamp": stamp.now}
+    if "status" in kind.subresources:
+        obj.pop("status", None)
+        meta["generation"] = 1
+    if kind == NAMESPACE:
+        obj["status"] = {"phase": "Active"}
+        obj["spec"] = {"finalizers": ["kubernetes"]}
+        meta["labels"] = {**(meta.get("labels") or {}), "kubernetes.io/metadata.name": name}
+    if kind == SECRET:
+        obj = _secret(obj)
+    return obj
+
+
+def for_update(target: Target, old: Json, body: Any) -> Json:
+    """The object that a PUT or a patch's result asks for, before defaulting. Raises the conflict of a stale resourceVersion."""
+    kind = target.kind
+    obj = body_of(kind, body)
+    meta, was = obj["metadata"], old["metadata"]
+    if (meta.get("name") or target.name) != target.name:
+        raise status.bad_request(f"the name of the object ({meta.get('name')}) does not match the name on the URL ({target.name})")
+    meta["name"] = target.name
+    _place(target, meta)
+    version = meta.get("resourceVersion")
+    if version and version != was["resourceVersion"]:
+        raise status.conflict(kind, target.name)
+    if meta.get("uid") and meta["uid"] != was["uid"]:
+        why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {was['uid']}"
+        raise status.conflict(kind, target.name, why)
+    if target.subresource == "status":
+        return {**old, "metadata": dict(was), "status": obj.get("status") or {}}
+    for field in _OWNED:
+        meta.pop(field, None)
+        if field in was:
+            meta[field] = was[field]
+    if "status" in kind.subresources:
+        obj.pop("status", None)
+        if "status" in old:
+            obj["status"] = old["status"]
+    if kind == SECRET:
+        obj = _secret(obj)
+    return obj
+
+
+def require_version(target: Target, body: Json) -> None:
+    """A custom resource is only replaced by someone who says what they replace; Kubernetes insists, so kfn does."""
+    if not built_in(target.kind) and not body["metadata"].get("resourceVersion"):
+        message = "Invalid value: 0: must be specified for an update"
+        raise status.invalid(target.kind, target.name, [("metadata.resourceVersion", "FieldValueInvalid", message)])
+
+
+def with_generation(kind: Kind[Any], old: Json, new: Json) -> Json:
+    """`new`, its generation moved on if anything but metadata and status differs from `old`."""
+    if "status" in kind.subresources and _spec(old) != _spec(new):
+        new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
+    return new
+
+
+def _spec(obj: Json) -> Json:
+    return {k: v for k, v in obj.items() if k not in ("metadata", "status")}
+
+
+def _place(target: Target, meta: Json) -> None:
+    if not target.kind.namespaced:
+        meta.pop("namespace", None)
+        return
+    if (meta.get("namespace") or target.namespace) != target.namespace:
+        raise status.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    meta["namespace"] = target.namespace
+
+
+def _check_name(kind: Kind[Any], name: str) -> None:
+    one = kind.plural in _ONE_LABEL
+    limit, pattern = (63, _LABEL) if one else (253, _SUBDOMAIN)
+    if len(name) <= limit and pattern.fullmatch(name):
+        return
+    what = "RFC 1123 label" if one else "RFC 1123 subdomain"
+    rule = f"must be no more than {limit} characters" if len(name) > limit else (
+        f"a lowercase {what} must consist of lower case alphanumeric characters or '-'{'' if one else ' or .'}, "
+        "and must start and end with an alphanumeric character"
+    )  # fmt: skip
+    raise status.invalid(kind, name, [("metadata.name", "FieldValueInvalid", f'Invalid value: "{name}": {rule}')])
+
+
+def _secret(obj: Json) -> Json:
+    """`stringData` is write-only: it goes into `data`, in base64."""
+    text = obj.pop("stringData", None) or {}
+    if text:
+        encoded = {k: base64.b64encode(str(v).encode()).decode() for k, v in text.items() if v is not None}
+        obj["data"] = {**(obj.get("data") or {}), **encoded}
+    obj.setdefault("type", "Opaque")
+    return obj
