@@ -1,17 +1,23 @@
-"""The gate in front of every write: the kind's own defaults and rules (`kfn.api.admission`), and unknown fields."""
+"""The gate in front of every write: the kind's own defaults and rules (`kfn.api.admission`), then unknown fields."""
 
 from typing import Any
 
 from embedded.api import status
 from embedded.api.request import Request
+from kfn.api.admission import admit
 from kfn.api.base import Json
+from kfn.api.errors import Invalid
 from kfn.api.kinds import Kind
 from kfn.api.unknown import unknown_fields
 
 
 def admitted(kind: Kind[Any], operation: str, new: Json, old: Json | None, user: str) -> Json:
     """`new` with its defaults. Raises 422 with a cause for each field that is wrong."""
-    return new
+    try:
+        return admit(kind, operation, new, old, user)
+    except Invalid as error:
+        causes = [(c["field"], c["reason"], c["message"]) for c in error.causes()]
+        raise status.invalid(kind, new["metadata"].get("name", ""), causes) from error
 
 
 def unknown(kind: Kind[Any], body: Any, request: Request) -> tuple[str, ...]:
@@ -23,7 +29,6 @@ def unknown(kind: Kind[Any], body: Any, request: Request) -> tuple[str, ...]:
         return ()
     texts = [f'unknown field "{path}"' for path in unknown_fields(kind.type, body)]
     if texts and mode == "Strict":
-        raise status.bad_request(
-            f"{kind.kind} in version {kind.version!r} cannot be handled as a {kind.kind}: strict decoding error: {', '.join(texts)}"
-        )
+        what = f"{kind.kind} in version {kind.version!r} cannot be handled as a {kind.kind}"
+        raise status.bad_request(f"{what}: strict decoding error: {', '.join(texts)}")
     return tuple(texts)

@@ -5,8 +5,8 @@ import string
 import uuid
 from typing import Any
 
-from embedded.api import admission, deletion, patch, reads, status, write
-from embedded.api.paths import Target
+from embedded.api import admission, deletion, patch, reads, status, strategic, write
+from embedded.api.paths import Target, built_in
 from embedded.api.request import Answer, Request
 from embedded.api.store import Store, settled
 from kfn.api.base import Json
@@ -15,6 +15,7 @@ from kfn.clock import timestamp
 
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 _LETTERS = string.ascii_lowercase + string.digits
 
@@ -29,12 +30,12 @@ async def create(store: Store, target: Target, request: Request) -> Answer:
         raise status.method_not_allowed()
     if kind.namespaced and not target.namespace:
         raise status.bad_request("an object of this kind is created in a namespace: POST to /namespaces/NAMESPACE/" + kind.plural)
-    warnings = admission.unknown(kind, request.body, request)
     wanted = write.for_create(target, request.body, stamp())
     name = wanted["metadata"]["name"]
     if kind.namespaced:
         _check_namespace(store, target, name)
     new = write.typed(kind, admission.admitted(kind, "CREATE", wanted, None, request.user))
+    warnings = admission.unknown(kind, request.body, request)
     key = (target.namespace, name)
     await store.turn(kind, key)
     if store.get(kind, key) is not None:
@@ -46,12 +47,11 @@ async def create(store: Store, target: Target, request: Request) -> Answer:
 
 async def update(store: Store, target: Target, request: Request) -> Answer:
     """PUT: replace the object, or only its status through the subresource."""
-    warnings = admission.unknown(target.kind, request.body, request)
     body = write.body_of(target.kind, request.body)
     await store.turn(target.kind, (target.namespace, target.name))
     old = reads.get(store, target)
     write.require_version(target, body)
-    return await replace(store, target, request, old, body, warnings)
+    return await replace(store, target, request, old, body, given=request.body)
 
 
 async def patched(store: Store, target: Target, request: Request) -> Answer:
@@ -68,8 +68,7 @@ async def patched(store: Store, target: Target, request: Request) -> Answer:
         body = changed(target, old, request.body, content_type)
     if old is None:
         raise status.not_found(kind, target.name)
-    unknown = admission.unknown(kind, request.body, request) if isinstance(request.body, dict) else ()
-    return await replace(store, target, request, old, body, unknown)
+    return await replace(store, target, request, old, body, given=request.body)
 
 
 def changed(target: Target, old: Json, given: Any, content_type: str) -> Json:
@@ -80,8 +79,12 @@ def changed(target: Target, old: Json, given: Any, content_type: str) -> Json:
         if not isinstance(given, dict):
             raise status.bad_request("a merge patch is a JSON object")
         body = patch.merge(old, given)
+    elif content_type == STRATEGIC and built_in(target.kind):
+        if not isinstance(given, dict):
+            raise status.bad_request("a strategic merge patch is a JSON object")
+        body = strategic.merge(old, given)
     else:
-        accepted = [JSON_PATCH, MERGE, APPLY]
+        accepted = [JSON_PATCH, MERGE, *([STRATEGIC] if built_in(target.kind) else []), APPLY]
         raise status.unsupported_media_type(accepted)
     if not isinstance(body, dict):
         raise status.bad_request("the patch leaves no object")
@@ -103,7 +106,7 @@ def _applied(target: Target, old: Json, request: Request) -> Json:
     """Server-side apply as kfn does it: a merge, with the field manager noted. Fields left out are not removed."""
     if not isinstance(request.body, dict):
         raise status.bad_request("an apply patch is an object in YAML or JSON")
-    body: Json = patch.merge(old, request.body)
+    body: Json = (strategic.merge if built_in(target.kind) else patch.merge)(old, request.body)
     mine = _manager(target, request)
     others = [m for m in old.get("metadata", {}).get("managedFields") or () if m.get("manager") != mine["manager"]]
     same = next((m for m in old.get("metadata", {}).get("managedFields") or () if m.get("manager") == mine["manager"]), mine)
@@ -121,19 +124,21 @@ def _manager(target: Target, request: Request) -> Json:
     }  # fmt: skip
 
 
-async def replace(store: Store, target: Target, request: Request, old: Json, body: Json, warnings: tuple[str, ...] = ()) -> Answer:
-    """Store `body` in place of `old`, which was read in this turn of the event loop; nothing is written when nothing changed."""
+async def replace(store: Store, target: Target, request: Request, old: Json, body: Json, *, given: Any = None) -> Answer:
+    """Store `body` in place of `old`, which was read in this turn of the event loop; nothing is written when nothing changed.
+
+    `given` is what the client wrote, to look for unknown fields in.
+    """
     kind, key = target.kind, (target.namespace, target.name)
     wanted = write.for_update(target, old, body)
     if target.subresource != "status":
         wanted = admission.admitted(kind, "UPDATE", wanted, old, request.user)
     new = write.with_generation(kind, old, write.typed(kind, wanted))
+    warnings = admission.unknown(kind, given, request)
     if new == old:
         return Answer(200, old, warnings, "object")
-    if request.dry_run:
-        return Answer(200, new, warnings, "object")
-    done = store.remove(kind, key, new) if deletion.finished(kind, new) else store.put(kind, key, new)
-    await settled(done)
+    if not request.dry_run:
+        await settled(store.remove(kind, key, new) if deletion.finished(kind, new) else store.put(kind, key, new))
     return Answer(200, new, warnings, "object")
 
 
