@@ -1,0 +1,64 @@
+"""The process of a function: settings from the environment, the handler imported, the server run, an exit code.
+
+Called by `python -m kfn.function` and by the child that the warm parent forks, which may have called `preload` before.
+"""
+
+import sys
+from time import time
+
+
+def main() -> int:
+    """Serve the function that the environment names; 0 after a graceful stop, 1 if it cannot start."""
+    times = {"started": time()}
+    import asyncio
+    import os
+
+    from kfn.function import event, logs
+    from kfn.function.errors import StartError
+    from kfn.function.settings import from_environ
+
+    source = ""
+    try:
+        settings = from_environ(os.environ)
+        source = settings.source
+        logs.configure(settings.log_level)
+        if settings.spawned_at is not None:
+            times = {"spawned": settings.spawned_at, **times}
+        event.own_source = settings.event_source
+        from kfn.function import loader, server
+
+        application = loader.load(settings)
+        asyncio.run(server.serve(settings, application, times))
+    except StartError as error:
+        return _report(error)
+    except OSError as error:
+        return _report(error)
+    except Exception as error:
+        from pathlib import Path
+
+        from kfn.function.faults import explain_failure
+
+        explained = explain_failure(error, Path(source).resolve(), "start or load")
+        explained.__cause__ = error
+        return _report(explained)
+    return 0
+
+
+def preload() -> None:
+    """Import what every function's process needs, so that a forked child finds it there. Starts no thread and no loop."""
+    import asyncio  # noqa: F401
+    import urllib.parse  # noqa: F401
+
+    import kfn.function.loader
+    import kfn.function.server  # noqa: F401
+
+
+def _report(error: BaseException) -> int:
+    """The traceback of the function's own failure first, what to do last."""
+    import traceback
+
+    if error.__cause__ is not None and not isinstance(error.__cause__, SyntaxError):
+        traceback.print_exception(error.__cause__)
+    message = f"cannot listen: {error}. Set PORT and KFN_HOST." if isinstance(error, OSError) else str(error)
+    print(f"kfn: the function cannot start\n{message}", file=sys.stderr, flush=True)
+    return 1
