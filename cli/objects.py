@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -57,3 +57,10 @@ async def delete(client: Client, kind: Kind[T], names: Sequence[str], namespace:
             click.echo(f"{what} {name} deleted", err=True)
     if missing:
         raise CliError(f"no {what} {', '.join(map(repr, missing))} in namespace {namespace}")
+
+
+def encoded(obj: Any) -> Any:
+    """The JSON form of part of an object."""
+    from kfn.api.base import encode
+
+    return encode(obj)

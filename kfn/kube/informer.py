@@ -42,7 +42,7 @@ class Informer(Generic[T]):
         """Call `handler` for every later change, and now for every object already here."""
         self._handlers.append(handler)
         for obj in list(self._store.values()):
-            handler(None, obj)
+            self._tell(handler, None, obj)
 
     def get(self, namespace: str, name: str) -> T | None:
         return self._store.get((namespace, name))
@@ -110,10 +110,14 @@ class Informer(Generic[T]):
                 return  # a repeated event
             self._store[key] = new
         for handler in self._handlers:
-            try:
-                handler(old, new)
-            except Exception:
-                log.exception("%s: a change handler failed on %s/%s", self.kind.qualified, *key)
+            self._tell(handler, old, new)
+
+    def _tell(self, handler: Handler[T], old: T | None, new: T | None) -> None:
+        """A handler's bug must not cost the others their news."""
+        try:
+            handler(old, new)
+        except Exception:
+            log.exception("%s: a change handler failed on %s/%s", self.kind.qualified, *_key(new if new is not None else old))
 
 
 def _meta(obj: Any) -> ObjectMeta:

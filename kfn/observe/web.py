@@ -63,12 +63,19 @@ async def serving(
         ssl_keyfile=str(certificate.key) if certificate else None,
     )
     server = _Server(config)
+    with sock:
+        async with _started(server, sock):
+            yield sock.getsockname()[1]
+
+
+@asynccontextmanager
+async def _started(server: uvicorn.Server, sock: socket.socket) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve, [sock])
         try:
             with anyio.fail_after(10):
                 while not server.started:  # noqa: ASYNC110 - uvicorn offers a flag, no event
                     await anyio.sleep(0.005)
-            yield sock.getsockname()[1]
+            yield
         finally:
             server.should_exit = True

@@ -1,0 +1,117 @@
+"""The reconcile loop in virtual time."""
+
+import anyio
+import pytest
+
+from kfn.kube import errors
+from kfn.kube.reconcile import Done, Keys, Terminal, run
+
+
+async def test_failures_back_off_and_success_resyncs() -> None:
+    seen: list[float] = []
+
+    async def reconcile(key: str) -> Done:
+        seen.append(anyio.current_time())
+        if len(seen) < 3:
+            raise ConnectionError("apiserver away")
+        return Done(again_after=30)
+
+    keys = Keys()
+    keys.add("default/hello")
+    start = anyio.current_time()
+    with anyio.move_on_after(40):
+        await run(keys, reconcile)
+    assert [round(t - start, 3) for t in seen] == [0, 0.5, 1.5, 31.5]
+
+
+async def test_a_key_is_never_reconciled_twice_at_once() -> None:
+    keys, running, most, times = Keys(), 0, 0, 0
+
+    async def reconcile(key: str) -> Done:
+        nonlocal running, most, times
+        running += 1
+        times += 1
+        most = max(most, running)
+        keys.add(key)  # it changes while we work on it
+        await anyio.sleep(1)
+        running -= 1
+        return Done()
+
+    keys.add("a")
+    with anyio.move_on_after(5.5):
+        await run(keys, reconcile)
+    assert most == 1
+    assert times == 6
+
+
+async def test_different_keys_are_worked_on_side_by_side() -> None:
+    keys, running, most = Keys(), 0, 0
+
+    async def reconcile(key: str) -> Done:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await anyio.sleep(1)
+        running -= 1
+        return Done()
+
+    for key in "abcdef":
+        keys.add(key)
+    with anyio.move_on_after(5):
+        await run(keys, reconcile, workers=3)
+    assert most == 3
+
+
+async def test_terminal_is_not_retried(caplog: pytest.LogCaptureFixture) -> None:
+    calls = 0
+
+    async def reconcile(key: str) -> Done:
+        nonlocal calls
+        calls += 1
+        raise Terminal("bad spec")
+
+    keys = Keys()
+    keys.add("a")
+    with anyio.move_on_after(600):
+        await run(keys, reconcile)
+    assert calls == 1
+    assert "giving up on a: bad spec" in caplog.text
+
+
+async def test_a_conflict_is_retried_soon_and_quietly(caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[float] = []
+
+    async def reconcile(key: str) -> Done:
+        seen.append(anyio.current_time())
+        if len(seen) == 1:
+            raise errors.Conflict(409, "Conflict", "the object has been modified")
+        return Done()
+
+    keys = Keys()
+    keys.add("a")
+    with anyio.move_on_after(5):
+        await run(keys, reconcile)
+    assert seen[1] - seen[0] == pytest.approx(0.02)
+    assert not caplog.records
+
+
+async def test_resyncs_of_one_key_do_not_pile_up() -> None:
+    seen: list[float] = []
+
+    async def reconcile(key: str) -> Done:
+        seen.append(anyio.current_time())
+        return Done(again_after=10)
+
+    keys = Keys()
+    keys.add("a")
+
+    async def change_often() -> None:
+        for _ in range(5):
+            await anyio.sleep(1)
+            keys.add("a")
+
+    with anyio.move_on_after(16):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(change_often)
+            tasks.start_soon(run, keys, reconcile)
+    assert len(seen) <= 8, "one resync each ten seconds, not one for each of the six reconciles"
