@@ -1,1 +1,1 @@
-"""From a Service to Configuration, Route, Revision, Deployment."""
+"""The Serving control plane: Service to Configuration and Route, Configuration to Revisions, Revision to Deployment."""

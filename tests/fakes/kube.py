@@ -12,6 +12,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 import anyio
@@ -19,7 +20,7 @@ import anyio.lowlevel
 
 from kfn.api.base import decode, encode
 from kfn.api.kinds import ALL, Kind
-from kfn.clock import timestamp
+from kfn.clock import timestamp, utcnow
 from kfn.kube import errors
 from kfn.kube.transport import Response
 
@@ -48,7 +49,8 @@ class Address:
 
 
 class FakeApi:
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], datetime] = utcnow) -> None:
+        self._now = now
         self.before: Callable[[str, str], None] | None = None
         self.writes: list[tuple[str, str]] = []
         self.log_text: dict[tuple[str, str], bytes] = {}
@@ -160,7 +162,7 @@ class FakeApi:
         if key in self._objects:
             raise errors.AlreadyExists(409, "AlreadyExists", f'{kind.qualified} "{meta["name"]}" already exists')
         meta.setdefault("uid", f"uid-{next(self._uids)}")
-        meta.setdefault("creationTimestamp", timestamp())
+        meta.setdefault("creationTimestamp", timestamp(self._now()))
         meta["generation"] = 1
         return self._store(kind, key, None, body)
 

@@ -1,0 +1,57 @@
+"""The Serving control plane as one part: local copies of what is there, a queue and a reconciler for each kind.
+
+Read on in `service`, `configuration`, `revision`, `route`; each has a `plan.py` that decides and a `reconcile.py` that does.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
+
+import anyio
+
+from controller.configuration.reconcile import reconcile as configuration
+from controller.gc.reconcile import reconcile as garbage
+from controller.labeler.reconcile import reconcile as labels
+from controller.revision.reconcile import reconcile as revision
+from controller.route.reconcile import reconcile as route
+from controller.service.reconcile import reconcile as service
+from controller.settings import Settings
+from controller.triggers import Queues, connect
+from controller.world import World
+from kfn.clock import utcnow
+from kfn.kube import reconcile
+from kfn.kube.client import Client
+from kfn.kube.reconcile import Done, Keys
+
+
+class Controller:
+    """Runs until cancelled. `now` is the wall clock, for timestamps and deadlines that are written in objects."""
+
+    def __init__(self, client: Client, settings: Settings, now: Callable[[], datetime] = utcnow) -> None:
+        self._settings = settings
+        self._world = World(client, settings, now)
+        self._queues = Queues()
+        connect(self._world, self._queues)
+
+    @property
+    def pending(self) -> int:
+        """Keys that wait to be looked at."""
+        queues = self._queues
+        return sum(map(len, (queues.services, queues.configurations, queues.routes, queues.revisions, queues.labels, queues.garbage)))
+
+    async def run(self) -> None:
+        """Copy the world, then reconcile. Nothing is written before every copy is complete: half a picture looks like deletions."""
+        queues = self._queues
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._world.run)
+            await self._world.synced()
+            work: list[tuple[Keys, Callable[[World, str], Awaitable[Done]]]] = [
+                (queues.services, service),
+                (queues.configurations, configuration),
+                (queues.routes, route),
+                (queues.revisions, revision),
+                (queues.labels, labels),
+                (queues.garbage, garbage),
+            ]
+            for keys, look in work:
+                tasks.start_soon(partial(reconcile.run, keys, partial(look, self._world), workers=self._settings.workers))

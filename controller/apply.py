@@ -1,0 +1,61 @@
+"""Perform what a plan says, and write nothing that is so already. What to write is decided in `difference` and in the plans."""
+
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from controller import difference
+from kfn.api.base import Json
+from kfn.api.kinds import Kind
+from kfn.kube import errors
+from kfn.kube.client import Client
+
+T = TypeVar("T")
+
+
+async def create(client: Client, kind: Kind[T], wanted: Any) -> None:
+    """Create a child. One that appeared meanwhile is a Conflict: the next try sees it, and whose it is."""
+    try:
+        await client.create(kind, wanted, wanted.metadata.namespace)
+    except errors.AlreadyExists as error:
+        raise errors.Conflict(409, "Conflict", error.message) from error
+
+
+async def whole(client: Client, kind: Kind[T], wanted: Any, current: T | None) -> None:
+    """Have a child whose spec is ours alone."""
+    if current is None:
+        await create(client, kind, wanted)
+    elif (changed := difference.owned_whole(current, wanted)) is not None:
+        await client.update(kind, changed)
+
+
+async def part(client: Client, kind: Kind[T], wanted: Any, current: Any, *, leave: tuple[str, ...] = ()) -> None:
+    """Have a child that the cluster, too, writes to."""
+    if current is None:
+        await create(client, kind, wanted)
+    elif (patch := difference.owned_in_part(current, wanted, leave=leave)) is not None:
+        patch.setdefault("metadata", {})["resourceVersion"] = current.metadata.resource_version
+        await client.patch(kind, wanted.metadata.name, wanted.metadata.namespace, patch)
+
+
+async def annotate(client: Client, kind: Kind[T], current: Any, patch: Json) -> None:
+    """Change labels and annotations of an object whose spec is somebody else's."""
+    patch = {"metadata": {**patch["metadata"], "resourceVersion": current.metadata.resource_version}}
+    await client.patch(kind, current.metadata.name, current.metadata.namespace, patch)
+
+
+async def remove(client: Client, kind: Kind[T], current: Any) -> None:
+    """Delete exactly this object, and not one that has taken its name since."""
+    try:
+        await client.delete(kind, current.metadata.name, current.metadata.namespace, uid=current.metadata.uid)
+    except errors.NotFound:
+        return
+
+
+async def show(client: Client, kind: Kind[T], current: Any, status: Any) -> None:
+    """Write the status, whole and once, if it is not what it was. It fails with Conflict if the object has changed since it was read."""
+    if current.status != status:
+        try:
+            await client.update(kind, replace(current, status=status), subresource="status")
+        except errors.NotFound:
+            return  # deleted meanwhile; nobody reads its status

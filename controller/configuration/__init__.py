@@ -1,0 +1,1 @@
+"""A Configuration: a template, and the Revisions that its changes have made."""

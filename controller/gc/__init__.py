@@ -1,0 +1,1 @@
+"""Garbage collection of Revisions that nothing uses."""

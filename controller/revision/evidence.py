@@ -1,0 +1,119 @@
+"""What a Revision's pods say: it works, it fails and why, or it waits and for what. Pure.
+
+The words come from the cluster: exit codes, waiting reasons, pod conditions, and the last log lines, which the kubelet (and the
+local node) puts into the termination message.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from kfn.api import core
+
+# A container that waits for one of these waits in vain until somebody changes something.
+HOPELESS = frozenset(
+    {
+        "ImagePullBackOff",
+        "ErrImagePull",
+        "ErrImageNeverPull",
+        "InvalidImageName",
+        "ImageInspectError",
+        "RegistryUnavailable",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """`failure` and `waiting` are (reason, message). `unready_at` is when a silent process will count as a failure."""
+
+    ready: int = 0
+    failure: tuple[str, str] | None = None
+    waiting: tuple[str, str] | None = None
+    unready_at: datetime | None = None
+
+
+def examine(pods: Sequence[core.Pod], patience: float, now: datetime) -> Evidence:
+    """Look at every pod that is not on its way out. A process may live without being ready for `patience` seconds."""
+    alive = [pod for pod in pods if not pod.metadata.deletion_timestamp]
+    ready = sum(1 for pod in alive if is_ready(pod))
+    failures = [found for pod in alive if (found := _failure(pod))]
+    waiting = [found for pod in alive if (found := _unschedulable(pod))]
+    silent = [] if failures else [(at, pod) for pod in alive if (at := _silent_until(pod, patience)) is not None]
+    silent.sort(key=lambda found: found[0])
+    if silent and silent[0][0] <= now:
+        failures = [_silence(silent[0][1], patience)]
+    return Evidence(
+        ready=ready,
+        failure=failures[0] if failures else None,
+        waiting=waiting[0] if waiting else None,
+        unready_at=silent[0][0] if silent and not failures else None,
+    )
+
+
+def is_ready(pod: core.Pod) -> bool:
+    return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions)
+
+
+def _failure(pod: core.Pod) -> tuple[str, str] | None:
+    if is_ready(pod):
+        return None
+    for status in (*pod.status.init_container_statuses, *pod.status.container_statuses):
+        state = status.state
+        if state.waiting is not None and state.waiting.reason in HOPELESS:
+            return state.waiting.reason, state.waiting.message or f'The container "{status.name}" cannot start: {state.waiting.reason}.'
+        ended = state.terminated or status.last_state.terminated
+        if ended is not None and not status.ready and not _finished_init(pod, status, ended):
+            return _exit(status, ended)
+    if pod.status.phase == "Failed" and pod.status.reason != "Evicted":
+        return pod.status.reason or "PodFailed", pod.status.message or f'The pod "{pod.metadata.name}" failed.'
+    return None
+
+
+def _finished_init(pod: core.Pod, status: core.ContainerStatus, ended: core.ContainerStateTerminated) -> bool:
+    return ended.exit_code == 0 and any(status.name == c.name for c in pod.spec.init_containers)
+
+
+def _exit(status: core.ContainerStatus, ended: core.ContainerStateTerminated) -> tuple[str, str]:
+    said = ended.message.strip()
+    if not said:
+        why = f" ({ended.reason})" if ended.reason not in ("", "Error", "Completed") else ""
+        said = f"it exited with code {ended.exit_code}{why} and wrote nothing to its log"
+    elif ended.reason == "OOMKilled":
+        said = f"it was killed for memory. {said}"
+    return f"ExitCode{ended.exit_code}", f"Container failed with: {said}"
+
+
+def _unschedulable(pod: core.Pod) -> tuple[str, str] | None:
+    for condition in pod.status.conditions:
+        if condition.type == "PodScheduled" and condition.status == "False":
+            return condition.reason or "Unschedulable", condition.message
+    return None
+
+
+def _silent_until(pod: core.Pod, patience: float) -> datetime | None:
+    """When a pod that runs but is not ready has been so for too long. A startup probe has its own bound, kept by the kubelet."""
+    statuses = pod.status.container_statuses
+    if is_ready(pod) or not statuses or any(s.state.running is None for s in statuses):
+        return None
+    if any(c.startup_probe is not None for c in pod.spec.containers) and not all(s.started for s in statuses):
+        return None
+    started = [at for s in statuses if s.state.running and (at := parse_time(s.state.running.started_at))]
+    return datetime.fromtimestamp(max(started).timestamp() + patience, UTC) if started else None
+
+
+def _silence(pod: core.Pod, patience: float) -> tuple[str, str]:
+    said = [c.message for type in ("ContainersReady", "Ready") for c in pod.status.conditions if c.type == type and c.message]
+    return "ContainerNotReady", f"The container runs but is not ready after {patience:g} s: {said[0] if said else 'its probe fails'}"
+
+
+def parse_time(text: str) -> datetime | None:
+    """A Kubernetes timestamp; None when there is none or it cannot be read."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

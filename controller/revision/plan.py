@@ -1,0 +1,144 @@
+"""What a Revision's state is, from its Deployment and its pods. Pure.
+
+Three rules differ from Knative's on purpose: a pod's error shows at once and not after the progress deadline; a cluster without room
+is waited for and not given up; and an error seen on a later wake stays visible while scaled to zero, until an instance works again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from controller import marks, owner
+from controller.marks import Mark
+from controller.owner import Ownership
+from controller.revision import resources
+from controller.revision.evidence import Evidence, examine, parse_time
+from controller.settings import Settings
+from kfn.api import conditions, core
+from kfn.api.serving import ContainerDigest, Revision, RevisionStatus
+
+RESOURCES = "ResourcesAvailable"
+HEALTHY = "ContainerHealthy"
+ACTIVE = "Active"
+DEPLOYING = "Deploying"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A Revision and what runs it. `foreign` names a child that is there and belongs to somebody else."""
+
+    revision: Revision
+    deployment: core.Deployment | None = None
+    pods: Sequence[core.Pod] = ()
+    foreign: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The status to show, and when (in seconds) to look again although nothing changed."""
+
+    status: RevisionStatus
+    look_again: float | None
+
+
+def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
+    revision, deployment = seen.revision, seen.deployment
+    patience = resources.explicit_deadline(revision) or settings.initial_ready_timeout
+    evidence = examine(seen.pods, patience, now)
+    deadline = _deadline(revision, settings)
+    overdue = deadline is not None and deadline <= now
+    said = [
+        _resources_available(seen, evidence, overdue),
+        _container_healthy(revision, deployment, evidence),
+        _active(deployment, evidence),
+    ]
+    status = replace(
+        revision.status,
+        observed_generation=revision.metadata.generation,
+        conditions=marks.settle(conditions.REVISION, revision.status.conditions, said, now),
+        container_statuses=_digests(revision.spec.containers, seen.pods),
+        init_container_statuses=_digests(revision.spec.init_containers, seen.pods),
+        actual_replicas=evidence.ready,
+        desired_replicas=_wanted(deployment),
+    )
+    undecided = said[0].status == conditions.UNKNOWN or said[1].status == conditions.UNKNOWN
+    due = [at for at in (evidence.unready_at, deadline if undecided and not overdue else None) if at is not None]
+    return Plan(status, max((min(due) - now).total_seconds(), 0.05) if due else None)
+
+
+def _resources_available(seen: Seen, evidence: Evidence, overdue: bool) -> Mark:
+    deployment, before = seen.deployment, seen.revision.status.conditions
+    if seen.foreign:
+        return marks.false(RESOURCES, "NotOwned", f"There is an existing {seen.foreign} that we do not own.")
+    if deployment is not None and owner.ownership(deployment.metadata, seen.revision) is not Ownership.OURS:
+        return marks.unknown(RESOURCES, DEPLOYING, "An older Deployment of this name is being deleted.")
+    if evidence.ready or (_born_asleep(seen.revision) and deployment is not None and not _wanted(deployment)):
+        return marks.true(RESOURCES)
+    if conditions.is_true(before, RESOURCES):
+        return marks.true(RESOURCES)
+    if evidence.waiting is not None:
+        return marks.unknown(RESOURCES, *evidence.waiting)
+    for condition in deployment.status.conditions if deployment and evidence.failure is None else []:
+        if condition.type == "ReplicaFailure" and condition.status == "True":
+            return marks.false(RESOURCES, condition.reason or "FailedCreate", condition.message)
+        if condition.type == "Progressing" and condition.status == "False":
+            return marks.false(RESOURCES, condition.reason or "ProgressDeadlineExceeded", condition.message)
+    if overdue and evidence.failure is None:
+        return marks.false(RESOURCES, "ProgressDeadlineExceeded", "No instance became ready before the progress deadline.")
+    return marks.as_it_was(before, RESOURCES, marks.unknown(RESOURCES, DEPLOYING))
+
+
+def _container_healthy(revision: Revision, deployment: core.Deployment | None, evidence: Evidence) -> Mark:
+    if evidence.ready:
+        return marks.true(HEALTHY)
+    if evidence.failure is not None:
+        return marks.false(HEALTHY, *evidence.failure)
+    asleep = deployment is not None and not _wanted(deployment)
+    otherwise = marks.true(HEALTHY) if asleep and _born_asleep(revision) else marks.unknown(HEALTHY, DEPLOYING)
+    return marks.as_it_was(revision.status.conditions, HEALTHY, otherwise)
+
+
+def _active(deployment: core.Deployment | None, evidence: Evidence) -> Mark:
+    if evidence.ready:
+        return marks.true(ACTIVE)
+    if deployment is not None and not _wanted(deployment):
+        return marks.false(ACTIVE, "NoTraffic", "The target is not receiving traffic.")
+    if evidence.failure is not None:
+        return marks.false(ACTIVE, *evidence.failure)
+    if evidence.waiting is not None:
+        return marks.unknown(ACTIVE, *evidence.waiting)
+    return marks.unknown(ACTIVE, "Queued", "Requests to the target are being buffered as resources are provisioned.")
+
+
+def _wanted(deployment: core.Deployment | None) -> int:
+    if deployment is None:
+        return 0
+    return 1 if deployment.spec.replicas is None else deployment.spec.replicas
+
+
+def _born_asleep(revision: Revision) -> bool:
+    """Whether the user asked for no instance at the start, so that readiness cannot wait for one."""
+    try:
+        return float(revision.metadata.annotations.get(resources.INITIAL_SCALE, "1")) == 0
+    except ValueError:
+        return False
+
+
+def _deadline(revision: Revision, settings: Settings) -> datetime | None:
+    created = parse_time(revision.metadata.creation_timestamp)
+    return created + timedelta(seconds=resources.progress_deadline(revision, settings)) if created else None
+
+
+def _digests(containers: Sequence[core.Container], pods: Sequence[core.Pod]) -> list[ContainerDigest]:
+    """The digest in the image's name, else the one that a pod reports to have pulled, else none."""
+    running = {s.name: s.image_id for pod in pods for s in (*pod.status.container_statuses, *pod.status.init_container_statuses)}
+    return [
+        ContainerDigest(c.name, c.image if "@sha256:" in c.image else pulled if "@sha256:" in (pulled := _pulled(running, c)) else "")
+        for c in containers
+    ]
+
+
+def _pulled(running: dict[str, str], container: core.Container) -> str:
+    return running.get(container.name, "").removeprefix("docker-pullable://")

@@ -1,0 +1,178 @@
+"""What a Revision asks of the cluster: one Deployment and two Services, as Knative names and labels them. Pure.
+
+There is no sidecar: the gateway does what Knative's queue-proxy does, so the user's probes stay where they are.
+"""
+
+from msgspec.structs import replace
+
+from controller import owner
+from controller.settings import Settings
+from kfn.api import core, names
+from kfn.api.duration import parse_go
+from kfn.api.meta import ObjectMeta
+from kfn.api.serving import Revision
+
+DEFAULT_PORT = 8080
+DEFAULT_TIMEOUT = 300
+INITIAL_SCALE = names.AUTOSCALING + "initial-scale"
+DEFAULT_CONTAINER_ANNOTATION = "kubectl.kubernetes.io/default-container"
+
+
+def deployment(revision: Revision, settings: Settings) -> core.Deployment:
+    """The Deployment at its creation. `replicas` is the initial scale; from then on it is the autoscaler's."""
+    labels = pod_labels(revision)
+    annotations = dict(revision.metadata.annotations)
+    for own in (names.ROUTES, names.ROUTING_STATE_MODIFIED, names.CREATOR, names.LAST_MODIFIER):
+        annotations.pop(own, None)  # they change, or say nothing about a pod; a pod template must not follow them
+    pod_annotations = {**annotations, DEFAULT_CONTAINER_ANNOTATION: traffic_container(revision).name or names.DEFAULT_CONTAINER}
+    return core.Deployment(
+        metadata=_meta(revision, names.deployment(revision.metadata.name), labels, annotations),
+        spec=core.DeploymentSpec(
+            replicas=initial_scale(revision, settings),
+            selector=core.LabelSelector(match_labels={names.REVISION_UID: revision.metadata.uid}),
+            template=core.PodTemplateSpec(metadata=ObjectMeta(labels=labels, annotations=pod_annotations), spec=_pod(revision, settings)),
+            strategy={"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0}},
+            revision_history_limit=0,
+            progress_deadline_seconds=int(progress_deadline(revision, settings)),
+        ),
+    )
+
+
+def services(revision: Revision) -> list[core.Service]:
+    """`<rev>-private` selects the pods, and its EndpointSlices are the instances; `<rev>` is the name others may use."""
+    container = traffic_container(revision)
+    port = traffic_port(container)
+    name = port.name or "http"
+    ports = [core.ServicePort(name=name, port=80, target_port=port.container_port, protocol="TCP", app_protocol=_app_protocol(name))]
+    labels = pod_labels(revision)
+    spec = core.ServiceSpec(type="ClusterIP", selector={names.REVISION: revision.metadata.name}, ports=ports)
+    return [
+        core.Service(metadata=_meta(revision, name, labels, {}), spec=spec)
+        for name in (revision.metadata.name, names.private_service(revision.metadata.name))
+    ]
+
+
+def pod_labels(revision: Revision) -> dict[str, str]:
+    labels = {k: v for k, v in revision.metadata.labels.items() if k != names.ROUTING_STATE}
+    return {
+        **labels,
+        "app": labels.get("app", revision.metadata.name),
+        names.REVISION: revision.metadata.name,
+        names.REVISION_UID: revision.metadata.uid,
+    }
+
+
+def traffic_container(revision: Revision) -> core.Container:
+    """The container that takes requests: the one with a port, or the only one."""
+    containers = revision.spec.containers or [core.Container()]
+    return next((c for c in containers if c.ports), containers[0])
+
+
+def traffic_port(container: core.Container) -> core.ContainerPort:
+    port = container.ports[0] if container.ports else core.ContainerPort()
+    return replace(port, container_port=port.container_port or DEFAULT_PORT, name={"": "http", "http1": "http"}.get(port.name, port.name))
+
+
+def initial_scale(revision: Revision, settings: Settings) -> int:
+    text = revision.metadata.annotations.get(INITIAL_SCALE, "")
+    try:
+        scale = max(int(float(text)), 0)  # `func` writes numbers as 1.000000
+    except ValueError:
+        return 1
+    return scale if scale or settings.allow_zero_initial_scale else 1
+
+
+def progress_deadline(revision: Revision, settings: Settings) -> float:
+    """Seconds after which a Revision of which nothing is known has failed."""
+    return explicit_deadline(revision) or settings.progress_deadline
+
+
+def explicit_deadline(revision: Revision) -> float | None:
+    """The user's own deadline (annotation progress-deadline, such as `120s`), which also bounds a slow start."""
+    text = revision.metadata.annotations.get(names.PROGRESS_DEADLINE, "")
+    if not text:
+        return None
+    try:
+        return parse_go(text)
+    except ValueError:
+        return None
+
+
+def _pod(revision: Revision, settings: Settings) -> core.PodSpec:
+    spec = revision.spec
+    takes_traffic = traffic_container(revision)
+    fields = {name: getattr(spec, name) for name in core.PodSpec.__struct_fields__}
+    fields |= {
+        "containers": [_container(revision, c, c is takes_traffic, settings) for c in spec.containers],
+        "enable_service_links": False if spec.enable_service_links is None else spec.enable_service_links,
+        "termination_grace_period_seconds": spec.timeout_seconds or DEFAULT_TIMEOUT,
+    }
+    # The token volume alone costs 270 ms of a cold start, and few functions talk to the API server.
+    if spec.automount_service_account_token is None and spec.service_account_name in ("", "default"):
+        fields["automount_service_account_token"] = False
+    return core.PodSpec(**fields)
+
+
+def _container(revision: Revision, container: core.Container, takes_traffic: bool, settings: Settings) -> core.Container:
+    labels = revision.metadata.labels
+    env = [
+        core.EnvVar("K_REVISION", revision.metadata.name),
+        core.EnvVar("K_CONFIGURATION", labels.get(names.CONFIGURATION, "")),
+        core.EnvVar("K_SERVICE", labels.get(names.SERVICE, "")),
+        core.EnvVar("KFN_NAMESPACE", revision.metadata.namespace),
+    ]
+    ports = container.ports
+    probe = container.readiness_probe
+    if takes_traffic:
+        port = traffic_port(container)
+        ports = [replace(port, name=container.ports[0].name or "user-port" if container.ports else "user-port")]
+        env.insert(0, core.EnvVar("PORT", str(port.container_port)))
+        probe = _probe(probe or core.Probe(tcp_socket=core.TCPSocketAction()), port.container_port)
+    return replace(
+        container,
+        name=container.name or names.DEFAULT_CONTAINER,
+        env=[*container.env, *env],
+        ports=ports,
+        readiness_probe=probe,
+        liveness_probe=_probe(container.liveness_probe, traffic_port(container).container_port),
+        startup_probe=_probe(container.startup_probe, traffic_port(container).container_port),
+        termination_message_policy=container.termination_message_policy or "FallbackToLogsOnError",
+        security_context=_security(container) if settings.secure_pod_defaults else container.security_context,
+    )
+
+
+def _probe(probe: core.Probe | None, port: int) -> core.Probe | None:
+    """A probe without a port means the traffic port; a period of 0 is Knative's word for "as often as you can"."""
+    if probe is None:
+        return None
+    if probe.http_get is not None and not probe.http_get.port:
+        probe = replace(probe, http_get=replace(probe.http_get, port=port))
+    if probe.tcp_socket is not None and not probe.tcp_socket.port:
+        probe = replace(probe, tcp_socket=replace(probe.tcp_socket, port=port))
+    if probe.grpc is not None and not probe.grpc.port:
+        probe = replace(probe, grpc=replace(probe.grpc, port=port))
+    return replace(probe, period_seconds=probe.period_seconds or 1, success_threshold=probe.success_threshold or 1)
+
+
+def _security(container: core.Container) -> dict[str, object]:
+    return {
+        "allowPrivilegeEscalation": False,
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+        "capabilities": {"drop": ["ALL"]},
+        **(container.security_context or {}),
+    }
+
+
+def _app_protocol(port_name: str) -> str:
+    return "kubernetes.io/h2c" if port_name == "h2c" else "http"
+
+
+def _meta(revision: Revision, name: str, labels: dict[str, str], annotations: dict[str, str]) -> ObjectMeta:
+    return ObjectMeta(
+        name=name,
+        namespace=revision.metadata.namespace,
+        labels=labels,
+        annotations=annotations,
+        owner_references=[owner.reference(revision)],
+    )

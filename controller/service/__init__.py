@@ -1,0 +1,1 @@
+"""A Service: the Configuration and the Route that it stands for, and their state as one."""

@@ -1,0 +1,25 @@
+"""What an operator can choose about the Serving control plane. Names and defaults are those of Knative's ConfigMaps."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All durations are in seconds."""
+
+    domain: str = "localhost:8080"  # a function is http://NAME.NAMESPACE.<domain>; the port belongs to it
+    cluster_domain: str = "svc.cluster.local"  # and inside http://NAME.NAMESPACE.<cluster_domain>
+    scheme: str = "http"
+    gateway_host: str = "kfn-gateway.kfn-system.svc.cluster.local"  # where a placeholder Service's name leads
+
+    progress_deadline: float = 600  # a revision that nothing is known of for so long has failed
+    initial_ready_timeout: float = 30  # a process that lives but does not become ready has failed after so long
+    allow_zero_initial_scale: bool = True
+    secure_pod_defaults: bool = False  # run as non-root, seccomp RuntimeDefault, no capabilities, unless the template says otherwise
+
+    retain_since_create_time: float = 48 * 3600  # config-gc: a revision younger than this stays
+    retain_since_last_active_time: float = 15 * 3600  # and so does one that had traffic in this time
+    min_non_active_revisions: int = 20  # so many revisions without traffic stay, however old
+    max_non_active_revisions: int | None = 1000  # more than this go, however young; None is no limit
+
+    workers: int = 4  # keys that one reconciler works on at once

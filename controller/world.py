@@ -1,0 +1,94 @@
+"""Everything the reconcilers read: local copies of seven kinds, and who is related to whom. It decides nothing."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import anyio
+
+from controller.index import Index
+from controller.labeler.plan import revisions_of
+from controller.settings import Settings
+from kfn.api import core, kinds, names
+from kfn.api.serving import Configuration, Revision, Route
+from kfn.kube.client import Client
+from kfn.kube.informer import Informer
+
+Key = tuple[str, str]
+
+
+class World:
+    """The client to write with, the copies to read from, and the wall clock."""
+
+    def __init__(self, client: Client, settings: Settings, now: Callable[[], datetime]) -> None:
+        self.client = client
+        self.settings = settings
+        self.now = now
+        self.services = Informer(client, kinds.SERVICE)
+        self.configurations = Informer(client, kinds.CONFIGURATION)
+        self.routes = Informer(client, kinds.ROUTE)
+        self.revisions = Informer(client, kinds.REVISION)
+        self.deployments = Informer(client, kinds.DEPLOYMENT)
+        self.core_services = Informer(client, kinds.CORE_SERVICE)
+        self.pods = Informer(client, kinds.POD, labels=names.REVISION)
+        self._revisions_by_configuration = Index[Revision](self.revisions, _label(names.CONFIGURATION))
+        self._pods_by_revision = Index[core.Pod](self.pods, _label(names.REVISION))
+        self._services_by_route = Index[core.Service](self.core_services, _label(names.ROUTE))
+        self._routes_by_revision = Index[Route](self.routes, _names(lambda route: revisions_of(route)))
+        self._routes_by_configuration = Index[Route](self.routes, _names(configurations_of))
+
+    @property
+    def informers(self) -> tuple[Informer[Any], ...]:
+        return (
+            self.services, self.configurations, self.routes, self.revisions, self.deployments, self.core_services, self.pods,
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            for informer in self.informers:
+                tasks.start_soon(informer.run)
+
+    async def synced(self) -> None:
+        for informer in self.informers:
+            await informer.synced()
+
+    def revisions_of_configuration(self, configuration: Configuration) -> list[Revision]:
+        meta = configuration.metadata
+        return [r for r in self._revisions_by_configuration.get((meta.namespace, meta.name)) if _owned_by(r, meta.uid)]
+
+    def pods_of_revision(self, revision: Revision) -> list[core.Pod]:
+        return self._pods_by_revision.get((revision.metadata.namespace, revision.metadata.name))
+
+    def services_of_route(self, route: Route) -> list[core.Service]:
+        return self._services_by_route.get((route.metadata.namespace, route.metadata.name))
+
+    def routes_to_revision(self, namespace: str, name: str) -> list[Route]:
+        """Routes that send to this Revision or name it in their spec."""
+        return self._routes_by_revision.get((namespace, name))
+
+    def routes_to_configuration(self, namespace: str, name: str) -> list[Route]:
+        return self._routes_by_configuration.get((namespace, name))
+
+
+def configurations_of(route: Route) -> set[str]:
+    return {target.configuration_name for target in route.spec.traffic if target.configuration_name}
+
+
+def _owned_by(obj: Any, uid: str) -> bool:
+    return any(ref.controller and ref.uid == uid for ref in obj.metadata.owner_references)
+
+
+def _label(label: str) -> Callable[[Any], Iterator[Key]]:
+    def keys(obj: Any) -> Iterator[Key]:
+        if value := obj.metadata.labels.get(label):
+            yield obj.metadata.namespace, value
+
+    return keys
+
+
+def _names(of: Callable[[Route], set[str]]) -> Callable[[Route], Iterator[Key]]:
+    def keys(route: Route) -> Iterator[Key]:
+        for name in of(route):
+            yield route.metadata.namespace, name
+
+    return keys

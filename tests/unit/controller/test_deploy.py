@@ -1,0 +1,286 @@
+"""The whole controller: a Service from its first apply to ready, failing, updated, split, rolled back and deleted."""
+
+import anyio
+import pytest
+
+from controller.settings import Settings
+from kfn.api import conditions, core, kinds, names
+from kfn.api.meta import ObjectMeta
+from kfn.api.serving import TrafficTarget
+from kfn.kube import errors
+from tests.fakes.kube import FakeApi
+from tests.unit.controller.serving import a_service, platform
+
+
+async def test_a_service_becomes_ready_when_an_instance_works() -> None:
+    async with platform() as p:
+        p.apply(a_service())
+        await p.settles()
+        assert p.ready().status == "Unknown"
+        assert p.api.names(kinds.REVISION) == ["hello-00001"]
+        assert p.api.names(kinds.DEPLOYMENT) == ["hello-00001-deployment"]
+        assert p.api.names(kinds.CORE_SERVICE) == ["hello", "hello-00001", "hello-00001-private"]
+
+        p.cluster.works("hello-00001")
+        await p.settles()
+        assert p.ready().status == "True"
+        status = p.service().status
+        assert status.url == "http://hello.default.localhost:8080"
+        assert status.address and status.address.url == "http://hello.default.svc.cluster.local"
+        assert status.latest_created_revision_name == status.latest_ready_revision_name == "hello-00001"
+        assert status.traffic == [TrafficTarget(revision_name="hello-00001", latest_revision=True, percent=100)]
+        revision = p.api.the(kinds.REVISION, "hello-00001")
+        assert revision.metadata.labels[names.ROUTING_STATE] == "active"
+        assert revision.metadata.annotations[names.ROUTES] == "hello"
+        assert (revision.status.actual_replicas, revision.status.desired_replicas) == (1, 1)
+
+
+async def test_nothing_is_written_once_everything_is_as_it_should_be() -> None:
+    async with platform() as p:
+        p.apply(a_service())
+        await p.settles()
+        p.cluster.works("hello-00001")
+        await p.settles()
+        p.api.writes.clear()
+        for kind in (kinds.SERVICE, kinds.CONFIGURATION, kinds.ROUTE):
+            there = p.api.the(kind, "hello")
+            p.api.put(kind, there)
+        p.cluster.works("hello-00001")
+        await p.settles()
+        assert p.api.writes == []
+
+
+async def test_a_deployment_is_made_of_few_writes() -> None:
+    async with platform() as p:
+        p.apply(a_service())
+        await p.settles()
+        p.cluster.works("hello-00001")
+        await p.settles()
+        for w in p.api.writes:
+            print(w)
+        statuses = [path.split("/")[-3:-1] for _, path in p.api.writes if path.endswith("/status")]
+        assert len(p.api.writes) <= 22, p.api.writes
+        assert max(map(statuses.count, statuses)) <= 6, statuses
+
+
+async def test_a_crash_at_start_shows_its_log_and_the_previous_revision_keeps_serving() -> None:
+    async with platform() as p:
+        p.apply(a_service())
+        await p.settles()
+        p.cluster.works("hello-00001")
+        await p.settles()
+        p.apply(a_service(image="kfn.local/default/hello@sha256:2"))
+        await p.settles()
+        p.cluster.crashes("hello-00002", log="ModuleNotFoundError: No module named 'numpyy'")
+        await p.settles()
+        assert p.ready().status == "False"
+        assert p.ready().reason == "RevisionFailed"
+        assert "numpyy" in p.ready().message
+        assert p.served() == {"hello-00001": 100}
+        assert p.service().status.latest_ready_revision_name == "hello-00001"
+
+        p.apply(a_service(image="kfn.local/default/hello@sha256:3"))
+        await p.settles()
+        p.cluster.works("hello-00003")
+        await p.settles()
+        assert p.ready().status == "True"
+        assert p.served() == {"hello-00003": 100}
+        assert p.api.the(kinds.REVISION, "hello-00002").metadata.labels[names.ROUTING_STATE] == "reserve"
+
+
+async def test_a_first_crash_fails_the_route_too() -> None:
+    async with platform() as p:
+        p.apply(a_service())
+        await p.settles()
+        p.cluster.crashes("hello-00001", code=3)
+        await p.settles()
+        said = {c.type: (c.status, c.reason) for c in p.service().status.conditions}
+        assert said == {
+            "Ready": ("False", "RevisionFailed"),
+            "ConfigurationsReady": ("False", "RevisionFailed"),
+            "RoutesReady": ("False", "RevisionMissing"),
+        }
+        healthy = conditions.find(p.api.the(kinds.REVISION, "hello-00001").status.conditions, "ContainerHealthy")
+        assert healthy is not None and healthy.reason == "ExitCode3"
+
+
+async def test_a_crash_that_heals_makes_the_service_ready() -> None:
+    async with platform() as p:
+        p.apply(a_service())
+        await p.settles()
+        p.cluster.crashes("hello-00001")
+        await p.settles()
+        p.cluster.works("hello-00001")
+        await p.settles()
+        assert p.ready().status == "True"
+
+
+async def test_a_process_that_never_listens_fails_after_a_bound_and_says_so() -> None:
+    async with platform(Settings(initial_ready_timeout=30)) as p:
+        p.apply(a_service())
+        await p.settles()
+        p.cluster.is_silent("hello-00001")
+        await p.settles()
+        assert p.ready().status == "Unknown"
+        for _ in range(31):
+            await p.settles()
+        assert p.ready().status == "False"
+        assert "nothing listens on port 8080" in p.ready().message
+
+
+async def test_scale_to_zero_leaves_the_service_ready_and_a_failing_wake_does_not() -> None:
+    async with platform() as p:
+        p.apply(a_service())
+        await p.settles()
+        p.cluster.works("hello-00001")
+        await p.settles()
+        p.cluster.sleeps("hello-00001")
+        await p.settles()
+        assert p.ready().status == "True"
+        active = conditions.find(p.api.the(kinds.REVISION, "hello-00001").status.conditions, "Active")
+        assert active is not None and (active.status, active.reason, active.severity) == ("False", "NoTraffic", "Info")
+
+        p.cluster.scale("hello-00001", 1)
+        p.cluster.crashes("hello-00001", log="database is gone")
+        await p.settles()
+        assert p.ready().status == "False"
+        p.cluster.sleeps("hello-00001")
+        await p.settles()
+        assert "database is gone" in p.ready().message
+        p.cluster.scale("hello-00001", 1)
+        p.cluster.works("hello-00001")
+        await p.settles()
+        assert p.ready().status == "True"
+
+
+async def test_replicas_are_never_written_after_creation() -> None:
+    async with platform() as p:
+        p.apply(a_service())
+        await p.settles()
+        p.cluster.scale("hello-00001", 7)
+        p.apply(a_service(labels={"team": "a"}))
+        await p.settles()
+        assert p.api.the(kinds.DEPLOYMENT, "hello-00001-deployment").spec.replicas == 7
+        assert p.api.the(kinds.ROUTE, "hello").metadata.labels["team"] == "a"
+        assert p.api.names(kinds.REVISION) == ["hello-00001"]
+
+
+async def test_traffic_is_split_tagged_and_rolled_back() -> None:
+    async with platform() as p:
+        p.apply(a_service())
+        await p.settles()
+        p.cluster.works("hello-00001")
+        split = [
+            TrafficTarget(revision_name="hello-00001", latest_revision=False, percent=90, tag="blue"),
+            TrafficTarget(latest_revision=True, percent=10),
+        ]
+        p.apply(a_service(image="kfn.local/default/hello@sha256:2", traffic=split))
+        await p.settles()
+        p.cluster.works("hello-00002")
+        await p.settles()
+        assert p.ready().status == "True"
+        assert p.served() == {"hello-00001": 90, "hello-00002": 10}
+        assert p.service().status.traffic[0].url == "http://blue-hello.default.localhost:8080"
+        assert "blue-hello" in p.api.names(kinds.CORE_SERVICE)
+
+        back = [TrafficTarget(revision_name="hello-00001", latest_revision=False, percent=100)]
+        p.apply(a_service(image="kfn.local/default/hello@sha256:2", traffic=back))
+        await p.settles()
+        assert p.served() == {"hello-00001": 100}
+        assert p.ready().status == "True"
+        assert "blue-hello" not in p.api.names(kinds.CORE_SERVICE)
+        assert p.api.names(kinds.REVISION) == ["hello-00001", "hello-00002"]
+        assert p.api.the(kinds.REVISION, "hello-00002").metadata.labels[names.ROUTING_STATE] == "reserve"
+
+
+async def test_deleting_the_service_takes_everything_with_it_and_it_can_come_back() -> None:
+    async with platform() as p:
+        p.apply(a_service())
+        await p.settles()
+        p.api.remove(kinds.SERVICE, "hello")
+        await p.settles()
+        assert not any(p.api.names(k) for k in (kinds.CONFIGURATION, kinds.ROUTE, kinds.REVISION, kinds.DEPLOYMENT, kinds.CORE_SERVICE))
+        p.apply(a_service())
+        await p.settles()
+        p.cluster.works("hello-00001")
+        await p.settles()
+        assert p.ready().status == "True"
+
+
+@pytest.mark.parametrize("kind", [kinds.CONFIGURATION, kinds.ROUTE, kinds.DEPLOYMENT, kinds.CORE_SERVICE], ids=lambda k: k.qualified)
+async def test_a_child_that_somebody_deletes_is_made_again(kind: kinds.Kind[object]) -> None:
+    async with platform() as p:
+        p.apply(a_service())
+        await p.settles()
+        before = p.api.names(kind)
+        for name in before:
+            p.api.remove(kind, name)
+        await p.settles()
+        assert p.api.names(kind) == before
+
+
+async def test_a_users_own_configuration_of_the_same_name_is_left_alone() -> None:
+    def prepare(api: FakeApi) -> None:
+        api.put(kinds.DEPLOYMENT, core.Deployment(metadata=ObjectMeta(name="hello-00001-deployment", namespace="default")))
+
+    async with platform(prepare=prepare) as p:
+        p.apply(a_service())
+        await p.settles()
+        assert p.ready().status == "False"
+        assert 'existing Deployment "hello-00001-deployment" that we do not own' in p.ready().message
+
+
+async def test_a_revision_name_of_ones_own_is_used_and_must_be_free() -> None:
+    async with platform() as p:
+        p.apply(a_service(revision="hello-blue"))
+        await p.settles()
+        p.cluster.works("hello-blue")
+        await p.settles()
+        assert p.ready().status == "True"
+        assert p.served() == {"hello-blue": 100}
+
+        p.apply(a_service(revision="hello-blue", image="kfn.local/default/hello@sha256:2"))
+        await p.settles()
+        said = conditions.find(p.service().status.conditions, "RoutesReady")
+        assert said is not None and said.reason == "RevisionNameTaken"
+        assert p.served() == {"hello-blue": 100}
+
+
+async def test_a_new_domain_at_restart_rewrites_the_urls() -> None:
+    api: list[FakeApi] = []
+    async with platform() as p:
+        p.apply(a_service(traffic=[TrafficTarget(latest_revision=True, percent=100, tag="t")]))
+        await p.settles()
+        p.cluster.works("hello-00001")
+        await p.settles()
+        objects = [(k, o) for k in (kinds.SERVICE, kinds.CONFIGURATION, kinds.ROUTE, kinds.REVISION) for o in p.api.all(k)]
+        objects += [(kinds.DEPLOYMENT, o) for o in p.api.all(kinds.DEPLOYMENT)]  # type: ignore[misc]
+
+    def prepare(fresh: FakeApi) -> None:
+        api.append(fresh)
+        for kind, obj in objects:
+            fresh.put(kind, obj)  # type: ignore[arg-type]
+
+    async with platform(Settings(domain="localhost:9999"), prepare) as p:
+        await p.settles()
+        assert p.service().status.url == "http://hello.default.localhost:9999"
+        assert p.service().status.traffic[0].url == "http://t-hello.default.localhost:9999"
+        assert p.ready().status == "True"
+
+
+async def test_conflicts_and_an_api_server_that_is_away_only_delay() -> None:
+    async with platform() as p:
+        calls = 0
+
+        def unlucky(method: str, path: str) -> None:
+            nonlocal calls
+            calls += 1
+            if method in ("POST", "PUT", "PATCH") and calls % 3:
+                raise errors.Conflict(409, "Conflict", "the object has been modified")
+
+        p.api.before = unlucky
+        p.apply(a_service())
+        await anyio.sleep(300)  # retries are up to a minute apart
+        p.cluster.works("hello-00001")
+        await anyio.sleep(300)
+        assert p.ready().status == "True"
