@@ -16,7 +16,7 @@ from controller.revision.reconcile import reconcile as revision
 from controller.route.reconcile import reconcile as route
 from controller.service.reconcile import reconcile as service
 from controller.settings import Settings
-from controller.triggers import Queues, connect
+from controller.triggers import Queues, Triggers
 from controller.world import World
 from kfn.clock import utcnow
 from kfn.kube import reconcile
@@ -31,7 +31,7 @@ class Controller:
         self._settings = settings
         self._world = World(client, settings, now)
         self._queues = Queues()
-        connect(self._world, self._queues)
+        Triggers(self._world, self._queues)
 
     @property
     def pending(self) -> int:

@@ -7,7 +7,7 @@ from controller.labeler.plan import revisions_of
 from controller.owner import controller_of
 from controller.world import World
 from kfn.api import names
-from kfn.api.serving import GROUP, Route
+from kfn.api.serving import GROUP, Configuration, Route
 from kfn.kube.reconcile import Keys
 
 
@@ -23,70 +23,77 @@ class Queues:
     garbage: Keys = field(default_factory=Keys)
 
 
-def connect(world: World, queues: Queues) -> None:
-    """Wire every informer to the queues."""
-    by_kind = {
-        "Service": queues.services,
-        "Configuration": queues.configurations,
-        "Route": queues.routes,
-        "Revision": queues.revisions,
-    }
+class Triggers:
+    """Hears every change of every kind, and puts keys into queues. A method a kind; `child` is for what only has an owner."""
 
-    def owner(obj: Any) -> None:
-        ref = controller_of(obj.metadata)
-        if ref is not None and ref.api_version.startswith(f"{GROUP}/") and ref.kind in by_kind:
-            by_kind[ref.kind].add(f"{obj.metadata.namespace}/{ref.name}")
+    def __init__(self, world: World, queues: Queues) -> None:
+        self._world = world
+        self._queues = queues
+        self._by_kind = {
+            "Service": queues.services,
+            "Configuration": queues.configurations,
+            "Route": queues.routes,
+            "Revision": queues.revisions,
+        }
+        world.services.on_change(self.service)
+        world.configurations.on_change(self.configuration)
+        world.routes.on_change(self.route)
+        world.revisions.on_change(self.revision)
+        world.deployments.on_change(self.child)
+        world.core_services.on_change(self.child)
+        world.pods.on_change(self.pod)
 
-    def service(old: Any, new: Any) -> None:
-        queues.services.add(_key(new or old))
+    def service(self, old: Any, new: Any) -> None:
+        self._queues.services.add(_key(new or old))
 
-    def configuration(old: Any, new: Any) -> None:
-        obj = new or old
-        namespace = obj.metadata.namespace
-        queues.configurations.add(_key(obj))
-        queues.garbage.add(_key(obj))
-        owner(obj)
-        for route in world.routes_to_configuration(namespace, obj.metadata.name):
-            queues.routes.add(_key(route))
+    def configuration(self, old: Configuration | None, new: Configuration | None) -> None:
         for seen in (old, new):
-            if seen is not None and seen.status.latest_created_revision_name:
-                queues.labels.add(f"{namespace}/{seen.status.latest_created_revision_name}")
+            if seen is None:
+                continue
+            namespace, latest = seen.metadata.namespace, seen.status.latest_created_revision_name
+            self._queues.configurations.add(_key(seen))
+            self._queues.garbage.add(_key(seen))
+            self._owner(seen)
+            self._routes(self._world.routes_to_configuration(namespace, seen.metadata.name))
+            if latest:  # the one before it is no longer the newest, and may go into the reserve
+                self._queues.labels.add(f"{namespace}/{latest}")
 
-    def route(old: Route | None, new: Route | None) -> None:
+    def route(self, old: Route | None, new: Route | None) -> None:
         for seen in (old, new):
-            if seen is not None:
-                queues.routes.add(_key(seen))
-                owner(seen)
-                for name in revisions_of(seen):
-                    queues.labels.add(f"{seen.metadata.namespace}/{name}")
+            if seen is None:
+                continue
+            self._queues.routes.add(_key(seen))
+            self._owner(seen)
+            for name in revisions_of(seen):
+                self._queues.labels.add(f"{seen.metadata.namespace}/{name}")
 
-    def revision(old: Any, new: Any) -> None:
+    def revision(self, old: Any, new: Any) -> None:
         obj = new or old
         namespace, name = obj.metadata.namespace, obj.metadata.name
-        queues.revisions.add(_key(obj))
-        queues.labels.add(_key(obj))
-        owner(obj)
-        if configuration_name := obj.metadata.labels.get(names.CONFIGURATION):
-            queues.garbage.add(f"{namespace}/{configuration_name}")
-            for route in world.routes_to_configuration(namespace, configuration_name):
-                queues.routes.add(_key(route))
-        for route in world.routes_to_revision(namespace, name):
-            queues.routes.add(_key(route))
+        configuration = obj.metadata.labels.get(names.CONFIGURATION)
+        self._queues.revisions.add(_key(obj))
+        self._queues.labels.add(_key(obj))
+        self._owner(obj)
+        self._routes(self._world.routes_to_revision(namespace, name))
+        if configuration:
+            self._queues.garbage.add(f"{namespace}/{configuration}")
+            self._routes(self._world.routes_to_configuration(namespace, configuration))
 
-    def child(old: Any, new: Any) -> None:
-        owner(new or old)
+    def pod(self, old: Any, new: Any) -> None:
+        meta = (new or old).metadata
+        self._queues.revisions.add(f"{meta.namespace}/{meta.labels.get(names.REVISION, '')}")
 
-    def pod(old: Any, new: Any) -> None:
-        obj = new or old
-        queues.revisions.add(f"{obj.metadata.namespace}/{obj.metadata.labels.get(names.REVISION, '')}")
+    def child(self, old: Any, new: Any) -> None:
+        self._owner(new or old)
 
-    world.services.on_change(service)
-    world.configurations.on_change(configuration)
-    world.routes.on_change(route)
-    world.revisions.on_change(revision)
-    world.deployments.on_change(child)
-    world.core_services.on_change(child)
-    world.pods.on_change(pod)
+    def _owner(self, obj: Any) -> None:
+        ref = controller_of(obj.metadata)
+        if ref is not None and ref.api_version.startswith(f"{GROUP}/") and ref.kind in self._by_kind:
+            self._by_kind[ref.kind].add(f"{obj.metadata.namespace}/{ref.name}")
+
+    def _routes(self, routes: list[Route]) -> None:
+        for route in routes:
+            self._queues.routes.add(_key(route))
 
 
 def _key(obj: Any) -> str:
