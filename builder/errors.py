@@ -92,3 +92,9 @@ class DiskFull(StoreError):
 
 class ToolMissing(BuildError):
     """A program that the build needs is not there."""
+
+
+class IndexRefused(BuildError):
+    """The package index refused this user."""
+
+    exit_code = 4

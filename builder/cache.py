@@ -1,0 +1,131 @@
+"""Layers made before: `blobs/sha256/<digest>` and `keys/<key>.json`, which says what a key made. Shared by every build of this user.
+
+An entry appears by rename, after its blob. A blob is checked against its digest when it leaves for a store; a wrong one is dropped
+and made again. Keys hold everything the bytes depend on; who calls makes them.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from builder import files, tar
+from builder.errors import Busy
+from builder.store import LAYER_TAR, ImageStore, Layer
+
+_POLL = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """A layer, and `facts`: what else was learnt when it was made (JSON)."""
+
+    layer: Layer
+    facts: dict[str, Any]
+
+
+def key(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+class Cache:
+    """`read=False` (`--no-cache`) still writes."""
+
+    def __init__(self, path: Path, *, read: bool = True) -> None:
+        self.path, self.read = path, read
+        for name in ("blobs/sha256", "keys", "locks", "tmp"):
+            (path / name).mkdir(parents=True, exist_ok=True)
+
+    def get(self, key: str) -> Cached | None:
+        """What this key made, if its blob is there whole."""
+        facts = self.facts(key)
+        if facts is None:
+            return None
+        layer = Layer(**facts.pop("layer"))
+        try:
+            whole = self._blob(layer.digest).stat().st_size == layer.size
+        except OSError:
+            whole = False
+        return Cached(layer, facts) if whole else None
+
+    def facts(self, key: str) -> dict[str, Any] | None:
+        if not self.read:
+            return None
+        try:
+            found = json.loads((self.path / "keys" / f"{key}.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def remember(self, key: str, facts: dict[str, Any]) -> None:
+        files.write(self.path / "keys" / f"{key}.json", json.dumps(facts, sort_keys=True).encode())
+
+    def add(self, key: str, kind: str, members: Iterable[tar.Member], facts: dict[str, Any]) -> Cached:
+        """Make a layer of these files and remember it under `key`."""
+        temp = self.path / "blobs" / "sha256" / f"{files.TEMP_PREFIX}{os.getpid()}-{key[:16]}-{os.urandom(4).hex()}"
+        try:
+            with files.writing(temp) as file:
+                digest, size = tar.write_tar(file, members)
+            temp.replace(self._blob(digest))
+        finally:
+            temp.unlink(missing_ok=True)
+        layer = Layer(digest, digest, size, LAYER_TAR, kind)
+        self.remember(key, {**facts, "layer": asdict(layer)})
+        return Cached(layer, facts)
+
+    def give(self, layer: Layer, store: ImageStore) -> bool:
+        """Put a layer's blob into a store. False if it was corrupt here: then it is gone, and has to be made again."""
+        if store.has(layer.digest) and store.blob_path(layer.digest).stat().st_size == layer.size:
+            return True
+        blob = self._blob(layer.digest)
+        try:
+            if files.sha256(blob) == layer.digest:
+                store.put_file(blob, layer.digest)
+                return True
+        except FileNotFoundError:
+            return False
+        blob.unlink(missing_ok=True)
+        return False
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """A scratch folder on the cache's file system, gone afterwards."""
+        files.sweep(self.path / "tmp")
+        try:
+            made = Path(tempfile.mkdtemp(prefix=files.TEMP_PREFIX, dir=self.path / "tmp"))
+        except OSError as error:
+            raise files.disk_full(error, self.path) or error from error
+        try:
+            yield made
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+
+    @asynccontextmanager
+    async def making(self, key: str, timeout: float) -> AsyncIterator[None]:
+        """Let one build at a time make what `key` names; the others wait and then find it made. The lock dies with its process."""
+        fd = os.open(self.path / "locks" / key[:2], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            deadline = anyio.current_time() + timeout
+            while True:
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if anyio.current_time() > deadline:
+                        raise Busy(f"another build has been making the same layer for {timeout:g} s") from None
+                    await anyio.sleep(_POLL)
+            yield
+        finally:
+            os.close(fd)
+
+    def _blob(self, digest: str) -> Path:
+        return self.path / "blobs" / "sha256" / digest.removeprefix("sha256:")

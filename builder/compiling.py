@@ -1,0 +1,84 @@
+"""Bytecode: hands files to `worker.py` under the function's own interpreter and makes its answer typed. Decides nothing."""
+
+import json
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder import process
+from builder.errors import BuildError, SyntaxInvalid
+
+_WORKER = Path(__file__).with_name("worker.py")
+_CPU_MARGIN = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file that is not Python for this interpreter."""
+
+    path: str
+    line: int
+    column: int  # from 1; 0 unknown
+    text: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.path}:{self.line}" + (f":{self.column}" if self.column else "")
+        if not self.text:
+            return f"{place}: {self.message}"
+        stripped = self.text.lstrip()
+        caret = " " * max(0, self.column - 1 - (len(self.text) - len(stripped)))
+        return f"{place}: {self.message}\n    {stripped}\n    {caret}^"
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """What one file defines and imports at its top level."""
+
+    names: tuple[str, ...]
+    handlers: tuple[str, ...]
+    own: tuple[str, ...]
+    star: bool  # has `from x import *`, so the names are not all known
+    imports: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    failures: tuple[Failure, ...]
+    modules: dict[str, Module]
+
+
+async def compile_files(
+    python: str, root: Path, files: Sequence[str], out: Path, prefix: str, *, timeout: float, look: Sequence[str] | None = None
+) -> Compiled:
+    """Write bytecode for `files` (relative to `root`) under `out`; `prefix` is their folder in the image.
+
+    With `look`, also tell what every file imports and what the named ones define.
+    """
+    job = {
+        "root": str(root),
+        "files": sorted(files),
+        "out": str(out),
+        "prefix": prefix,
+        "look": list(look or ()),
+        "seconds": max(1, int(timeout - _CPU_MARGIN)),
+        "kfn": str(_WORKER.parent.parent),
+    }
+    ended = await process.run([python, "-I", "-S", "-B", str(_WORKER)], stdin=json.dumps(job).encode(), timeout=timeout)
+    lines = ended.stdout.decode("utf-8", "replace").rstrip("\n").split("\n")
+    if ended.code:
+        raise _crash(python, ended, lines[-1])
+    answer = json.loads(lines[-1])
+    modules = {
+        path: Module(tuple(m["names"]), tuple(m["handlers"]), tuple(m["own"]), m["star"], tuple(m["imports"]))
+        for path, m in answer.get("modules", {}).items()
+    }
+    return Compiled(tuple(Failure(**failure) for failure in answer["errors"]), modules)
+
+
+def _crash(python: str, ended: process.Ended, path: str) -> BuildError:
+    if ended.code < 0 or b"MemoryError" in ended.stderr or b"RecursionError" in ended.stderr:
+        why = signal.Signals(-ended.code).name if ended.code < 0 else "it is nested too deeply or too large"
+        return SyntaxInvalid(f"{path} could not be compiled within the limits on time and memory ({why})")
+    return BuildError(f"{python} failed while it compiled {path}: {ended.stderr.decode('utf-8', 'replace').strip()[-2000:]}")

@@ -1,0 +1,44 @@
+"""Which Python the image is for. Its exact version is part of every layer's key: another patch release makes other bytecode."""
+
+import platform
+import sys
+from dataclasses import dataclass
+
+from builder import process
+from builder.errors import UsageError
+
+_ASK = (
+    "import platform, sys; "
+    "print(platform.python_version(), sys.implementation.cache_tag, platform.machine(), sys.platform, getattr(sys, 'abiflags', ''))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    path: str
+    version: str  # 3.11.7
+    tag: str  # cpython-311
+    machine: str  # x86_64
+
+    @property
+    def minor(self) -> str:
+        return ".".join(self.version.split(".")[:2])
+
+
+def running() -> Interpreter:
+    return Interpreter(sys.executable, platform.python_version(), sys.implementation.cache_tag or "", platform.machine())
+
+
+async def find(path: str) -> Interpreter:
+    """Ask the interpreter at `path` what it is. It must be the same minor version as kfn's own, whose compiled parts it will load."""
+    own = running()
+    if path == own.path:
+        return own
+    ended = await process.run([path, "-I", "-S", "-c", _ASK], timeout=20)
+    if ended.code:
+        raise UsageError(f"{path} is not a Python interpreter: {ended.stderr.decode('utf-8', 'replace').strip()[-500:]}")
+    version, tag, machine, system, _ = (ended.stdout.decode().strip() + " ").split(" ", 4)
+    if (tag, machine, system) != (own.tag, own.machine, sys.platform):
+        kind = f"{path} is {tag} on {machine}, kfn runs on {own.tag} on {own.machine}"
+        raise UsageError(f"{kind}; install kfn with that interpreter, or use Python {own.minor}")
+    return Interpreter(path, version, tag, machine)

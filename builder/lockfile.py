@@ -1,0 +1,90 @@
+"""A lock: every package with its version and hashes, in pip's hashed-requirements form. Pure; `kfn.lock` is one with a header."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+
+from builder.errors import DependencyError
+
+HEADER = "# kfn.lock, written by `kfn build`. Keep it with the source; delete it to choose versions anew."
+_INPUTS = re.compile(r"^# inputs: (sha256:[0-9a-f]{64})$", re.MULTILINE)
+_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?")
+_HASH = re.compile(r"\s*--hash[= ]([a-z0-9]+:[0-9a-fA-F]+)")
+PROVIDED = "kfn"  # the runtime layer has it
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Pin:
+    """One line of a lock: `spec` is `name==1.0 ; marker` or `name @ url`, without the hashes."""
+
+    name: str
+    spec: str
+    hashes: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        return self.spec.partition(";")[0].strip().replace("==", " ")
+
+    def __str__(self) -> str:
+        return " \\\n    ".join([self.spec, *(f"--hash={h}" for h in self.hashes)])
+
+
+def normal(name: str) -> str:
+    """A distribution's name as the index compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def parse(text: str, file: str) -> tuple[Pin, ...]:
+    """The pins of a hashed requirements file, without `kfn` itself."""
+    pins = []
+    for line in logical_lines(text):
+        if line.startswith("-"):
+            raise DependencyError(f"{file}: `{line[:80]}` cannot be in a lock: every package needs a version and hashes from an index")
+        found = _NAME.match(line)
+        spec = _HASH.sub("", line).strip()
+        hashes = tuple(sorted(set(_HASH.findall(line))))
+        if not found or not hashes:
+            raise DependencyError(f"{file}: `{spec[:80]}` has no hash")
+        if normal(found[1]) != PROVIDED:
+            pins.append(Pin(normal(found[1]), spec, hashes))
+    return tuple(sorted(pins))
+
+
+def logical_lines(text: str) -> list[str]:
+    """Lines of a requirements file with continuations joined and comments gone."""
+    joined = re.sub(r"\\\r?\n", " ", text)
+    lines = (re.sub(r"(^|\s)#.*$", "", line).strip() for line in joined.splitlines())
+    return [line for line in lines if line]
+
+
+def parse_pylock(text: str, file: str = "pylock.toml") -> tuple[Pin, ...]:
+    """The pins of a PEP 751 lock. Only wheels count: source packages would have to be run to be built."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DependencyError(f"{file}: {error}") from None
+    pins = []
+    for package in content.get("packages", ()):
+        name, version = package.get("name", ""), package.get("version", "")
+        if normal(name) == PROVIDED:
+            continue
+        wheels = [wheel.get("hashes", {}).get("sha256", "") for wheel in package.get("wheels", ())]
+        if not version or not any(wheels):
+            raise DependencyError(f"{file}: {name or 'a package'} has no wheel with a sha256 hash; kfn installs wheels only")
+        marker = f" ; {package['marker']}" if package.get("marker") else ""
+        pins.append(Pin(normal(name), f"{name}=={version}{marker}", tuple(sorted(f"sha256:{h}" for h in wheels if h))))
+    return tuple(sorted(pins))
+
+
+def render(pins: tuple[Pin, ...]) -> str:
+    return "".join(f"{pin}\n" for pin in pins)
+
+
+def with_header(inputs: str, requirements: str) -> str:
+    """The text of kfn.lock. `inputs` names what it was resolved from."""
+    return f"{HEADER}\n# inputs: {inputs}\n{requirements}"
+
+
+def inputs_of(lock: str) -> str:
+    found = _INPUTS.search(lock)
+    return found[1] if found else ""

@@ -1,0 +1,64 @@
+"""The source layer, and what its code is: compiles every file, finds the handler, notes the imports. Runs nothing of the source."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from builder import handler
+from builder.cache import Cache, Cached, key
+from builder.compiling import compile_files
+from builder.errors import SyntaxInvalid
+from builder.image import FUNC
+from builder.interpreter import Interpreter
+from builder.options import FORMAT
+from builder.runtime import bytecode
+from builder.source import Source, SourceFile, read_file
+from builder.tar import Member
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLayer:
+    """`imports` has, for each file, the modules that it imports at its top level."""
+
+    made: Cached
+    handler: str
+    imports: dict[str, list[str]]
+    cached: bool
+
+
+async def source_layer(cache: Cache, interpreter: Interpreter, source: Source, wanted: str, timeout: float) -> SourceLayer:
+    name = key("source", FORMAT, interpreter.version, interpreter.tag, wanted, source.digest)
+    if found := cache.get(name):
+        return SourceLayer(found, found.facts["handler"], found.facts["imports"], True)
+    with cache.folder() as scratch:
+        python = [file for file in source.files if file.path.endswith(".py") and not file.link]
+        # A copy, so that what is compiled is what was hashed, even if an editor saves meanwhile.
+        for file in python:
+            (scratch / "in" / file.path).parent.mkdir(parents=True, exist_ok=True)
+            (scratch / "in" / file.path).write_bytes(read_file(source.root, file))
+        compiled = await compile_files(
+            interpreter.path,
+            scratch / "in",
+            [file.path for file in python],
+            scratch / "out",
+            f"/{FUNC}",
+            timeout=timeout,
+            look=handler.files_to_look_at(wanted),
+        )
+        if compiled.failures:
+            shown = "\n".join(str(failure) for failure in compiled.failures[:_SHOWN])
+            more = f"\nand {len(compiled.failures) - _SHOWN} more files" if len(compiled.failures) > _SHOWN else ""
+            raise SyntaxInvalid(f"Python {interpreter.version} cannot read it\n{shown}{more}")
+        chosen = handler.choose(wanted, compiled.modules)
+        imports = {path: list(module.imports) for path, module in compiled.modules.items()}
+        members = [_member(source, file) for file in source.files] + bytecode(scratch / "out", FUNC)
+        made = cache.add(name, "source", members, {"handler": chosen, "imports": imports})
+    return SourceLayer(made, chosen, imports, False)
+
+
+def _member(source: Source, file: SourceFile) -> Member:
+    path = f"{FUNC}/{file.path}"
+    if file.link:
+        return Member(path, link=file.link)
+    return Member(path, load=partial(read_file, source.root, file), executable=file.executable)

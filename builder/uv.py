@@ -1,0 +1,103 @@
+"""uv, as a process: chooses versions and installs wheels. Its words are shown as they are, with the file that asked.
+
+Runs no code of any package: wheels only.
+"""
+
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder import index, lockfile, process
+from builder.errors import BuildError, DependencyError, IndexRefused, IndexUnreachable, ToolMissing
+from builder.interpreter import Interpreter
+from builder.requirements import Inputs
+
+_NETWORK = re.compile(
+    r"error sending request|connection (refused|reset|closed)|dns error|timed? ?out|could not connect|failed to connect|connect error"
+    r"|network is unreachable|network connectivity is disabled|\b(429|50[0234]) |temporary failure|tls handshake|tcp connect|unexpected eof",
+    re.IGNORECASE,
+)
+_REFUSED = re.compile(r"\b(401|403)\b|unauthorized|forbidden", re.IGNORECASE)
+_HASHES = re.compile(r"hash mismatch", re.IGNORECASE)
+_NO_WHEEL = re.compile(r"no usable wheels|no wheels|building from source is disabled|has no .*wheels?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Uv:
+    """How to call uv for one project. `platform` as `builder.options` has it."""
+
+    root: Path
+    python: Interpreter
+    platform: str
+    offline: bool
+    build_envs: tuple[tuple[str, str], ...]
+
+    async def resolve(self, inputs: Inputs, timeout: float) -> str:
+        """Choose versions: a requirements text with hashes."""
+        arguments = ["pip", "compile", "--quiet", "--no-header", "--generate-hashes", "--only-binary", ":all:", *self._target()]
+        with tempfile.NamedTemporaryFile("w", prefix="kfn-", suffix=".txt") as override:
+            if re.search(r"(?mi)^\s*kfn\b", inputs.text):
+                # The runtime layer brings it; this makes its requirement one that never applies.
+                override.write('kfn ; python_version < "3"\n')
+                override.flush()
+                arguments += ["--override", override.name]
+            ended = await self._run([*arguments, inputs.file], timeout)
+        if ended.code:
+            raise _error(ended, inputs.file, self.python, self.platform)
+        return ended.stdout.decode()
+
+    async def export(self, timeout: float) -> str:
+        """uv.lock as a requirements text."""
+        arguments = ["export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--no-header", "--format", "requirements-txt"]
+        ended = await self._run([*arguments, "--python", self.python.path], timeout)
+        if ended.code:
+            raise _error(ended, "uv.lock", self.python, self.platform)
+        return ended.stdout.decode()
+
+    async def install(self, pins: Sequence[lockfile.Pin], target: Path, file: str, timeout: float) -> None:
+        """Put exactly these wheels into `target`."""
+        arguments = ["pip", "install", "--quiet", "--target", str(target), "--only-binary", ":all:", "--require-hashes", "--no-deps"]
+        with tempfile.NamedTemporaryFile("w", prefix="kfn-", suffix=".txt") as lock:
+            lock.write(lockfile.render(tuple(pins)))
+            lock.flush()
+            ended = await self._run([*arguments, *self._target(), "-r", lock.name], timeout)
+        if ended.code:
+            raise _error(ended, file, self.python, self.platform)
+
+    def _target(self) -> list[str]:
+        platform = ["--python-platform", self.platform] if self.platform else []
+        return ["--python", self.python.path, "--python-version", self.python.minor, *platform]
+
+    async def _run(self, arguments: Sequence[str], timeout: float) -> process.Ended:
+        offline = ["--offline"] if self.offline else []
+        env = index.environment(dict(self.build_envs))
+        return await process.run([binary(), *arguments, *offline], cwd=self.root, env=env, timeout=timeout)
+
+
+def binary() -> str:
+    """The uv that was installed with kfn, else one on PATH."""
+    beside = Path(sys.executable).with_name("uv")
+    found = str(beside) if beside.is_file() else shutil.which("uv")
+    if not found:
+        raise ToolMissing("uv is not beside this Python and not on PATH; install it with `pip install uv`")
+    return found
+
+
+def _error(ended: process.Ended, file: str, python: Interpreter, platform: str) -> BuildError:
+    said = re.sub(r"(://)[^/@\s]+@", r"\1***@", ended.stderr.decode("utf-8", "replace").strip())
+    text = f"{file} asked for them, for Python {python.minor} on {platform or python.machine}. uv says:\n{said[-4000:]}"
+    if _HASHES.search(said):
+        return DependencyError(
+            f"{text}\nA package is not the one that was locked. This can mean tampering: find out why before you delete the lock"
+        )
+    if _REFUSED.search(said):
+        return IndexRefused(f"{text}\nGive the index's credentials to uv, for example in UV_DEFAULT_INDEX or a netrc file")
+    if _NETWORK.search(said):
+        return IndexUnreachable(text)
+    if _NO_WHEEL.search(said):
+        return DependencyError(f"{text}\nkfn installs wheels only, so that a build runs no foreign code: choose a version that has one")
+    return DependencyError(text)
