@@ -1,0 +1,69 @@
+"""What one revision's requests add up to: load for the autoscaler, counts and durations for Prometheus.
+
+Plain integers and lists, so that a request costs a few additions; `metrics` and the reporting loop read them.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+
+from kfn.load import RevisionKey, Sample
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)  # seconds
+
+
+class Meter:
+    """Counts one revision's requests. `concurrency` includes those that wait."""
+
+    __slots__ = (
+        "_area",
+        "_arrivals",
+        "_since",
+        "_was_busy",
+        "_window",
+        "codes",
+        "concurrency",
+        "duration_sum",
+        "durations",
+        "retries",
+        "unreachable",
+    )
+
+    def __init__(self, now: float) -> None:
+        self.concurrency = 0
+        self.codes: defaultdict[int, int] = defaultdict(int)  # 0: the client left before it was answered
+        self.durations = [0] * (len(BUCKETS) + 1)
+        self.duration_sum = 0.0
+        self.retries = 0
+        self.unreachable = 0
+        self._area = 0.0  # request-seconds since `_window`
+        self._since = now
+        self._window = now
+        self._arrivals = 0
+        self._was_busy = False
+
+    def arrive(self, now: float) -> None:
+        self._area += self.concurrency * (now - self._since)
+        self._since = now
+        self.concurrency += 1
+        self._arrivals += 1
+
+    def leave(self, now: float, arrived: float, status: int) -> None:
+        self._area += self.concurrency * (now - self._since)
+        self._since = now
+        self.concurrency -= 1
+        self.codes[status] += 1
+        took = now - arrived
+        self.durations[bisect_left(BUCKETS, took)] += 1
+        self.duration_sum += took
+
+    def sample(self, key: RevisionKey, waiting: int, now: float) -> Sample | None:
+        """The load since the last call; None when there was none, and the one before had said so already."""
+        area = self._area + self.concurrency * (now - self._since)
+        period = now - self._window
+        arrivals = self._arrivals
+        self._area, self._since, self._window, self._arrivals = 0.0, now, now, 0
+        busy = bool(arrivals or self.concurrency or area)
+        if not busy and not self._was_busy:
+            return None
+        self._was_busy = busy
+        return Sample(key, area / period if period > 0 else float(self.concurrency), arrivals, waiting, period)

@@ -1,0 +1,123 @@
+"""The gateway of one process: listens, keeps routes and instances true by watching the API, reports load, and stops in order.
+
+The way of a request is in `chain.py` (`Chain.handle`); read that next.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+import anyio
+
+from gateway.chain import Chain
+from gateway.coldstart import ColdStart
+from gateway.listen import ClientConnection
+from gateway.settings import Settings
+from kfn.api import kinds, names
+from kfn.kube.client import Client
+from kfn.kube.informer import Informer
+from kfn.load import LoadSink, RevisionKey
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    def __init__(self, client: Client, sink: LoadSink, settings: Settings) -> None:
+        self.settings = settings
+        self.port = 0  # once `run` listens
+        self.ready = False
+        self.chain: Chain | None = None
+        self._client = client
+        self._sink = sink
+        self._stop = anyio.Event()
+
+    async def run(self, *, started: Callable[[], object] | None = None) -> None:
+        """Serve until `stop` is called, or cancelled. `started` is called once requests are accepted and every Route is known."""
+        async with anyio.create_task_group() as tasks:
+            chain = self.chain = Chain(tasks, self._sink, self.settings, _clock())
+            await self._watch(tasks, chain)
+            server = await self._listen(chain)
+            try:
+                tasks.start_soon(_every, self.settings.tick, chain.keep_time)
+                tasks.start_soon(_every, 1.0, chain.sweep)
+                tasks.start_soon(_every, self.settings.report, lambda: self._report(chain))
+                self.ready = True
+                if started is not None:
+                    started()
+                await self._stop.wait()
+                await self._drain(server, chain)
+            finally:
+                self.ready = False
+                server.close()
+                for transport in [c.transport for c in chain.connections] + [e.client.transport for e in chain.active]:
+                    transport.abort()
+                for line in chain.lines.values():
+                    for instance in line.instances.values():
+                        instance.forget()
+                tasks.cancel_scope.cancel()
+
+    def stop(self) -> None:
+        """Not ready, accept nothing new, let what is under way finish, close. A second call does not wait."""
+        if self._stop.is_set() and self.chain is not None:
+            for exchange in list(self.chain.active):
+                exchange.client.transport.abort()
+        self._stop.set()
+
+    def cold_starts(self, revision: RevisionKey) -> list[ColdStart]:
+        """The last cold starts of a revision, oldest first."""
+        line = self.chain.lines.get(revision) if self.chain else None
+        return list(line.cold_starts) if line else []
+
+    async def _watch(self, tasks: anyio.abc.TaskGroup, chain: Chain) -> None:
+        revisions = Informer(self._client, kinds.REVISION)
+        slices = Informer(self._client, kinds.ENDPOINT_SLICE, labels=names.REVISION)
+        routes = Informer(self._client, kinds.ROUTE)
+        revisions.on_change(chain.revision_changed)
+        slices.on_change(chain.slice_changed)
+        routes.on_change(chain.route_changed)
+        for informer in (revisions, slices, routes):
+            tasks.start_soon(informer.run)
+        for informer in (revisions, slices, routes):
+            await informer.synced()
+
+    async def _listen(self, chain: Chain) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        settings = self.settings
+        server = await loop.create_server(lambda: ClientConnection(chain), settings.host, settings.port, backlog=settings.backlog)
+        self.port = server.sockets[0].getsockname()[1]
+        log.info("listening on %s:%d", settings.host, self.port)
+        return server
+
+    async def _drain(self, server: asyncio.Server, chain: Chain) -> None:
+        self.ready = False
+        chain.stopping = True
+        server.close()
+        for connection in list(chain.connections):
+            connection.stop()
+        with anyio.move_on_after(self.settings.drain):
+            while chain.connections or chain.active:  # noqa: ASYNC110 - bounded, and once in a life
+                await anyio.sleep(0.02)
+        if chain.active:
+            log.warning("%d requests were not finished after %g s", len(chain.active), self.settings.drain)
+        self._report(chain)
+
+    def _report(self, chain: Chain) -> None:
+        samples = chain.samples()
+        if samples:
+            self._sink.report(samples)
+
+
+async def _every(seconds: float, do: Callable[[], None]) -> None:
+    while True:
+        await anyio.sleep(seconds)
+        try:
+            do()
+        except Exception:
+            log.exception("%s failed; the gateway goes on", do)
+
+
+def _clock() -> Callable[[], float]:
+    """The loop's clock. uvloop's is cut to milliseconds, so there the same clock is read directly: a warm request takes less than one."""
+    loop = asyncio.get_running_loop()
+    return time.monotonic if type(loop).__module__.startswith("uvloop") else loop.time

@@ -1,0 +1,172 @@
+"""The way of one request, top to bottom: route, admit, wait or pick, forward. And the state that it passes: routes, lines, instances.
+
+The state changes only by `route_changed`, `revision_changed`, `slice_changed`; a request in flight keeps what it was given.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from itertools import count
+
+from anyio.abc import TaskGroup
+
+from gateway import addresses, dial, policy, route
+from gateway.addresses import Address
+from gateway.errors import Refusal, UnknownHost
+from gateway.exchange import Exchange
+from gateway.instance import Instance
+from gateway.line import Line, Shared
+from gateway.listen import ClientConnection
+from gateway.settings import Settings
+from kfn.api import names
+from kfn.api.core import EndpointSlice
+from kfn.api.serving import Revision, Route
+from kfn.clock import utcnow
+from kfn.load import LoadSink, RevisionKey, Sample
+
+
+class Chain:
+    def __init__(self, tasks: TaskGroup, sink: LoadSink, settings: Settings, clock: Callable[[], float]) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.shared = Shared(settings, sink, clock)
+        self.shared.probe = self._probe
+        self.shared.later = lambda seconds, call: asyncio.get_running_loop().call_later(seconds, call)
+        self.table = route.Table()
+        self.lines: dict[RevisionKey, Line] = {}
+        self.active: set[Exchange] = set()  # all that are in a line or on an instance
+        self.connections: set[ClientConnection] = set()
+        self.refused: dict[int, int] = {}  # answers by status that belong to no revision
+        self.stopping = False
+        self._tasks = tasks
+        self._routes: dict[tuple[str, str], Route] = {}
+        self._slices: dict[RevisionKey, dict[str, tuple[Address, ...]]] = {}
+        self._turns: defaultdict[tuple[str, str], count[int]] = defaultdict(count)
+        self._known_hosts: dict[bytes, str] = {}
+
+    # One request.
+
+    def handle(self, exchange: Exchange) -> None:
+        head = exchange.head
+        try:
+            host = self._known_hosts.get(head.host) or self._normal(head.host)
+            backend = self.table.find(host)
+            if backend is None:
+                raise UnknownHost(self._unknown(host))
+            if head.probe:
+                exchange.answer(200, "OK", head.probe)
+                return
+            turns = backend.turns
+            key = turns[0] if len(turns) == 1 else turns[next(self._turns[backend.route]) % len(turns)]
+            line = self.lines.get(key) or self._line(key)
+            exchange.enter(line)
+            if 0 < self.settings.max_body < head.length:
+                exchange.request_too_large(self.settings.max_body)
+                return
+        except Refusal as why:
+            exchange.refuse(why)
+            return
+        self.admit(exchange, line)
+
+    def admit(self, exchange: Exchange, line: Line) -> None:
+        """A place on an instance, or one in the line, or a refusal."""
+        try:
+            instance = line.admit(exchange, exchange.tried or ())
+        except Refusal as why:
+            exchange.refuse(why)
+            return
+        if instance is not None:
+            exchange.go(instance)
+        else:
+            exchange.wait()
+
+    def dial(self, exchange: Exchange, instance: Instance) -> None:
+        self._tasks.start_soon(dial.for_exchange, self, exchange, instance)
+
+    @staticmethod
+    def wall_clock() -> float:
+        """Unix time, to compare with what an instance says of its own start."""
+        return utcnow().timestamp()
+
+    # What the API says.
+
+    def route_changed(self, old: Route | None, new: Route | None) -> None:
+        if old is not None:
+            self._routes.pop((old.metadata.namespace, old.metadata.name), None)
+        if new is not None:
+            self._routes[new.metadata.namespace, new.metadata.name] = new
+        self.table = route.replaced(self.table, old, new) or route.build(self._routes.values())
+
+    def revision_changed(self, old: Revision | None, new: Revision | None) -> None:
+        meta = (new or old).metadata  # type: ignore[union-attr]  # an informer never calls with neither
+        line = self._line(RevisionKey(meta.namespace, meta.name))
+        line.set_policy(None if new is None else policy.of(new))
+        self._forget(line)
+
+    def slice_changed(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
+        meta = (new or old).metadata  # type: ignore[union-attr]
+        key = RevisionKey(meta.namespace, meta.labels.get(names.REVISION, ""))
+        slices = self._slices.setdefault(key, {})
+        if new is None:
+            slices.pop(meta.name, None)
+        else:
+            slices[meta.name] = addresses.of(new)
+        line = self._line(key)
+        line.set_addresses(addresses.merged(slices.values()))
+        if not slices:
+            del self._slices[key]
+        self._forget(line)
+
+    # Now and then.
+
+    def keep_time(self) -> None:
+        """Look for requests whose time is over."""
+        now = self.clock()
+        for exchange in [e for e in self.active if e.due <= now]:
+            exchange.overdue(now)
+
+    def sweep(self) -> None:
+        """Close connections that idle: clients' and our own."""
+        now = self.clock()
+        for connection in list(self.connections):
+            connection.overdue(now)
+        for line in self.lines.values():
+            for instance in line.instances.values():
+                if instance.idle:
+                    instance.expire(now, self.settings.upstream_idle)
+
+    def samples(self) -> list[Sample]:
+        now = self.clock()
+        found = (line.meter.sample(line.key, len(line.waiting), now) for line in self.lines.values())
+        return [sample for sample in found if sample is not None]
+
+    # Inside.
+
+    def _line(self, key: RevisionKey) -> Line:
+        line = self.lines.get(key)
+        if line is None:
+            line = self.lines[key] = Line(key, self.shared)
+        return line
+
+    def _forget(self, line: Line) -> None:
+        if line.forgettable:
+            self.lines.pop(line.key, None)
+
+    def _probe(self, line: Line, instance: Instance) -> None:
+        instance.probing = True
+        self._tasks.start_soon(dial.probing, self, line, instance)
+
+    def _normal(self, host: bytes) -> str:
+        text = route.normal(host)
+        if self.table.find(text) is not None:  # only names that exist are kept, so that strangers cannot fill the memory
+            if len(self._known_hosts) > 10_000:
+                self._known_hosts.clear()
+            self._known_hosts[host] = text
+        return text
+
+    def _unknown(self, host: str) -> str:
+        if not host:
+            return "The request has no Host."
+        near = self.table.near(host) if self.settings.suggest else []
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        return f"No function has the host {host[:253]}.{hint}"

@@ -1,0 +1,63 @@
+"""Where a cold start's time went: the marks of the gateway and of the instance, put in order into phases that add up. Pure."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+PHASES = ("queue", "scale", "start", "import", "ready", "handler")
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimes:
+    """What an instance says of its own start in `Kfn-Start`, as Unix times; None: it did not say."""
+
+    spawned: float | None = None
+    started: float | None = None
+    imported: float | None = None
+    ready: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStart:
+    """One request that had to wait for an instance to start. Phases in milliseconds; `total` is their sum."""
+
+    at: float  # Unix time of the request's arrival
+    request_id: str
+    pod: str
+    status: int
+    phases: dict[str, float]
+    total: float
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def parse(header: bytes) -> StartTimes:
+    """Read `spawned=..., started=..., imported=..., ready=...`. What cannot be read is left out: it only decorates an answer."""
+    found: dict[str, float] = {}
+    for part in header.decode("latin-1").split(","):
+        name, _, value = part.strip().partition("=")
+        if name in ("spawned", "started", "imported", "ready"):
+            try:
+                found[name] = float(value)
+            except ValueError:
+                continue
+    return StartTimes(**found)
+
+
+def phases(arrived: float, told: float, sent: float, first_byte: float, start: StartTimes) -> dict[str, float]:
+    """Milliseconds per phase, by Unix times. A mark that is missing or before the one before it makes its phase zero,
+    so that an instance that was starting already when the request came is not counted against it."""
+    marks = [told, start.spawned, start.started, start.imported, sent]
+    spans: dict[str, float] = {}
+    at = arrived
+    for name, mark in zip(PHASES, [*marks, first_byte], strict=True):
+        limit = first_byte if name == "handler" else sent
+        then = at if mark is None else max(at, min(mark, limit))
+        spans[name] = round((then - at) * 1000, 3)
+        at = then
+    return spans
+
+
+def server_timing(spans: dict[str, float]) -> bytes:
+    total = sum(spans.values())
+    return b", ".join(b"%b;dur=%.3f" % (name.encode(), span) for name, span in [*spans.items(), ("total", total)])

@@ -1,0 +1,93 @@
+"""Why the gateway itself answers a request. Each refusal is one HTTP status; `answers` turns it into bytes."""
+
+
+class Refusal(Exception):
+    """The gateway answers this request itself."""
+
+    status = 500
+    title = "Internal Server Error"
+    retry_after = 0
+    close = False  # the client's connection cannot go on after this
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail or (self.__doc__ or ""))
+
+    @property
+    def detail(self) -> str:
+        return str(self.args[0])
+
+
+class BadRequest(Refusal):
+    """The request is not valid HTTP/1.1."""
+
+    status, title, close = 400, "Bad Request", True
+
+
+class UnknownHost(Refusal):
+    """No Route has this host."""
+
+    status, title = 404, "Not Found"
+
+
+class MethodNotAllowed(Refusal):
+    """CONNECT makes no sense to a gateway in front of functions."""
+
+    status, title, close = 405, "Method Not Allowed", True
+
+
+class HeadTimeout(Refusal):
+    """The request's head did not arrive in time."""
+
+    status, title, close = 408, "Request Timeout", True
+
+
+class BodyTooLarge(Refusal):
+    """The request's body is over the limit."""
+
+    status, title, close = 413, "Content Too Large", True
+
+
+class HeadTooLarge(Refusal):
+    """The request's head is over the limit."""
+
+    status, title, close = 431, "Request Header Fields Too Large", True
+
+
+class Unreachable(Refusal):
+    """No instance could be reached, or its answer was cut off or was not HTTP."""
+
+    status, title = 502, "Bad Gateway"
+
+
+class LineFull(Refusal):
+    """Too many requests wait already."""
+
+    status, title = 503, "Service Unavailable"
+
+    def __init__(self, detail: str = "", retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class RevisionFailed(Refusal):
+    """The revision cannot start."""
+
+    status, title = 503, "Service Unavailable"
+
+
+class Stopping(Refusal):
+    """The gateway is shutting down."""
+
+    status, title, close = 503, "Service Unavailable", True
+
+
+class NotInTime(Refusal):
+    """No instance was ready in time, or the instance did not answer in time."""
+
+    status, title = 504, "Gateway Timeout"
+
+
+class UnsupportedVersion(Refusal):
+    """Only HTTP/1.0 and HTTP/1.1 are spoken here."""
+
+    status, title, close = 505, "HTTP Version Not Supported", True

@@ -1,0 +1,251 @@
+"""Rewriting heads: what a client sent into what an instance gets, and back. Pure.
+
+The parser has checked the syntax; here is the meaning: framing, Host, hop-by-hop fields, and the headers a function may rely on.
+Everything is serialised anew from parsed fields, so that no two parsers can disagree about where a message ends.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gateway.errors import BadRequest, HeadTooLarge, MethodNotAllowed, UnsupportedVersion
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+CHUNKED = -1
+UNTIL_CLOSE = -2
+NO_BODY_STATUS = (204, 304)
+
+# What each field that means something to the gateway is. A field that is not here is passed on as it is.
+(HOST, LENGTH, ENCODING, CONNECTION, UPGRADE, HOP, EXPECT, XFF, XFP, XFH, FORWARDED, TRACE, REQUEST_ID, PROBE, ACCEPT) = range(15)
+REQUEST_FIELDS = {
+    b"host": HOST, b"content-length": LENGTH, b"transfer-encoding": ENCODING, b"connection": CONNECTION, b"upgrade": UPGRADE,
+    b"keep-alive": HOP, b"proxy-connection": HOP, b"te": HOP, b"http2-settings": HOP, b"k-proxy-request": HOP,
+    b"proxy-authorization": HOP, b"k-network-hash": HOP,
+    b"expect": EXPECT, b"x-forwarded-for": XFF, b"x-forwarded-proto": XFP, b"x-forwarded-host": XFH, b"forwarded": FORWARDED,
+    b"traceparent": TRACE, b"x-request-id": REQUEST_ID, b"k-network-probe": PROBE, b"accept": ACCEPT,
+}  # fmt: skip
+KFN_START = 100
+RESPONSE_FIELDS = {
+    b"content-length": LENGTH, b"transfer-encoding": ENCODING, b"connection": CONNECTION, b"upgrade": UPGRADE,
+    b"keep-alive": HOP, b"proxy-connection": HOP, b"te": HOP, b"proxy-authenticate": HOP, b"kfn-start": KFN_START,
+}  # fmt: skip
+NOT_IN_TRAILERS = frozenset(REQUEST_FIELDS) | {b"authorization", b"content-type", b"content-encoding", b"cache-control", b"trailer"}
+
+
+class RequestHead(NamedTuple):
+    """A request as the gateway understands it. `wire` is its head as an instance gets it."""
+
+    method: bytes
+    host: bytes
+    wire: bytes
+    length: int  # of the body; 0 none, CHUNKED
+    modern: bool  # HTTP/1.1: may be answered in chunks and with interim responses
+    keep_alive: bool
+    upgrade: bytes  # the protocol asked for, and passed on; or empty
+    expects: bool  # waits for 100 Continue before it sends its body
+    probe: bytes  # K-Network-Probe
+    json: bool  # the client takes JSON for an answer
+    request_id: bytes
+
+
+class ResponseHead(NamedTuple):
+    """A response's head as the client gets it, without the empty line, so that the caller can add to it."""
+
+    wire: list[bytes]
+    length: int  # of the body as it is sent to the client: 0 or more, CHUNKED, or UNTIL_CLOSE
+    ends_by_length: bool  # the instance said where its body ends; otherwise its closing the connection does
+    start: bytes  # Kfn-Start, which the client does not get
+
+
+def request(method: bytes, target: bytes, version: str, headers: Headers, peer: bytes, entropy: int, most: int) -> RequestHead:
+    """Read and rewrite a request's head. `peer` is the client's address, `entropy` 192 random bits for new ids."""
+    if len(headers) > most:
+        raise HeadTooLarge(f"The request has {len(headers)} header fields; the limit is {most}.")
+    modern = version == "1.1"
+    if not modern and version != "1.0":
+        raise UnsupportedVersion
+    host = length = upgrade = trace = request_id = forwarded = xff = xfp = xfh = None
+    tokens: list[bytes] = []
+    chunked = expects = json = False
+    probe = b""
+    out: list[bytes] = [b""]
+    known = REQUEST_FIELDS
+    for name, value in headers:
+        what = known.get(name.lower())
+        if what is None:
+            out += (name, b": ", value, b"\r\n")
+        elif what == HOST:
+            if host is not None:
+                raise BadRequest("The request has more than one Host.")
+            host = value
+        elif what == ACCEPT:
+            json = b"json" in value.lower()
+            out += (name, b": ", value, b"\r\n")
+        elif what == LENGTH:
+            if length is not None or not value.isdigit():
+                raise BadRequest("The request's Content-Length is not one number.")
+            length = int(value)
+        elif what == CONNECTION:
+            tokens += [token.strip() for token in value.lower().split(b",")]
+        elif what == XFF:
+            xff = value if xff is None else b"%b, %b" % (xff, value)
+        elif what == XFP:
+            xfp = value
+        elif what == XFH:
+            xfh = value
+        elif what == FORWARDED:
+            forwarded = value if forwarded is None else b"%b, %b" % (forwarded, value)
+        elif what == TRACE:
+            trace = value
+        elif what == REQUEST_ID:
+            request_id = value
+        elif what == ENCODING:
+            if chunked or value.lower() != b"chunked":
+                raise BadRequest("The only Transfer-Encoding understood here is chunked.")
+            chunked = True
+        elif what == EXPECT:
+            expects = value.lower() == b"100-continue" and modern
+        elif what == UPGRADE:
+            upgrade = value
+        elif what == PROBE:
+            probe = value or b"probe"
+    if chunked and (length is not None or not modern):
+        raise BadRequest("Transfer-Encoding together with Content-Length, or in HTTP/1.0, is not allowed.")
+
+    if not target.startswith(b"/"):
+        target, host = _absolute(method, target, host)
+    if not host:
+        if modern and host is None:
+            raise BadRequest("The request has no Host.")
+        host = b""
+    if tokens and any(token not in (b"close", b"keep-alive", b"upgrade", b"") for token in tokens):
+        drop = {token for token in tokens if token not in (b"host", b"content-length", b"transfer-encoding")}
+        out = [b""]
+        for name, value in headers:
+            low = name.lower()
+            if low not in drop and (low not in known or low == b"accept"):
+                out += (name, b": ", value, b"\r\n")
+
+    has_body = chunked or bool(length)
+    upgrades = bool(upgrade) and b"upgrade" in tokens and modern and not has_body and upgrade.lower() != b"h2c"  # type: ignore[union-attr]
+    if upgrades:
+        out += (b"Connection: Upgrade\r\nUpgrade: ", upgrade or b"", b"\r\n")
+    if chunked:
+        out.append(b"Transfer-Encoding: chunked\r\n")
+    elif length is not None:
+        out += (b"Content-Length: ", b"%d" % length, b"\r\n")
+    if expects and has_body:
+        out.append(b"Expect: 100-continue\r\n")
+    if trace is None or request_id is None:
+        ids = b"%048x" % entropy
+        if trace is None:
+            trace = b"00-%b-%b-01" % (ids[:32], ids[32:])
+        if request_id is None:
+            request_id = ids[:32]
+    proto = xfp or b"http"
+    if forwarded is None and xff is not None:
+        forwarded = b", ".join(b"for=" + _node(one.strip()) for one in xff.split(b","))
+    hop = b"for=%b;host=%b;proto=%b" % (_node(peer), _quoted(host), _quoted(proto))
+    out += (
+        b"X-Forwarded-For: ", peer if xff is None else b"%b, %b" % (xff, peer),
+        b"\r\nX-Forwarded-Proto: ", proto,
+        b"\r\nX-Forwarded-Host: ", xfh or host,
+        b"\r\nForwarded: ", hop if forwarded is None else b"%b, %b" % (forwarded, hop),
+        b"\r\ntraceparent: ", trace,
+        b"\r\nX-Request-Id: ", request_id, b"\r\n\r\n",
+    )  # fmt: skip
+    out[0] = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method, target, host)
+    keep_alive = (b"close" not in tokens) if modern else (b"keep-alive" in tokens)
+    return RequestHead(
+        method, host, b"".join(out), CHUNKED if chunked else (length or 0), modern, keep_alive,
+        (upgrade or b"") if upgrades else b"", expects and has_body, probe, json, request_id,
+    )  # fmt: skip
+
+
+def response(status: int, reason: bytes, headers: Headers, *, method: bytes, modern: bool, keep_alive: bool) -> ResponseHead:
+    """Rewrite a response's head. `modern` and `keep_alive` are the client's side."""
+    length: int | None = None
+    chunked = False
+    upgrade = start = b""
+    drop: set[bytes] = set()
+    out: list[bytes] = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
+    known = RESPONSE_FIELDS
+    for name, value in headers:
+        what = known.get(name.lower())
+        if what is None:
+            out += (name, b": ", value, b"\r\n")
+        elif what == LENGTH:
+            length = int(value)
+        elif what == ENCODING:
+            chunked = True
+        elif what == CONNECTION:
+            drop.update(token.strip() for token in value.lower().split(b","))
+        elif what == UPGRADE:
+            upgrade = value
+        elif what == KFN_START:
+            start = value
+    if drop - {b"close", b"keep-alive", b"upgrade"}:
+        kept = [out[0]]
+        for name, value in headers:
+            low = name.lower()
+            if low not in drop and low not in known:
+                kept += (name, b": ", value, b"\r\n")
+        out = kept
+    if status == 101:
+        out += (b"Connection: Upgrade\r\nUpgrade: ", upgrade, b"\r\n")
+        return ResponseHead(out, 0, True, start)
+    ends_by_length = chunked or length is not None
+    if method == b"HEAD" or status in NO_BODY_STATUS:
+        if length is not None and not chunked and status != 204:
+            out += (b"Content-Length: ", b"%d" % length, b"\r\n")
+        framed, ends_by_length = 0, True
+    elif length is not None and not chunked:
+        out += (b"Content-Length: ", b"%d" % length, b"\r\n")
+        framed = length
+    elif modern:
+        out.append(b"Transfer-Encoding: chunked\r\n")
+        framed = CHUNKED
+    else:
+        framed, keep_alive = UNTIL_CLOSE, False
+    if not keep_alive:
+        out.append(b"Connection: close\r\n")
+    elif not modern:
+        out.append(b"Connection: keep-alive\r\n")
+    return ResponseHead(out, framed, ends_by_length, start)
+
+
+def trailers(headers: Headers) -> bytes:
+    """The trailer section of a chunked body: fields that would change framing or routing are left out."""
+    return b"".join(b"%b: %b\r\n" % (name, value) for name, value in headers if name.lower() not in NOT_IN_TRAILERS)
+
+
+def _absolute(method: bytes, target: bytes, host: bytes | None) -> tuple[bytes, bytes | None]:
+    """A target that is not a path: `*` for OPTIONS, or a whole url, whose authority then counts instead of Host (RFC 9112 3.2.2)."""
+    if method == b"CONNECT":
+        raise MethodNotAllowed
+    if target == b"*" and method == b"OPTIONS":
+        return target, host
+    scheme, found, rest = target.partition(b"://")
+    if not found or scheme.lower() not in (b"http", b"https"):
+        raise BadRequest("The request's target is neither a path nor an http url.")
+    cut = min((i for i in (rest.find(b"/"), rest.find(b"?")) if i >= 0), default=len(rest))
+    authority, path = rest[:cut], rest[cut:]
+    if not authority or b"@" in authority:
+        raise BadRequest("The request's target has no valid host.")
+    if not path.startswith(b"/"):
+        path = b"/" + path
+    return path, authority
+
+
+def _node(address: bytes) -> bytes:
+    return b'"[%b]"' % address if b":" in address else address
+
+
+_SAFE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
+
+
+def _quoted(value: bytes) -> bytes:
+    """A value in a Forwarded element: a token, or a quoted string where it has other characters (a port's colon)."""
+    if _SAFE.issuperset(value):
+        return value
+    return b'"%b"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')

@@ -1,0 +1,78 @@
+"""One instance of a revision as the gateway sees it: its address, its load, and its unused connections."""
+
+from typing import Protocol
+
+from gateway.addresses import Address
+from gateway.coldstart import StartTimes
+
+
+class Connection(Protocol):
+    """An open connection to an instance."""
+
+    idle_since: float
+
+    @property
+    def open(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+class Instance:
+    """`ready` is what the slice says, `reached` that a connection of our own succeeded since, `refused` that the last one did not."""
+
+    __slots__ = ("active", "address", "idle", "name", "probing", "reached", "ready", "refused", "start", "terminating")
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.name = address.pod or f"{address.host}:{address.port}"
+        self.active = 0  # requests that have a place on it
+        self.ready = address.ready
+        self.terminating = address.terminating
+        self.reached = False
+        self.refused = False
+        self.probing = False
+        self.start: StartTimes | None = None
+        self.idle: list[Connection] = []
+
+    @property
+    def usable(self) -> bool:
+        return (self.ready or self.reached) and not self.terminating and not self.refused
+
+    def update(self, address: Address) -> None:
+        if self.ready and not address.ready:
+            self.reached = False  # it was fine and is not any more: what we saw earlier says nothing now
+        if address.ready and not self.ready:
+            self.refused = False
+        self.address = address
+        self.ready = address.ready
+        self.terminating = address.terminating
+
+    def take(self, now: float, idle_for: float) -> Connection | None:
+        """The connection used last, if it is surely still open: older ones may be closed by the instance at this very moment."""
+        while self.idle:
+            connection = self.idle.pop()
+            if connection.open and now - connection.idle_since < idle_for:
+                return connection
+            connection.close()
+        return None
+
+    def put(self, connection: Connection, now: float) -> None:
+        connection.idle_since = now
+        if self.terminating:
+            connection.close()
+        else:
+            self.idle.append(connection)
+
+    def expire(self, now: float, idle_for: float) -> None:
+        old = [c for c in self.idle if now - c.idle_since >= idle_for or not c.open]
+        if old:
+            self.idle = [c for c in self.idle if c not in old]
+            for connection in old:
+                connection.close()
+
+    def forget(self) -> None:
+        """The instance is gone: nothing new goes there, unused connections are closed; requests under way may finish."""
+        self.terminating = True
+        idle, self.idle = self.idle, []
+        for connection in idle:
+            connection.close()

@@ -1,0 +1,207 @@
+"""One revision's line: who may go to which instance now, who waits, in which order they go on, and who is told about it.
+
+It neither reads nor writes a socket: a request in the line is a `Waiter`, to be given an instance or a refusal later.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Mapping
+from random import random
+from typing import Protocol
+
+from gateway.account import Meter
+from gateway.addresses import Address
+from gateway.coldstart import ColdStart
+from gateway.errors import LineFull, NotInTime, Refusal, RevisionFailed
+from gateway.instance import Instance
+from gateway.pick import pick
+from gateway.policy import Policy
+from gateway.settings import Settings
+from kfn.load import LoadSink, RevisionKey
+
+
+class Waiter(Protocol):
+    """A request that waits. Exactly one of these is called, once, unless it leaves the line before."""
+
+    def go(self, instance: Instance) -> None: ...
+
+    def refuse(self, why: Refusal) -> None: ...
+
+
+class Shared:
+    """What all lines share: the number of requests that wait anywhere, and the bytes they hold."""
+
+    def __init__(self, settings: Settings, sink: LoadSink, clock: Callable[[], float]) -> None:
+        self.settings = settings
+        self.sink = sink
+        self.clock = clock
+        self.waiting = 0
+        self.held = 0
+        self.probe: Callable[[Line, Instance], None] = lambda line, instance: None
+        self.later: Callable[[float, Callable[[], None]], object] = lambda seconds, call: None
+
+
+class Line:
+    def __init__(self, key: RevisionKey, shared: Shared, policy: Policy | None = None) -> None:
+        self.key = key
+        self.policy = policy or Policy()
+        self.known = policy is not None  # the Revision itself has been seen
+        self.meter = Meter(shared.clock())
+        self.instances: dict[tuple[str, int], Instance] = {}
+        self.usable: list[Instance] = []
+        self.waiting: OrderedDict[Waiter, None] = OrderedDict()
+        self.cold_starts: deque[ColdStart] = deque(maxlen=shared.settings.cold_starts)
+        self.cold_count = 0
+        self.cold_seconds: dict[str, float] = {}
+        self._shared = shared
+        self._told = 0  # how many were waiting when the autoscaler was last poked
+        self._telling = False
+
+    # Requests.
+
+    def admit(self, waiter: Waiter, tried: Collection[Instance] = ()) -> Instance | None:
+        """A place on an instance now, or None: the waiter is in the line. Raises the refusal if it cannot wait either.
+
+        `tried` are instances that could not be reached just now; nobody is passed over for a request that comes back.
+        """
+        if not self.waiting or tried:
+            instance = self._free(tried)
+            if instance is not None:
+                instance.active += 1
+                return instance
+        self._wait(waiter, first=bool(tried))
+        return None
+
+    def leave(self, waiter: Waiter) -> None:
+        """The waiter's client has gone, or its time is over."""
+        if waiter in self.waiting:
+            del self.waiting[waiter]
+            self._shared.waiting -= 1
+
+    def release(self, instance: Instance) -> None:
+        """A place on an instance is free again."""
+        instance.active -= 1
+        if self.waiting:
+            self.advance()
+
+    def advance(self) -> None:
+        """Let as many go on as there are places, in order."""
+        while self.waiting:
+            instance = self._free(())
+            if instance is None:
+                return
+            waiter, _ = self.waiting.popitem(last=False)
+            self._shared.waiting -= 1
+            instance.active += 1
+            waiter.go(instance)
+        self._told = 0
+
+    def not_in_time(self) -> Refusal:
+        """Why a request that waited too long got nothing."""
+        if self.usable:
+            return NotInTime(f"All {len(self.usable)} instances of revision {self.key} are busy; none became free in time.")
+        state = f"{len(self.instances)} started but not ready" if self.instances else "none has been started"
+        return NotInTime(f"No instance of revision {self.key} was ready in time: {state}.")
+
+    # The world.
+
+    def set_policy(self, policy: Policy | None) -> None:
+        """The Revision changed; None: it is gone."""
+        self.known = policy is not None
+        if policy is not None:
+            self.policy = policy
+            if policy.failure and not self.usable:
+                self._refuse_all(RevisionFailed(f"Revision {self.key} cannot start: {policy.failure}"))
+            self.advance()
+        elif not self.instances:
+            self._refuse_all(RevisionFailed(f"Revision {self.key} was deleted."))
+
+    def set_addresses(self, addresses: Mapping[tuple[str, int], Address]) -> None:
+        for gone in self.instances.keys() - addresses.keys():
+            self.instances.pop(gone).forget()
+        for key, address in addresses.items():
+            instance = self.instances.get(key)
+            if instance is None:
+                instance = self.instances[key] = Instance(address)
+            else:
+                instance.update(address)
+            if address.terminating:
+                instance.forget()
+        self.changed()
+
+    def changed(self) -> None:
+        """An instance became usable, or stopped being so."""
+        self.usable = [i for i in self.instances.values() if i.usable]
+        if self.waiting:
+            self.advance()
+        for instance in self.instances.values():
+            if not instance.usable and not instance.terminating and not instance.probing:
+                self._shared.probe(self, instance)
+        if self.waiting and not self.usable:
+            self._poke()
+
+    def reached(self, instance: Instance) -> None:
+        """A connection to the instance succeeded."""
+        if not instance.reached or instance.refused:
+            instance.reached, instance.refused = True, False
+            self.changed()
+
+    def refused(self, instance: Instance) -> None:
+        """A connection to the instance failed. It is left out only until the next one succeeds, which is tried at once."""
+        if not instance.refused:
+            instance.refused = True
+            self.changed()
+
+    @property
+    def forgettable(self) -> bool:
+        """Nothing is known about it and nobody is in it."""
+        return not self.known and not self.instances and not self.meter.concurrency
+
+    # Inside.
+
+    def _free(self, tried: Collection[Instance]) -> Instance | None:
+        among = [i for i in self.usable if i not in tried] if tried else self.usable
+        chance = random() if len(among) > 1 else 0.0  # noqa: S311 - spreads load, guards nothing
+        index = pick(among, self.policy.concurrency, chance)
+        return None if index < 0 else among[index]
+
+    def _wait(self, waiter: Waiter, *, first: bool) -> None:
+        shared = self._shared
+        if self.policy.failure and not self.usable:
+            shared.sink.poke(self.key, len(self.waiting) + 1)  # what made it fail may be over: let the autoscaler try
+            raise RevisionFailed(f"Revision {self.key} cannot start: {self.policy.failure}")
+        retry_after = shared.settings.retry_after
+        if len(self.waiting) >= shared.settings.line:
+            raise LineFull(f"{len(self.waiting)} requests wait for revision {self.key} already.", retry_after)
+        if shared.waiting >= shared.settings.line_in_all:
+            raise LineFull(f"{shared.waiting} requests wait in this gateway already.", retry_after)
+        self.waiting[waiter] = None
+        if first:
+            self.waiting.move_to_end(waiter, last=False)
+        shared.waiting += 1
+        if not self.usable:
+            self._poke()
+            for instance in self.instances.values():
+                if not instance.terminating and not instance.probing:
+                    shared.probe(self, instance)
+
+    def _poke(self) -> None:
+        """Tell the autoscaler at once; while more join, again every few milliseconds, not for each."""
+        if self._told == 0:
+            self._told = len(self.waiting)
+            self._shared.sink.poke(self.key, self._told)
+        elif not self._telling:
+            self._telling = True
+            self._shared.later(0.01, self._poke_again)
+
+    def _poke_again(self) -> None:
+        self._telling = False
+        if len(self.waiting) > self._told and not self.usable:
+            self._told = len(self.waiting)
+            self._shared.sink.poke(self.key, self._told)
+
+    def _refuse_all(self, why: Refusal) -> None:
+        while self.waiting:
+            waiter, _ = self.waiting.popitem(last=False)
+            self._shared.waiting -= 1
+            waiter.refuse(why)
+        self._told = 0

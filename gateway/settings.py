@@ -1,0 +1,44 @@
+"""What can be set on a gateway. Every wait and every buffer in `gateway/` takes its bound from here."""
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Seconds and bytes, unless the name says otherwise. A limit of 0 means: no limit, where the comment says so."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080  # 0 picks a free one
+    backlog: int = 2048  # connections the kernel may hold for us
+
+    max_head: int = 64 * KIB  # request line and headers; more is answered 431
+    max_headers: int = 200  # header fields in a request; more is answered 431
+    max_body: int = 0  # request body; more is answered 413. 0: no limit, bodies are streamed
+
+    line: int = 10_000  # requests that may wait for one revision (Knative's activator); more get 503
+    line_in_all: int = 50_000  # requests that may wait for all revisions together
+    waiting_body: int = 64 * KIB  # of one waiting request's body is read ahead; then the client is not read from
+    waiting_memory: int = 256 * MIB  # bodies of all waiting requests together; more get 503
+    wait: float = 300.0  # longest wait for an instance; a revision's timeoutSeconds is the bound if it is shorter
+    unreachable: float = 5.0  # how long connections to a revision's instances may fail before its request gets 502
+    retry_after: int = 1  # told to a client that found the line full
+
+    connect: float = 2.0  # one attempt to connect to an instance
+    probe_first: float = 0.005  # between two probes of an instance that is not there yet ...
+    probe_most: float = 0.1  # ... growing to this
+    probe_for: float = 60.0  # how long a new address is probed when nothing waits for it
+    upstream_idle: float = 4.0  # an unused connection to an instance; shorter than the 5 s after which many servers close theirs
+
+    keep_alive: float = 75.0  # a client's connection between requests
+    read_head: float = 20.0  # from a request's first byte to the end of its head
+    linger: float = 2.0  # reading what a client still sends after its request was refused
+    tunnel_idle: float = 300.0  # an upgraded connection with no byte in either direction
+    tick: float = 0.1  # how exactly time limits are kept
+
+    report: float = 1.0  # between two load samples
+    drain: float = 30.0  # at stop: for requests that are under way
+    cold_starts: int = 100  # kept for each revision
+    suggest: bool = True  # name similar hosts in a 404; turn off where strangers must not learn names

@@ -1,0 +1,161 @@
+"""One connection to an instance: reads responses, one at a time, and hands their parts to the exchange that it serves.
+
+Whether it may be used again is decided here; by whom is the instance's and the exchange's affair.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+import httptools
+
+from gateway.instance import Instance
+from gateway.tunnel import splice
+
+if TYPE_CHECKING:
+    from gateway.exchange import Exchange
+
+
+class UpstreamConnection(asyncio.Protocol):
+    __slots__ = (
+        "_done", "_eof", "_headers", "_interim", "_parser", "_reason", "_status", "_switch", "_trailers", "_wire",
+        "exchange", "idle_since", "instance", "open", "transport", "used",
+    )  # fmt: skip
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        self.exchange: Exchange | None = None
+        self.transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self.open = False
+        self.used = False  # has carried a request before
+        self.idle_since = 0.0
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._trailers: list[tuple[bytes, bytes]] = []
+        self._reason = b""
+        self._status = 0
+        self._interim = self._switch = self._done = False
+
+    # The transport's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.open = True
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            self.close()  # it speaks unasked
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._switch:
+                splice(exchange, self, data[upgrade.args[0] :])
+                return
+            self._broken(exchange, "switched protocols without being asked")
+            return
+        except httptools.HttpParserError as error:
+            if not self._done:
+                self._broken(exchange, f"sent what is not HTTP: {error.__context__ or error}")
+                return
+            self.open = False  # more bytes than the response has: never use this connection again
+        if self._done:
+            self._finish(exchange)
+        elif self.exchange is exchange:
+            exchange.flush()
+
+    def eof_received(self) -> None:
+        self.open = False  # and the transport closes itself: no instance half-closes and waits
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.open = False
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.upstream_lost(exc)
+
+    def pause_writing(self) -> None:
+        if self.exchange is not None:
+            self.exchange.client.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.exchange is not None:
+            self.exchange.client.resume_reading()
+
+    # The exchange's side.
+
+    def send(self, exchange: "Exchange", data: bytes) -> None:
+        """Begin a request on this connection."""
+        self.exchange = exchange
+        self._done = False
+        self.transport.write(data)
+
+    def close(self) -> None:
+        """Close for good, at once: what it was doing is of no use to anyone."""
+        self.open = False
+        self.exchange = None
+        if self.transport is not None:
+            self.transport.abort()
+
+    # The parser's side.
+
+    def on_message_begin(self) -> None:
+        if self._done:
+            raise ValueError("bytes after the response")
+        self._headers = []
+
+    def on_status(self, reason: bytes) -> None:
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        (self._trailers if self._status else self._headers).append((name, value))
+
+    def on_headers_complete(self) -> None:
+        exchange = self.exchange
+        status = self._parser.get_status_code()
+        if exchange is None:
+            raise ValueError("a response without a request")
+        reason, self._reason = self._reason, b""
+        if status == 101:
+            if not exchange.head.upgrade:
+                raise ValueError("switched protocols without being asked")
+            self._switch = True
+        elif status < 200:
+            self._interim = True
+            exchange.interim(status, reason, self._headers)
+            return
+        self._status = status
+        exchange.response_head(status, reason, self._headers)
+        if exchange.head.method == b"HEAD" and status != 101:
+            # The parser expects the body that the head announces and that does not come.
+            self._done = True
+            if not self._parser.should_keep_alive():
+                self.open = False
+            self._parser = httptools.HttpResponseParser(self)
+
+    def on_body(self, data: bytes) -> None:
+        if self._done or self.exchange is None:
+            raise ValueError("a body where there is none")
+        self.exchange.response_body(data)
+
+    def on_message_complete(self) -> None:
+        if self._interim:
+            self._interim = False
+            return
+        if self._switch or self._done:
+            return
+        self._done = True
+        if not self._parser.should_keep_alive():
+            self.open = False
+
+    def _finish(self, exchange: "Exchange") -> None:
+        trailers = self._trailers
+        self._status = 0
+        if trailers:
+            self._trailers = []
+        self.exchange = None
+        self.used = True
+        exchange.response_done(trailers)
+
+    def _broken(self, exchange: "Exchange", what: str) -> None:
+        self.close()
+        exchange.upstream_broken(what)
