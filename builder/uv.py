@@ -16,11 +16,12 @@ from builder.errors import BuildError, DependencyError, IndexRefused, IndexUnrea
 from builder.interpreter import Interpreter
 from builder.requirements import Inputs
 
-_NETWORK = re.compile(
-    r"error sending request|connection (refused|reset|closed)|dns error|timed? ?out|could not connect|failed to connect|connect error"
-    r"|network is unreachable|network connectivity is disabled|\b(429|50[0234]) |temporary failure|tls handshake|tcp connect|unexpected eof",
-    re.IGNORECASE,
-)
+_NO_ANSWER = (
+    "error sending request", "connection (refused|reset|closed)", "dns error", "timed? ?out", "(could not|failed to) connect",
+    "connect error", "network is unreachable", "network connectivity is disabled", r"\b(429|50[0234]) ", "temporary failure",
+    "tls handshake", "tcp connect", "unexpected eof",
+)  # fmt: skip
+_NETWORK = re.compile("|".join(_NO_ANSWER), re.IGNORECASE)
 _REFUSED = re.compile(r"\b(401|403)\b|unauthorized|forbidden", re.IGNORECASE)
 _HASHES = re.compile(r"hash mismatch", re.IGNORECASE)
 _NO_WHEEL = re.compile(r"no usable wheels|no wheels|building from source is disabled|has no .*wheels?", re.IGNORECASE)
