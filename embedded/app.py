@@ -1,0 +1,188 @@
+"""kfn up: every part in one process, on one event loop, against the API server in the same process. Read `_platform` first.
+
+Infrastructure (API server, nats-server, node) is outside, what serves is inside, so that at the end requests are drained
+before instances stop, and everything is written before the store closes.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from autoscaler import app as autoscaler
+from autoscaler import settings as autoscaler_settings
+from controller import app as controller
+from controller import settings as controller_settings
+from embedded import admin, datadir, tls
+from embedded.api import app as api
+from embedded.api.http import http_app
+from embedded.api.local import LocalTransport
+from embedded.api.server import ApiServer
+from embedded.nats import NatsError, NatsServer, nats_server
+from embedded.node import app as node
+from embedded.node import settings as node_settings
+from eventing import app as eventing
+from eventing import settings as eventing_settings
+from gateway import app as gateway
+from gateway import settings as gateway_settings
+from kfn.kube.client import Client
+from kfn.observe import web
+
+log = logging.getLogger(__name__)
+
+VERSION = "0.1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything about one embedded platform that can be chosen."""
+
+    data_dir: Path
+    host: str = "127.0.0.1"  # where the gateway listens; the API server and the rest stay on loopback
+    port: int = 8080  # the gateway's; 0 picks a free one
+    autoscaler: autoscaler_settings.Settings = field(default_factory=autoscaler_settings.Settings)
+
+
+def main(settings: Settings, say: Callable[[str], None]) -> int:
+    """Run until SIGTERM or SIGINT. Returns the exit code; raises DataDirError, ListenError or NatsError when it cannot start."""
+    try:
+        anyio.run(run, settings, say, backend_options={"use_uvloop": True})
+    except BaseExceptionGroup as group:
+        known, rest = group.split((datadir.DataDirError, web.ListenError, NatsError))
+        if rest is None and known is not None:
+            raise _first(known) from None
+        raise
+    return 0
+
+
+async def run(settings: Settings, say: Callable[[str], None]) -> None:
+    with datadir.locked(settings.data_dir):
+        async with anyio.create_task_group() as tasks:
+            stop = anyio.Event()
+            tasks.start_soon(_signals, stop)
+            async with _platform(settings) as facts:
+                datadir.write_platform(settings.data_dir, facts)
+                try:
+                    say(_ready_line(facts, settings.data_dir))
+                    await stop.wait()
+                finally:
+                    datadir.clear_platform(settings.data_dir)
+            tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
+    """Start everything, innermost last; give the facts of platform.json; stop everything in the opposite order."""
+    data = settings.data_dir
+    token = datadir.token(data)
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(api.open_server(data / "state.db"))
+        nats = await stack.enter_async_context(nats_server(data / "nats"))
+        certificate = tls.ensure(data / "tls", ["localhost", "127.0.0.1", "::1"])
+
+        machines = node.Node(_client(server, "system:node:kfn-local"), node_settings.Settings(data=data, images=data / "images"))
+        server.logs = machines.logs
+        await stack.enter_async_context(_running("node", machines.run))
+
+        scaler = autoscaler.Autoscaler(_client(server, "system:kfn:autoscaler"), settings.autoscaler)
+        await stack.enter_async_context(_running("autoscaler", scaler.run))
+
+        front = gateway.Gateway(
+            _client(server, "system:kfn:gateway"), scaler, gateway_settings.Settings(host=settings.host, port=settings.port)
+        )
+        await stack.enter_async_context(_serving("gateway", front))
+        domain = f"localhost:{front.port}" if front.port != 80 else "localhost"
+
+        manager = controller.Controller(_client(server, "system:kfn:controller"), controller_settings.Settings(domain=domain))
+        await stack.enter_async_context(_running("controller", manager.run))
+
+        bus = eventing.Eventing(
+            _client(server, "system:kfn:eventing"), _bus_settings(nats, (_reachable(settings.host).strip("[]"), front.port), token)
+        )
+        await stack.enter_async_context(_serving("eventing", bus))
+
+        port = await stack.enter_async_context(
+            web.serving(http_app(server, token), certificate=web.Certificate(certificate.cert_path, certificate.key_path), drain=1)
+        )
+        admin_port = await stack.enter_async_context(web.serving(admin.app(front, scaler, token), drain=1))
+        address = f"https://127.0.0.1:{port}"
+        datadir.write_kubeconfig(data, server=address, ca_pem=certificate.ca_pem, token=token)
+        yield {
+            "version": VERSION,
+            "pid": os.getpid(),
+            "pids": {"kfn": os.getpid(), "nats-server": nats.pid},
+            "gateway": f"http://{_reachable(settings.host)}:{front.port}",
+            "domain": domain,
+            "api": address,
+            "events": f"http://127.0.0.1:{bus.port}",
+            "admin": f"http://127.0.0.1:{admin_port}",
+            "nats": nats.url,
+            "images": str(data / "images"),
+            "data": str(data),
+        }
+
+
+def _client(server: ApiServer, user: str) -> Client:
+    return Client(LocalTransport(server, user))
+
+
+def _bus_settings(nats: NatsServer, gateway: tuple[str, int], token: str) -> eventing_settings.Settings:
+    return eventing_settings.Settings(nats_url=nats.url, nats_user=nats.user, nats_password=nats.password, gateway=gateway, token=token)
+
+
+@asynccontextmanager
+async def _running(name: str, run: Callable[[], Any]) -> AsyncIterator[None]:
+    """Run a part while the block runs. A part that ends by itself, or fails, ends the platform: a supervisor starts it again."""
+
+    async def supervised() -> None:
+        await run()
+        raise RuntimeError(f"{name} ended by itself")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(supervised, name=name)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _serving(name: str, part: Any) -> AsyncIterator[None]:
+    """As `_running`, for a part with a port: the block begins when it listens."""
+    started = anyio.Event()
+    async with _running(name, lambda: part.run(started=started.set)):
+        with anyio.fail_after(30):
+            await started.wait()
+        yield
+
+
+async def _signals(stop: anyio.Event) -> None:
+    """The first signal stops in order, a second one at once."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            if stop.is_set():
+                log.warning("second signal: leaving at once")
+                sys.stderr.flush()
+                os._exit(130)
+            log.info("%s: stopping", signal.Signals(number).name)
+            stop.set()
+
+
+def _ready_line(facts: dict[str, Any], data: Path) -> str:
+    return f"ready gateway={facts['gateway']} api={facts['api']} events={facts['events']} kubeconfig={data / 'kubeconfig'}"
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 - compared, not bound
+
+
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

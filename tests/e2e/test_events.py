@@ -1,0 +1,69 @@
+"""Events wake functions from zero, and their replies are events again."""
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.harness import eventually, function, running
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+SINK = """
+import os
+import kfn
+
+@kfn.cloudevent
+def handle(event):
+    with open(os.environ["OUT"], "a") as out:
+        out.write(event.id + "\\n")
+    return event.reply("com.example.seen", {"id": event.id})
+"""
+YAML = """specVersion: 0.36.0
+name: sink
+runtime: python
+created: 2026-01-01T00:00:00Z
+deploy:
+  annotations:
+    autoscaling.knative.dev/window: 6s
+"""
+
+
+async def test_an_event_wakes_a_function_and_its_reply_comes_out(tmp_path: Path) -> None:
+    out = tmp_path / "seen.txt"
+    async with running(tmp_path / "data") as platform:
+        await platform.kfn("deploy", str(function(tmp_path / "sink", SINK, func__yaml=YAML)), "-e", f"OUT={out}")
+        await platform.kfn("broker", "create", "default")
+        await platform.kfn("trigger", "create", "t", "--broker", "default", "--filter", "type=com.example.order", "--sink", "ksvc:sink")
+        await platform.at_zero("sink")
+        args = ("events", "publish", "--type", "com.example.order", "--source", "/test", "--data", '{"n": 1}')
+        first = (await platform.kfn(*args)).last_line
+        await platform.kfn("events", "publish", "--type", "com.example.other", "--source", "/test", "--data", "{}")
+
+        async def seen() -> bool:
+            return out.exists() and out.read_text().split() == [first]
+
+        await eventually(seen, 15, "the event did not arrive once")
+        reply = await platform.kfn("events", "tail", "--filter", "type=com.example.seen", "--since", "1m", "--count", "1", timeout=20)
+        event = json.loads(reply.out)
+        assert event["data"] == {"id": first}
+        assert event["type"] == "com.example.seen"
+
+
+async def test_a_malformed_event_is_refused_with_the_attribute(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as platform:
+        url = (await platform.kfn("broker", "create", "default")).last_line
+        async with httpx.AsyncClient(trust_env=False) as http:
+            headers = {"ce-specversion": "1.0", "ce-type": "t", "ce-id": "1"}
+            refused = await http.post(url, headers=headers, content=b"{}")
+            assert refused.status_code == 400
+            assert "source" in refused.text
+            unknown = await http.post(url.rsplit("/", 1)[0] + "/nope", headers={**headers, "ce-source": "/s"}, content=b"{}")
+            assert unknown.status_code == 404
+        missing = await platform.kfn("events", "publish", "--type", "t", "--broker", "nope", "--data", "{}", check=False)
+        assert missing.code == 1
+        assert "no broker 'nope'" in missing.err
+        not_json = await platform.kfn("events", "publish", "--type", "t", "--data", "{", check=False)
+        assert not_json.code == 2
+        assert "--data is not JSON" in not_json.err
