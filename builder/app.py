@@ -12,10 +12,10 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from builder import image, interpreter
+from builder import files, image, interpreter
 from builder.cache import Cache
 from builder.deps import dependencies
-from builder.errors import TransientError, UsageError
+from builder.errors import StoreError, TransientError, UsageError
 from builder.imports import preload
 from builder.options import BuildOptions, BuildResult, BuiltLayer, Step
 from builder.project import NAME_RULE, Project, load_project, name_from, valid_name
@@ -53,6 +53,10 @@ async def build(source: Path, options: BuildOptions, progress: Progress) -> Buil
     except _CacheCorrupt as error:
         # The damaged entry is gone; what depends on it is made anew.
         return await _build(source, options, progress, (str(error),))
+    except OSError as error:
+        raise files.disk_full(error, options.cache) or StoreError(
+            f"{error.filename or options.cache}: {error.strerror or error}"
+        ) from error
 
 
 async def _build(source: Path, options: BuildOptions, progress: Progress, warnings: tuple[str, ...]) -> BuildResult:
@@ -70,7 +74,8 @@ async def _build(source: Path, options: BuildOptions, progress: Progress, warnin
     clock.done("source", f"{_count(len(tree.files), 'file')}, {size(tree.size)}, handler {code.handler}", code.cached)
 
     deps = await dependencies(cache, python, project, options)
-    clock.done("deps", f"{_count(deps.packages, 'package')}, {_count(len(deps.layers), 'layer')}", all(b.cached for b in deps.layers))
+    told = f"{_count(deps.packages, 'package')}, {_count(len(deps.layers), 'layer')}" if deps.layers else "none"
+    clock.done("deps", told, all(b.cached for b in deps.layers))
     base, base_cached = await runtime_layer(cache, python, options.check_timeout)
 
     chosen = project.preload if project.preload is not None else preload(code.handler, code.imports, deps.modules)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder import files as files_on_disk
 from builder import process
 from builder.errors import BuildError, SyntaxInvalid
 
@@ -68,7 +69,7 @@ async def compile_files(
     ended = await process.run([python, "-I", "-S", "-B", str(_WORKER)], stdin=json.dumps(job).encode(), timeout=timeout)
     lines = ended.stdout.decode("utf-8", "replace").rstrip("\n").split("\n")
     if ended.code:
-        raise _crash(python, ended, lines[-1])
+        raise files_on_disk.said_full(ended.stderr.decode("utf-8", "replace"), out) or _crash(python, ended, lines[-1])
     answer = json.loads(lines[-1])
     modules = {
         path: Module(tuple(m["names"]), tuple(m["handlers"]), tuple(m["own"]), m["star"], tuple(m["imports"]))

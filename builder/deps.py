@@ -4,7 +4,7 @@ uv chooses and installs (`uv.py`); what the lock says is in `lockfile.py`; how f
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +53,11 @@ async def dependencies(cache: Cache, python: Interpreter, project: Project, opti
         return Dependencies(warnings=warnings)
     work = _Work(cache, python, options, uv, inputs.file, pins)
     whole = work.key("deps", [str(pin) for pin in pins])
-    if found := work.known(whole):
-        return found
-    async with cache.making(whole, options.install_timeout):
-        return work.known(whole) or await work.make(whole, warnings)
+    found = work.known(whole)
+    if found is None:
+        async with cache.making(whole, options.install_timeout):
+            found = work.known(whole) or await work.make(whole)
+    return replace(found, warnings=(*warnings, *found.warnings))
 
 
 async def _pins(uv: Uv, inputs: Inputs, options: BuildOptions) -> tuple[tuple[Pin, ...], tuple[str, ...]]:
@@ -103,7 +104,7 @@ class _Work:
             return None
         return _result([_Made("", one, False) for one in found if one], len(self.pins), facts["warnings"])
 
-    async def make(self, whole: str, warnings: Sequence[str]) -> Dependencies:
+    async def make(self, whole: str) -> Dependencies:
         """Install what has no layer yet. Large distributions keep their layers when another one changes."""
         own = {pin: self.key("large", str(pin)) for pin in self.pins}
         have = {pin: found for pin, name in own.items() if (found := self.cache.get(name))}
@@ -115,7 +116,7 @@ class _Work:
             new, clashes = await self.install(self.pins, own, wheels.MOST_LAYERS)
         made = sorted([*made, *new], key=lambda m: (-m.cached.facts["size"], m.key))
         self.cache.remember(whole, {"layers": [m.key for m in made], "warnings": clashes})
-        return _result(made, len(self.pins), [*warnings, *clashes])
+        return _result(made, len(self.pins), clashes)
 
     async def install(self, pins: Sequence[Pin], own: dict[Pin, str], most: int) -> tuple[list[_Made], list[str]]:
         if not pins:

@@ -71,7 +71,7 @@ class Busy(TransientError):
 
 
 class StoreError(BuildError):
-    """The image store failed."""
+    """The image store or the cache failed."""
 
 
 class ImageNotFound(StoreError):

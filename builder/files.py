@@ -22,18 +22,26 @@ TEMP_PREFIX = ".tmp-"
 STALE_SECONDS = 3600.0  # no single file takes an hour to write
 LOCK_POLL = 0.02
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL_TEXTS = tuple(os.strerror(number) for number in _FULL)
 
 
 def disk_full(error: OSError, folder: Path) -> DiskFull | None:
     """The error to show if `error` means that the disk (or a quota) is full."""
-    if error.errno not in _FULL:
-        return None
+    return _full(error.strerror, folder) if error.errno in _FULL else None
+
+
+def said_full(text: str, folder: Path) -> DiskFull | None:
+    """The same for what a child process wrote."""
+    return next((_full(words, folder) for words in _FULL_TEXTS if words in text), None)
+
+
+def _full(words: str, folder: Path) -> DiskFull:
     try:
         free = f", {shutil.disk_usage(folder).free // 1_000_000} MB are free there"
     except OSError:
         free = ""
     return DiskFull(
-        f"writing in {folder} failed ({error.strerror}){free}; free some space or point the cache and the data directory elsewhere"
+        f"writing in {folder} failed ({words}){free}; free some space, or point XDG_CACHE_HOME and the data directory elsewhere"
     )
 
 

@@ -190,7 +190,7 @@ def parse(text: str, file: str = "func.yaml") -> FuncYaml:
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at `$")
         path = tuple(re.findall(r"[^.\[\]`]+", where))
-        expected = message[:1].lower() + message[1:].replace("`", "")
+        expected = message[:1].lower() + message[1:].replace("`", "").replace(" | null", "")
         raise ProjectInvalid(f"{_where(file, tree, path)}: {'.'.join(path)}: {expected}") from None
 
 

@@ -54,10 +54,12 @@ def _found(modules: Mapping[str, Module]) -> str:
 
 def _fix(present: list[tuple[str, tuple[str, ...]]]) -> str:
     pairs = {name: path for path, own in reversed(present) for name in own}
-    near = next((m[0] for a in detect.ATTRIBUTES if (m := difflib.get_close_matches(a, pairs, n=1, cutoff=0.7))), None)
+    near = next(((a, m[0]) for a in detect.ATTRIBUTES if (m := difflib.get_close_matches(a, pairs, n=1, cutoff=0.7))), None)
     if near is None:
         return f"Add `def handle(request): return 'hello'` to {present[0][0]}, or name the handler under `kfn:` in func.yaml"
-    return f"Did you mean {near}? Then write `kfn: {{handler: {detect.module_name(pairs[near])}:{near}}}` in func.yaml"
+    wanted, have = near
+    line = f"kfn: {{handler: {detect.module_name(pairs[have])}:{have}}}"
+    return f"Did you mean {wanted}? Rename {have} in {pairs[have]}, or write `{line}` in func.yaml"
 
 
 def _best(module: Module) -> str:

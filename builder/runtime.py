@@ -20,11 +20,10 @@ LIBRARIES = ("httptools",)
 
 async def runtime_layer(cache: Cache, interpreter: Interpreter, timeout: float) -> tuple[Cached, bool]:
     """The layer, and whether it was there already."""
-    content = _content()
-    digests = [(path, hashlib.sha256(data).hexdigest()) for path, data in sorted(content.items())]
-    name = key("runtime", FORMAT, interpreter.version, interpreter.tag, interpreter.machine, digests)
+    name = key("runtime", FORMAT, interpreter.version, interpreter.tag, interpreter.machine, _fingerprint())
     if found := cache.get(name):
         return found, True
+    content = _content()
     with cache.folder() as scratch:
         for path, data in content.items():
             (scratch / "in" / path).parent.mkdir(parents=True, exist_ok=True)
@@ -41,6 +40,17 @@ async def runtime_layer(cache: Cache, interpreter: Interpreter, timeout: float) 
 def bytecode(folder: Path, prefix: str) -> list[Member]:
     """What the worker wrote, as members of a layer."""
     return [Member(f"{prefix}/{path.relative_to(folder).as_posix()}", source=path) for path in folder.rglob("*.pyc")]
+
+
+def _fingerprint() -> str:
+    """Of all that the layer can be made of, a little more than it has: cheap enough for every build."""
+    root, seen = Path(kfn.__file__).parent, hashlib.sha256()
+    found = {f"kfn/{path.relative_to(root).as_posix()}": path.read_bytes() for path in root.rglob("*.py")}
+    for library in LIBRARIES:
+        found |= _library(library)
+    for path, data in sorted(found.items()):
+        seen.update(f"{path}\0{len(data)}\0".encode() + data)
+    return seen.hexdigest()
 
 
 def _content() -> dict[str, bytes]:

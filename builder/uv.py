@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import index, lockfile, process
+from builder import files, index, lockfile, process
 from builder.errors import BuildError, DependencyError, IndexRefused, IndexUnreachable, ToolMissing
 from builder.interpreter import Interpreter
 from builder.requirements import Inputs
@@ -67,7 +67,8 @@ class Uv:
             lock.flush()
             ended = await self._run([*arguments, *self._target(), "-r", lock.name], timeout)
         if ended.code:
-            raise _error(ended, file, self.python, self.platform)
+            full = files.said_full(ended.stderr.decode("utf-8", "replace"), target)
+            raise full or _error(ended, file, self.python, self.platform)
 
     def _target(self) -> list[str]:
         platform = ["--python-platform", self.platform] if self.platform else []
