@@ -61,7 +61,6 @@ def command(
 def build(path: Path, options: "BuildOptions", progress: output.Progress) -> "BuildResult":
     """Build and show each phase. Raises `builder.errors.BuildError`, which carries its exit code."""
     from builder.app import build as work
-
     from cli.session import run
 
     if not path.is_dir():

@@ -9,7 +9,7 @@ import click
 from cli import build, objects, output, session
 from cli.failures import CliError
 from cli.waiting import NotReady, until_ready
-from kfn.api import core, eventing, kinds, names, serving
+from kfn.api import core, kinds, names, serving
 from kfn.kube import errors
 from kfn.kube.client import Client
 
@@ -46,7 +46,7 @@ def command(
         }
     else:
         from builder.options import BuildOptions
-        from builder.project import service_manifest
+        from builder.service import service_manifest
 
         options = BuildOptions(
             store=build.store_of(session), name=name or "", namespace=session.namespace, offline=offline, locked=locked, no_cache=no_cache
@@ -66,8 +66,8 @@ async def _apply(
     async with session.client() as client:
         service, change = await _put(client, manifest)
         name, namespace = service.metadata.name, service.metadata.namespace
-        for subscription in project.subscriptions if project else ():
-            await _subscribe(client, name, namespace, subscription)
+        if project is not None:
+            await _subscribe(client, project, name, namespace)
         if wait:
             try:
                 service = await until_ready(
@@ -108,25 +108,24 @@ async def _put(client: Client, manifest: dict[str, Any]) -> tuple[serving.Servic
     raise CliError(f"function {meta['name']!r} is being changed by somebody else all the time; try again", 75)
 
 
-async def _subscribe(client: Client, name: str, namespace: str, subscription: Any) -> None:
-    """One Trigger a subscription of func.yaml, named after both, so that deploying again updates it."""
-    from cli.trigger import destination
-    from kfn.api.meta import ObjectMeta
+async def _subscribe(client: Client, project: "Project", name: str, namespace: str) -> None:
+    """One Trigger for each subscription of func.yaml; those of subscriptions that were taken out go."""
+    from builder.service import trigger_manifests
 
-    broker = subscription.source or "default"
-    trigger = eventing.Trigger(
-        metadata=ObjectMeta(name=f"{name}-{broker}", namespace=namespace, labels={names.SERVICE: name}),
-        spec=eventing.TriggerSpec(
-            broker=broker,
-            filter=eventing.TriggerFilter(attributes=dict(subscription.filters)),
-            subscriber=destination(f"ksvc:{name}", namespace, "subscriptions"),
-        ),
-    )
-    try:
-        await client.create(kinds.TRIGGER, trigger, namespace)
-    except errors.AlreadyExists:
-        patch = {"spec": {"filter": {"attributes": dict(subscription.filters)}}}
-        await client.patch(kinds.TRIGGER, trigger.metadata.name, namespace, patch)
+    label = f"function.knative.dev/name={name}"
+    there = {t.metadata.name: t for t in (await client.list(kinds.TRIGGER, namespace, labels=label))[0]}
+    for manifest in trigger_manifests(project, name=name, namespace=namespace):
+        old = there.pop(manifest["metadata"]["name"], None)
+        if old is not None and old.spec.broker != manifest["spec"]["broker"]:
+            await client.delete(kinds.TRIGGER, old.metadata.name, namespace)  # a Trigger's broker cannot change
+            old = None
+        if old is None:
+            await client.create(kinds.TRIGGER, manifest, namespace)
+        else:
+            meta = {**manifest["metadata"], "resourceVersion": old.metadata.resource_version}
+            await client.update(kinds.TRIGGER, {**manifest, "metadata": meta})
+    for leftover in there:
+        await client.delete(kinds.TRIGGER, leftover, namespace)
 
 
 async def _evidence(client: Client, name: str, namespace: str) -> str:

@@ -116,19 +116,18 @@ def _cold_starts(session: session.Session, found: Found, token: str) -> None:
         return
     rows = []
     for revision in found.revisions:
-        url = f"{admin}/cold-starts?namespace={session.namespace}&revision={revision.metadata.name}"
-        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310 - our own loopback address
+        key = f"{revision.metadata.namespace}/{revision.metadata.name}"
+        request = urllib.request.Request(f"{admin}/cold-starts?revision={key}", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
-                starts: list[dict[str, Any]] = json.load(answer)
-        except (OSError, ValueError):
+            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - our own loopback address
+                starts: list[dict[str, Any]] = json.load(answer)[key]
+        except (OSError, ValueError, KeyError):
             continue
-        rows += [_cold_row(revision.metadata.name, start) for start in starts[-5:]]
+        rows += [_cold_row(revision.metadata.name, start["phases"]) for start in starts[-5:]]
     if rows:
         click.echo("\nCold starts (ms):")
         output.table(rows)
 
 
-def _cold_row(revision: str, start: dict[str, Any]) -> dict[str, str]:
-    phases = {k: v for k, v in start.items() if isinstance(v, int | float) and k != "at"}
-    return {"  REVISION": f"  {revision}"} | {k.upper(): f"{v:.1f}" for k, v in phases.items()}
+def _cold_row(revision: str, phases: dict[str, float]) -> dict[str, str]:
+    return {"  REVISION": f"  {revision}"} | {name.upper(): f"{ms:.1f}" for name, ms in phases.items()}

@@ -58,6 +58,9 @@ def main(settings: Settings, say: Callable[[str], None]) -> int:
         known, rest = group.split((datadir.DataDirError, web.ListenError, NatsError))
         if rest is None and known is not None:
             raise _first(known) from None
+        busy, _ = group.split(OSError)
+        if busy is not None:
+            raise web.ListenError(f"cannot start on {settings.host}:{settings.port}: {_first(busy)}. Choose another --port") from None
         raise
     return 0
 
@@ -111,7 +114,7 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
         port = await stack.enter_async_context(
             web.serving(http_app(server, token), certificate=web.Certificate(certificate.cert_path, certificate.key_path), drain=1)
         )
-        admin_port = await stack.enter_async_context(web.serving(admin.app(front, scaler, token), drain=1))
+        admin_port = await stack.enter_async_context(web.serving(admin.app(front, token), drain=1))
         address = f"https://127.0.0.1:{port}"
         datadir.write_kubeconfig(data, server=address, ca_pem=certificate.ca_pem, token=token)
         yield {
