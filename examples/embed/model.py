@@ -9,10 +9,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", str(min(4, len(os.sched_getaffinit
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy as np
-from tokenizers import Tokenizer
-
 import weights
 from bert import Numpy, Torch
+from tokenizers import Tokenizer
 
 DIMENSIONS = 384
 BATCH = 32  # sentences in one pass; more only costs memory on a CPU
