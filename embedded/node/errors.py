@@ -31,5 +31,5 @@ class StartFailed(NodeError):
     reason = "RunContainerError"
 
 
-class NoLog(NodeError):
+class NoLog(NodeError, LookupError):
     """There is no such log."""

@@ -76,6 +76,10 @@ class Process:
         self._zygote = zygote
         self._key = key
 
+    async def gone(self) -> Exit:
+        """How it ended. Cancelling the wait does not disturb others that wait."""
+        return await asyncio.shield(self.ended)
+
     def signal(self, number: int, *, group: bool = False) -> None:
         """Send a signal to the process, or to its whole group. After its end this does nothing."""
         if not self.ended.done():
@@ -128,8 +132,9 @@ class Zygote:
             key = str(self._count)
             process = self.children[key] = Process(self, key)
             message = {
-                "op": "start", "id": key, "files": ["log", "ready"][: len(fds)], "fds": len(fds), "name": launch.name, "env": dict(launch.env),
-                "cwd": launch.cwd, "path": launch.path, "argv": launch.argv, "limits": dict(launch.limits), "cgroup": launch.cgroup,
+                "op": "start", "id": key, "files": ["log", "ready"][: len(fds)], "fds": len(fds), "name": launch.name,
+                "env": dict(launch.env), "cwd": launch.cwd, "path": launch.path, "argv": launch.argv,
+                "limits": dict(launch.limits), "cgroup": launch.cgroup,
             }  # fmt: skip
             self.send(message, fds)
             return process
@@ -254,7 +259,6 @@ class Zygote:
             process = self.children.pop(message["id"])
             log.error("zygote %s: %s", self.name, message["error"])
             _settle(process, Exit(128))
-
 
 
 def _settle(process: Process, how: Exit) -> None:

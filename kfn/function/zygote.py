@@ -192,7 +192,7 @@ def run_child(message: dict[str, Any], fds: list[int], entry: str, parent: int, 
     argv = message.get("argv")
     if argv:
         try:
-            os.execvpe(argv[0], argv, environ)
+            os.execvpe(argv[0], argv, environ)  # noqa: S606 - a container's command is a list, no shell
         except OSError as error:
             sys.stderr.write(f"cannot run {argv[0]!r}: {error.strerror}\n")
             return 127 if isinstance(error, FileNotFoundError) else 126

@@ -1,0 +1,213 @@
+"""The local node: plays Deployment controller and kubelet with processes of this machine. Read this first.
+
+A Deployment changes -> `deployments.py` (decided in `plan.py`) makes a Pod -> `pod.py` -> `container.py` forks it from a warm
+parent (`zygote.py`) -> `slices.py` tells where it is, `health.py` when it is ready.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+
+import anyio
+import msgspec
+from anyio.abc import TaskGroup
+
+from embedded.node import leftovers, logkeep, logread
+from embedded.node.deployments import Deployments
+from embedded.node.errors import NodeError
+from embedded.node.images import Images
+from embedded.node.logfile import LogFile
+from embedded.node.pod import Machine, PodRunner
+from embedded.node.pool import Pool
+from embedded.node.ports import Ports
+from embedded.node.recorder import Recorder
+from embedded.node.settings import Settings
+from embedded.node.slices import MANAGED_BY, MANAGER, Slices
+from kfn.api import kinds
+from kfn.api.core import Deployment, Pod
+from kfn.kube.client import Client
+from kfn.kube.errors import KubeError
+from kfn.kube.informer import Informer
+
+log = logging.getLogger(__name__)
+
+TIDY = 60.0  # seconds between looks for zygotes, layers and logs that nothing needs
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "SSL_CERT_FILE",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+)
+
+
+class Node:
+    """`run` until cancelled; then every instance is ended. `logs` serves what they wrote."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._images = Images(settings)
+        self._pods: dict[str, PodRunner] = {}  # by uid
+        self._deployments = Informer(client, kinds.DEPLOYMENT)
+        self._pod_informer = Informer(client, kinds.POD)
+        self._services = Informer(client, kinds.CORE_SERVICE)
+        self._machine: Machine | None = None
+        self._warming: set[str] = set()
+        self.ready = anyio.Event()  # set when it has heard what there is to run
+
+    async def run(self) -> None:
+        settings = self._settings
+        for folder in (settings.layers, settings.logs, settings.pods):
+            folder.mkdir(parents=True, exist_ok=True)
+        marker = await anyio.to_thread.run_sync(leftovers.end, settings.data)
+        await self._forget_last_run()
+        async with anyio.create_task_group() as tasks:
+            with Pool(tasks, marker) as pool:
+                try:
+                    await self._serve(tasks, pool)
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await self._end(pool)
+                    tasks.cancel_scope.cancel()
+
+    def logs(
+        self, namespace: str, pod: str, container: str, follow: bool = False, tail: int | None = None, previous: bool = False,
+        since: int | None = None, timestamps: bool = False,
+    ) -> AsyncIterator[bytes]:  # fmt: skip
+        """A container's log, as the API server serves it. Reading raises NoLog, a LookupError, if there is none."""
+        path = self._settings.logs / namespace / pod / f"{container}.log"
+        if previous:
+            path = path.with_name(f"{container}.previous.log")
+        writer = self._writer(namespace, pod, container) if follow and not previous else None
+        return logread.read(path, logread.Wanted(tail, since, timestamps), writer)
+
+    def _writer(self, namespace: str, pod: str, container: str) -> Callable[[], LogFile | None]:
+        def current() -> LogFile | None:
+            for runner in self._pods.values():
+                meta = runner.pod.metadata
+                if (meta.namespace, meta.name) == (namespace, pod) and (found := runner.runner(container)):
+                    return None if runner.gone.is_set() else found.log
+            return None
+
+        return current
+
+    async def _serve(self, tasks: TaskGroup, pool: Pool) -> None:
+        settings = self._settings
+        slices = Slices(self._client, tasks, settings.name)
+        recorder = Recorder(self._client, tasks, settings.name)
+        env = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
+        if settings.gateway:
+            env["KFN_GATEWAY"] = settings.gateway
+        self._machine = Machine(settings, self._client, tasks, self._images, pool, Ports(settings.address), slices, recorder, env)
+        controller = Deployments(
+            self._client, tasks, settings.name, self._pods_of, self._adopt, lambda: settings.max_pods - len(self._pods)
+        )  # fmt: skip
+        self._controller = controller
+        self._services.on_change(slices.service_changed)
+        self._pod_informer.on_change(self._pod_changed)
+        for informer in (self._services, self._pod_informer):
+            tasks.start_soon(informer.run)
+            await informer.synced()
+        self._deployments.on_change(self._warm)
+        self._deployments.on_change(controller.changed)
+        tasks.start_soon(self._deployments.run)
+        await self._deployments.synced()
+        self.ready.set()
+        while True:
+            await anyio.sleep(TIDY)
+            await self._tidy(pool)
+
+    def _pods_of(self, uid: str) -> list[PodRunner]:
+        return [r for r in self._pods.values() if any(o.uid == uid for o in r.pod.metadata.owner_references)]
+
+    def _adopt(self, pod: Pod) -> None:
+        """Start a pod, unless it is started already: the watch and the maker of the pod both tell."""
+        machine = self._machine
+        if machine is None or pod.metadata.uid in self._pods or pod.metadata.deletion_timestamp:
+            return
+        runner = self._pods[pod.metadata.uid] = PodRunner(machine, pod, self._controller.pod_changed)
+        machine.tasks.start_soon(self._run_pod, runner)
+
+    async def _run_pod(self, runner: PodRunner) -> None:
+        await runner.run()
+        if runner.stopping:
+            await runner.gone.wait()
+
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        machine = self._machine
+        if machine is None:
+            return
+        replaced = old is not None and (new is None or new.metadata.uid != old.metadata.uid)
+        if old is not None and replaced and (runner := self._pods.get(old.metadata.uid)):
+            machine.tasks.start_soon(self._stop, runner, 0.0)  # removed by force, or by this node itself
+        if new is None:
+            return
+        runner = self._pods.get(new.metadata.uid)
+        if runner is None:
+            if new.spec.node_name in ("", self._settings.name) and new.status.phase not in ("Succeeded", "Failed"):
+                self._adopt(new)
+        elif new.metadata.deletion_timestamp and not runner.stopping:
+            runner.pod = msgspec.structs.replace(runner.pod, metadata=new.metadata)
+            machine.tasks.start_soon(self._stop, runner, None)
+
+    async def _stop(self, runner: PodRunner, grace: float | None) -> None:
+        await runner.stop(grace)
+        await runner.gone.wait()
+        self._pods.pop(runner.pod.metadata.uid, None)
+        self._controller.pod_changed(runner)
+
+    def _warm(self, _: Deployment | None, new: Deployment | None) -> None:
+        """Unpack the image and start its zygote as soon as a Deployment names it, at zero replicas too."""
+        machine = self._machine
+        for container in new.spec.template.spec.containers if new else ():
+            if machine and not container.command and container.image not in self._warming and not self._images.prepared(container.image):
+                self._warming.add(container.image)
+                machine.tasks.start_soon(self._warm_up, machine, container.image)
+
+    async def _warm_up(self, machine: Machine, reference: str) -> None:
+        try:
+            image = await self._images.prepare(reference)
+            if image.warmth:
+                machine.pool.get(image.warmth)
+        except NodeError as error:
+            log.info("image %s is not warm: %s", reference, error)
+        finally:
+            self._warming.discard(reference)
+
+    async def _tidy(self, pool: Pool) -> None:
+        used = {c.image for d in self._deployments.list() for c in d.spec.template.spec.containers}
+        used |= {c.image for r in self._pods.values() for c in r.pod.spec.containers}
+        prepared = [image for reference in used if (image := self._images.prepared(reference))]
+        pool.keep([image.warmth for image in prepared if image.warmth])
+        present = {(r.pod.metadata.namespace, r.pod.metadata.name) for r in self._pods.values()}
+        await anyio.to_thread.run_sync(logkeep.tidy, self._settings.logs, present, self._settings.pods_kept)
+        if not self._warming:
+            await anyio.to_thread.run_sync(self._images.forget_but, used)
+
+    async def _forget_last_run(self) -> None:
+        """Pods and slices that a node before this one left in the API server: their processes are gone."""
+        try:
+            for pod in (await self._client.list(kinds.POD))[0]:
+                if pod.spec.node_name == self._settings.name:
+                    await self._client.delete(kinds.POD, pod.metadata.name, pod.metadata.namespace, grace_seconds=0)
+            for piece in (await self._client.list(kinds.ENDPOINT_SLICE, labels=f"{MANAGED_BY}={MANAGER}"))[0]:
+                await self._client.delete(kinds.ENDPOINT_SLICE, piece.metadata.name, piece.metadata.namespace)
+        except KubeError as error:
+            log.warning("what the last run left in the API server stays there: %s", error)
+
+    async def _end(self, pool: Pool) -> None:
+        """The node stops: every process gets SIGTERM, a bounded time, then SIGKILL."""
+        children = [child for zygote in pool.zygotes for child in zygote.children.values()]
+        for child in children:
+            child.signal(signal.SIGTERM)
+        with anyio.move_on_after(self._settings.shutdown):
+            for child in children:
+                await child.gone()

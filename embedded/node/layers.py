@@ -1,0 +1,103 @@
+"""Unpacks image layers, each once, into a folder named by its digest. What is half unpacked is never visible under that name.
+
+Which layers an image has is the store's business (`builder.store`); which are still needed is the caller's.
+"""
+
+import gzip
+import hashlib
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+from builder.store import ImageStore, Layer
+from embedded.node.errors import BadImage
+
+CHUNK = 1 << 20
+
+
+class _Hashing:
+    """A file to read from that remembers the digest of what was read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.digest.update(data)
+        return data
+
+
+class Layers:
+    """The folder of unpacked layers. Methods block: call them from a thread."""
+
+    def __init__(self, folder: Path, store: ImageStore, *, max_size: int) -> None:
+        self.folder = folder
+        self._store = store
+        self._max_size = max_size
+
+    def path(self, layer: Layer) -> Path:
+        return self.folder / layer.diff_id.removeprefix("sha256:")
+
+    def unpack(self, layer: Layer) -> Path:
+        """The folder of an unpacked layer, unpacked now if need be. Raises BadImage if it is damaged or unsafe."""
+        target = self.path(layer)
+        if target.is_dir():
+            return target
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
+        try:
+            self._extract(layer, temporary)
+            try:
+                temporary.rename(target)
+            except OSError:
+                if not target.is_dir():  # else another unpacked it meanwhile
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return target
+
+    def keep(self, needed: Iterable[Path]) -> None:
+        """Remove every layer that is not needed, and what a crash left half unpacked."""
+        names = {path.name for path in needed}
+        for entry in self.folder.glob("*"):
+            if entry.name not in names:
+                shutil.rmtree(entry, ignore_errors=True)
+
+    def _extract(self, layer: Layer, target: Path) -> None:
+        try:
+            with self._store.blob_path(layer.digest).open("rb") as blob:
+                stored = _Hashing(blob)
+                if layer.media_type.endswith("gzip"):
+                    with gzip.GzipFile(fileobj=stored) as plain:  # type: ignore[call-overload]
+                        diff_id = self._untar(plain, target, layer)
+                elif layer.media_type.endswith("tar"):
+                    diff_id = self._untar(stored, target, layer)
+                else:
+                    raise BadImage(f"layer {layer.digest} is {layer.media_type}; the local node unpacks tar and tar+gzip layers")
+                while stored.read(CHUNK):
+                    pass
+        except (OSError, tarfile.TarError, EOFError) as error:
+            raise BadImage(f"layer {layer.digest} cannot be unpacked: {error}") from error
+        for what, wanted, got in (("digest", layer.digest, stored.digest.hexdigest()), ("diff id", layer.diff_id, diff_id)):
+            if got and wanted != f"sha256:{got}":
+                raise BadImage(f"layer {layer.digest} is damaged: its {what} is sha256:{got}. Build the function again")
+
+    def _untar(self, source: IO[bytes] | _Hashing | gzip.GzipFile, target: Path, layer: Layer) -> str:
+        plain = _Hashing(source)  # type: ignore[arg-type]
+        size = 0
+        with tarfile.open(fileobj=plain, mode="r|") as tar:  # type: ignore[call-overload]
+            for member in tar:
+                size += member.size
+                if size > self._max_size:
+                    raise BadImage(f"layer {layer.digest} is larger than {self._max_size} bytes when unpacked")
+                if os.path.basename(member.name).startswith(".wh."):
+                    continue  # a whiteout: layers are not stacked here
+                tar.extract(member, target, filter="data")
+        while plain.read(CHUNK):
+            pass
+        return plain.digest.hexdigest()
