@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from embedded.api import deletes, paths, reads, scale, status, writes
+from embedded.api import deletes, paths, reads, scale, status, virtual, writes
 from embedded.api.logs import log_stream
 from embedded.api.request import Answer, Request
 from embedded.api.settings import Settings
@@ -32,11 +32,16 @@ class ApiServer:
     async def handle(self, request: Request) -> Answer:
         try:
             target = paths.parse(request.path)
-            if target is None:
+            if target is not None:
+                return await self._resource(target, request)
+            answer = virtual.answer(request)
+            if answer is None:
                 raise status.unknown_path()
-            return await self._resource(target, request)
+            return answer
         except status.StatusError as error:
             return Answer(error.code, error.body())
+        except RecursionError:
+            return Answer(400, status.bad_request("the object provided is nested too deeply").body())
 
     async def _resource(self, target: paths.Target, request: Request) -> Answer:
         if target.subresource == "scale":
@@ -77,6 +82,12 @@ class ApiServer:
             yield watch
         finally:
             watch.close()
+
+    def end_watches(self) -> None:
+        """End every open watch, so that a server that stops need not wait for its clients."""
+        for shelf in self.store.shelves.values():
+            for watch in list(shelf.watchers.values()):
+                watch.end()
 
     def log(self, request: Request) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """A pod's log as a byte stream. Raises `StatusError`."""

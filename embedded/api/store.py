@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from embedded.api import status
 from embedded.api.journal import Full, Journal, JournalError, Row
@@ -34,6 +34,14 @@ class Change:
     new: Json
 
 
+class Watcher(Protocol):
+    """An open watch. Both calls return at once."""
+
+    def deliver(self, change: Change) -> None: ...
+
+    def end(self) -> None: ...
+
+
 @dataclass
 class Shelf:
     """All objects of one kind, and its recent changes."""
@@ -44,7 +52,7 @@ class Shelf:
     oldest: int = 0  # a watch can resume from this version or later
     pending: dict[Key, "asyncio.Future[None]"] = field(default_factory=dict)  # one write in flight per object
     pending_versions: deque[int] = field(default_factory=deque)  # ascending: the journal commits in order
-    watchers: dict[int, Callable[[Change], None]] = field(default_factory=dict)
+    watchers: dict[int, Watcher] = field(default_factory=dict)
 
 
 class Store:
@@ -134,8 +142,8 @@ class Store:
         shelf.history.append(change)
         if len(shelf.history) > self._settings.history:
             shelf.oldest = shelf.history.popleft().version
-        for deliver in tuple(shelf.watchers.values()):
-            deliver(change)
+        for watcher in tuple(shelf.watchers.values()):
+            watcher.deliver(change)
         self.on_change(change)
 
     def _index(self, shelf: Shelf, key: Key, old: Json | None, new: Json | None) -> None:

@@ -30,7 +30,7 @@ class Watch:
         self._bookmarks = request.flag("allowWatchBookmarks")
         self._bookmark_seconds = settings.bookmark_seconds
         self._catch_up(request)
-        shelf.watchers[id(self)] = self._deliver
+        shelf.watchers[id(self)] = self
         loop = asyncio.get_running_loop()
         seconds = min(request.number("timeoutSeconds", 0) or settings.watch_seconds, settings.watch_seconds)
         self._timers = [loop.call_later(seconds, self.end)]
@@ -91,7 +91,7 @@ class Watch:
     def _sees(self, key: tuple[str, str], obj: Json) -> bool:
         return (not self._namespace or key[0] == self._namespace) and self._selector.matches(obj)
 
-    def _deliver(self, change: Change) -> None:
+    def deliver(self, change: Change) -> None:
         self._offer(change)
         if len(self._events) > self._limit:
             self._events.append({"type": "ERROR", "object": status.gone(change.version, change.version).body()})

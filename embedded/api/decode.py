@@ -1,0 +1,42 @@
+"""Pure: a request's body from bytes: JSON, or YAML where Kubernetes takes it."""
+
+from typing import Any
+
+import msgspec
+import yaml
+
+from embedded.api import status
+
+_YAML = ("application/yaml", "application/apply-patch+yaml", "text/yaml", "application/x-yaml")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as JSON writes it: dates stay text, and no aliases, whose expansion could fill the memory."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise status.bad_request("YAML aliases are not accepted: write the value out")
+        return super().compose_node(parent, index)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def body(content: bytes, content_type: str) -> Any:
+    """The decoded body, None when empty. Raises 400 for what cannot be read and 415 for protobuf and the like."""
+    if not content:
+        return None
+    media = content_type.split(";")[0].strip().lower() or "application/json"
+    try:
+        if media in _YAML:
+            return yaml.load(content, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        if media.endswith("json"):
+            return msgspec.json.decode(content)
+    except (msgspec.MsgspecError, yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        raise status.bad_request(f"the object provided is unrecognized (it must be valid {media}): {error}") from error
+    except RecursionError:
+        raise status.bad_request("the object provided is nested too deeply") from None
+    raise status.unsupported_media_type(["application/json", "application/yaml"])
