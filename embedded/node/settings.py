@@ -28,7 +28,7 @@ class Settings:
     shutdown: float = 5.0  # what instances get when the whole node stops
     max_layer: int = 16 * 1024**3  # unpacked
     open_files: int = 65536  # RLIMIT_NOFILE of an instance
-    imports: tuple[str, ...] = ("asyncio", "json", "httptools", "kfn.function.main")  # what a Python zygote always imports
+    imports: tuple[str, ...] = ("random", "kfn.function.main:preload")  # what a Python zygote always imports and calls
     entry: str = "kfn.function.main:main"  # what a forked instance calls
 
     @property
