@@ -33,7 +33,10 @@ class Gateway:
         self._stop = anyio.Event()
 
     async def run(self, *, started: Callable[[], object] | None = None) -> None:
-        """Serve until `stop` is called, or cancelled. `started` is called once requests are accepted and every Route is known."""
+        """Serve until `stop` is called, or cancelled; either way what is under way is finished, within `settings.drain`.
+
+        `started` is called once requests are accepted and every Route is known.
+        """
         async with anyio.create_task_group() as tasks:
             chain = self.chain = Chain(tasks, self._sink, self.settings, _clock())
             await self._watch(tasks, chain)
@@ -47,21 +50,21 @@ class Gateway:
                     started()
                 await self._stop.wait()
                 await self._drain(server, chain)
+            except anyio.get_cancelled_exc_class():
+                chain.refuse_waiting()  # nothing can be started for them any more
+                with anyio.CancelScope(shield=True):
+                    await self._drain(server, chain)
+                raise
             finally:
                 self.ready = False
                 server.close()
-                for transport in [c.transport for c in chain.connections] + [e.client.transport for e in chain.active]:
-                    transport.abort()
-                for line in chain.lines.values():
-                    for instance in line.instances.values():
-                        instance.forget()
+                chain.abort()
                 tasks.cancel_scope.cancel()
 
     def stop(self) -> None:
         """Not ready, accept nothing new, let what is under way finish, close. A second call does not wait."""
         if self._stop.is_set() and self.chain is not None:
-            for exchange in list(self.chain.active):
-                exchange.client.transport.abort()
+            self.chain.abort()
         self._stop.set()
 
     def cold_starts(self, revision: RevisionKey) -> list[ColdStart]:

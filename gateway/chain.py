@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 
 from gateway import addresses, dial, policy, route
 from gateway.addresses import Address
-from gateway.errors import Refusal, UnknownHost
+from gateway.errors import Refusal, Stopping, UnknownHost
 from gateway.exchange import Exchange
 from gateway.instance import Instance
 from gateway.line import Line, Shared
@@ -54,7 +54,7 @@ class Chain:
             if backend is None:
                 raise UnknownHost(self._unknown(host))
             if head.probe:
-                exchange.answer(200, "OK", head.probe)
+                exchange.answer(200, "OK", head.probe, b"K-Network-Hash: %b\r\n" % head.probe_hash if head.probe_hash else b"")
                 return
             turns = backend.turns
             key = turns[0] if len(turns) == 1 else turns[next(self._turns[backend.route]) % len(turns)]
@@ -139,6 +139,20 @@ class Chain:
         now = self.clock()
         found = (line.meter.sample(line.key, len(line.waiting), now) for line in self.lines.values())
         return [sample for sample in found if sample is not None]
+
+    # The end.
+
+    def refuse_waiting(self) -> None:
+        for exchange in [e for e in self.active if e.instance is None]:
+            exchange.refuse(Stopping())
+
+    def abort(self) -> None:
+        """Close everything at once."""
+        for transport in [c.transport for c in self.connections] + [e.client.transport for e in self.active]:
+            transport.abort()
+        for line in self.lines.values():
+            for instance in line.instances.values():
+                instance.forget()
 
     # Inside.
 

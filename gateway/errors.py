@@ -88,6 +88,6 @@ class NotInTime(Refusal):
 
 
 class UnsupportedVersion(Refusal):
-    """Only HTTP/1.0 and HTTP/1.1 are spoken here."""
+    """Only versions 1.0 and 1.1 of HTTP are spoken here."""
 
     status, title, close = 505, "HTTP Version Not Supported", True

@@ -16,11 +16,11 @@ UNTIL_CLOSE = -2
 NO_BODY_STATUS = (204, 304)
 
 # What each field that means something to the gateway is. A field that is not here is passed on as it is.
-(HOST, LENGTH, ENCODING, CONNECTION, UPGRADE, HOP, EXPECT, XFF, XFP, XFH, FORWARDED, TRACE, REQUEST_ID, PROBE, ACCEPT) = range(15)
+(HOST, LENGTH, ENCODING, CONNECTION, UPGRADE, HOP, EXPECT, XFF, XFP, XFH, FORWARDED, TRACE, REQUEST_ID, PROBE, ACCEPT, HASH) = range(16)
 REQUEST_FIELDS = {
     b"host": HOST, b"content-length": LENGTH, b"transfer-encoding": ENCODING, b"connection": CONNECTION, b"upgrade": UPGRADE,
     b"keep-alive": HOP, b"proxy-connection": HOP, b"te": HOP, b"http2-settings": HOP, b"k-proxy-request": HOP,
-    b"proxy-authorization": HOP, b"k-network-hash": HOP,
+    b"proxy-authorization": HOP, b"k-network-hash": HASH,
     b"expect": EXPECT, b"x-forwarded-for": XFF, b"x-forwarded-proto": XFP, b"x-forwarded-host": XFH, b"forwarded": FORWARDED,
     b"traceparent": TRACE, b"x-request-id": REQUEST_ID, b"k-network-probe": PROBE, b"accept": ACCEPT,
 }  # fmt: skip
@@ -43,7 +43,8 @@ class RequestHead(NamedTuple):
     keep_alive: bool
     upgrade: bytes  # the protocol asked for, and passed on; or empty
     expects: bool  # waits for 100 Continue before it sends its body
-    probe: bytes  # K-Network-Probe
+    probe: bytes  # K-Network-Probe: asks the gateway, not the function
+    probe_hash: bytes  # K-Network-Hash, which the prober wants back
     json: bool  # the client takes JSON for an answer
     request_id: bytes
 
@@ -67,7 +68,7 @@ def request(method: bytes, target: bytes, version: str, headers: Headers, peer: 
     host = length = upgrade = trace = request_id = forwarded = xff = xfp = xfh = None
     tokens: list[bytes] = []
     chunked = expects = json = False
-    probe = b""
+    probe = probe_hash = b""
     out: list[bytes] = [b""]
     known = REQUEST_FIELDS
     for name, value in headers:
@@ -109,6 +110,8 @@ def request(method: bytes, target: bytes, version: str, headers: Headers, peer: 
             upgrade = value
         elif what == PROBE:
             probe = value or b"probe"
+        elif what == HASH:
+            probe_hash = value
     if chunked and (length is not None or not modern):
         raise BadRequest("Transfer-Encoding together with Content-Length, or in HTTP/1.0, is not allowed.")
 
@@ -158,7 +161,7 @@ def request(method: bytes, target: bytes, version: str, headers: Headers, peer: 
     keep_alive = (b"close" not in tokens) if modern else (b"keep-alive" in tokens)
     return RequestHead(
         method, host, b"".join(out), CHUNKED if chunked else (length or 0), modern, keep_alive,
-        (upgrade or b"") if upgrades else b"", expects and has_body, probe, json, request_id,
+        (upgrade or b"") if upgrades else b"", expects and has_body, probe, probe_hash, json, request_id,
     )  # fmt: skip
 
 

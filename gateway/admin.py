@@ -1,0 +1,51 @@
+"""What an operator asks a gateway: is it alive, is it ready, its numbers, its last cold starts. Never on the invocation path.
+
+Who serves this app, where, and to whom is the caller's affair (`cli` on a cluster, `embedded` on one machine).
+"""
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from gateway import metrics
+from gateway.app import Gateway
+from kfn.load import RevisionKey
+
+
+def app(gateway: Gateway) -> Starlette:
+    registry = metrics.registry(gateway)
+
+    async def healthz(request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(request: Request) -> Response:
+        if gateway.ready:
+            return PlainTextResponse("ok\n")
+        return PlainTextResponse("not ready: routes are not known yet, or the gateway is stopping\n", status_code=503)
+
+    async def numbers(request: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def cold_starts(request: Request) -> Response:
+        """`?revision=NAMESPACE/NAME`; without it, of every revision that had any."""
+        asked = request.query_params.get("revision")
+        if asked is not None:
+            namespace, slash, name = asked.partition("/")
+            if not slash:
+                return JSONResponse({"error": f"revision={asked}: expected NAMESPACE/NAME"}, status_code=400)
+            keys = [RevisionKey(namespace, name)]
+        else:
+            keys = list(gateway.chain.lines) if gateway.chain else []
+        found = {str(key): [one.as_json() for one in gateway.cold_starts(key)] for key in keys}
+        return JSONResponse({key: starts for key, starts in found.items() if starts or asked})
+
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", numbers),
+            Route("/cold-starts", cold_starts),
+        ]
+    )

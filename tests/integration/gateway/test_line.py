@@ -1,0 +1,259 @@
+"""Requests that wait: order, limits, what they are told, and that nobody keeps a place that is not used."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import anyio
+import pytest
+
+from kfn.api.core import HTTPGetAction, Probe
+from kfn.api.meta import Condition
+from kfn.load import RevisionKey
+from tests.fakes.routed import HOST, Cluster, HttpClient, Sink, routed
+from tests.fakes.upstream import Reader, Received, Upstream, Writer, ok, upstream
+
+
+def _limited(limit: int) -> Cluster:
+    cluster = Cluster()
+    cluster.route()
+    cluster.revision(container_concurrency=limit)
+    return cluster
+
+
+async def test_two_hundred_at_once_to_zero_are_all_answered_while_a_scaler_adds_instances() -> None:
+    async def work(request: Received, reader: Reader, writer: Writer) -> bytes | None:
+        await anyio.sleep(0.02)
+        return ok(request.line.encode())
+
+    cluster, sink = _limited(10), Sink()
+    instances: list[Upstream] = []
+    async with AsyncExitStack() as stack, routed(cluster, sink) as gw, anyio.create_task_group() as tasks:
+
+        async def add() -> None:
+            while len(instances) < 20:
+                await anyio.sleep(0.005)
+                instances.append(await stack.enter_async_context(upstream(work)))
+                cluster.instance(instances[-1].port, ready=False)
+
+        sink.on_poke = lambda key, waiting: tasks.start_soon(add) if not instances and len(sink.pokes) == 1 else None
+        answers = await asyncio.gather(*(gw.get(f"/{n}") for n in range(200)))
+        assert [a.status for a in answers] == [200] * 200
+        assert [a.text for a in answers] == [f"GET /{n} HTTP/1.1" for n in range(200)]
+        assert max(i.concurrent for i in instances) <= 10
+        assert all("server-timing" in a.headers for a in answers[:10])
+        assert len(sink.pokes) < 20, "the scaler is told of growth, not of every request"
+        assert sink.pokes[0] == ("default/hello-00001", 1)
+        assert gw.line().meter.concurrency == 0
+        tasks.cancel_scope.cancel()
+
+
+async def test_container_concurrency_is_never_exceeded_and_order_is_kept() -> None:
+    async def work(request: Received, reader: Reader, writer: Writer) -> bytes | None:
+        await anyio.sleep(0.003)
+        return ok()
+
+    async with upstream(work) as instance, routed(_limited(1)) as gw:
+        gw.cluster.instance(instance.port)
+        client = []
+        for n in range(10):
+            client.append(await gw.client())
+            await client[-1].send(f"GET /{n} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            await gw.until(lambda n=n: gw.line().meter.concurrency + len(instance.received) - instance.inside > n)  # type: ignore[misc]
+        for one in client:
+            assert (await one.answer()).status == 200
+            await one.close()
+        assert instance.concurrent == 1
+        assert [r.line.split()[1] for r in instance.received] == [f"/{n}" for n in range(10)]
+
+
+async def test_a_client_that_leaves_frees_its_place_in_the_line() -> None:
+    async with routed(line=1) as gw:
+        first = await gw.client()
+        await first.send(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        await gw.until(lambda: len(gw.line().waiting) == 1)
+        full = await gw.get()
+        assert (full.status, full.headers["retry-after"]) == (503, "1")
+        assert full.text == "1 requests wait for revision default/hello-00001 already.\n"
+        await first.close()
+        await gw.until(lambda: not gw.line().waiting)
+        assert gw.line().meter.concurrency == 0
+        assert gw.line().meter.codes[0] == 1
+
+
+async def test_a_client_that_leaves_frees_its_place_on_the_instance() -> None:
+    left = asyncio.Event()
+
+    async def hang(request: Received, reader: Reader, writer: Writer) -> bytes | None:
+        if request.line.startswith("GET /hang"):
+            assert await reader.read() == b""  # the gateway hangs up
+            left.set()
+            return None
+        return ok()
+
+    async with upstream(hang) as instance, routed(_limited(1)) as gw:
+        gw.cluster.instance(instance.port)
+        client = await gw.client()
+        await client.send(f"GET /hang HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        await gw.until(lambda: bool(instance.received))
+        waiting = asyncio.create_task(gw.get("/next"))
+        await gw.until(lambda: len(gw.line().waiting) == 1)
+        await client.close()
+        assert (await waiting).status == 200
+        with anyio.fail_after(2):
+            await left.wait()
+
+
+async def test_not_ready_in_time_is_504_and_says_what_was_missing() -> None:
+    async with routed(wait=0.05, tick=0.01) as gw:
+        answer = await gw.get(Accept="application/json")
+        assert answer.status == 504
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert b'"detail": "No instance of revision default/hello-00001 was ready in time: none has been started."' in answer.body
+
+
+async def test_the_timeout_of_the_revision_bounds_the_wait() -> None:
+    cluster = Cluster()
+    cluster.route()
+    cluster.revision(timeout_seconds=1)
+    async with routed(cluster, tick=0.01) as gw:
+        with anyio.fail_after(3):
+            assert (await gw.get()).status == 504
+
+
+async def test_a_failed_revision_is_refused_at_once_with_its_reason() -> None:
+    cluster = Cluster()
+    cluster.route()
+    cluster.revision()
+    async with routed(cluster) as gw:
+        waiting = asyncio.create_task(gw.get())
+        await gw.until(lambda: bool(gw.sink.pokes))
+        cluster.revision(
+            conditions=[
+                Condition(
+                    type="ContainerHealthy", status="False", reason="ExitCode1", message="ModuleNotFoundError: No module named 'nmpy'"
+                )
+            ]
+        )
+        for answer in (await waiting, await gw.get()):
+            assert answer.status == 503
+            assert answer.text == "Revision default/hello-00001 cannot start: ExitCode1: ModuleNotFoundError: No module named 'nmpy'\n"
+
+
+async def test_a_dead_instance_among_live_ones_is_never_noticed() -> None:
+    async with upstream() as live, routed() as gw:
+        async with upstream() as dead:
+            gw.cluster.instance(dead.port)
+        gw.cluster.instance(live.port)
+        await gw.until(lambda: len(gw.line().instances) == 2)
+        answers = [await gw.get() for _ in range(10)]
+        assert [a.status for a in answers] == [200] * 10
+
+
+async def test_the_last_instance_is_tried_again_until_it_is_back() -> None:
+    async with upstream() as first:
+        port = first.port
+    async with routed() as gw:
+        gw.cluster.instance(port)
+        waiting = asyncio.create_task(gw.get())
+        await gw.until(lambda: bool(gw.sink.pokes))
+        async with upstream(port=port):
+            assert (await waiting).status == 200
+
+
+async def test_instances_that_stay_unreachable_are_502() -> None:
+    async with upstream() as gone:
+        port = gone.port
+    async with routed(unreachable=0.05, tick=0.01) as gw:
+        gw.cluster.instance(port)
+        answer = await gw.get()
+        assert answer.status == 502
+        assert "accepts connections" in answer.text
+
+
+async def test_a_terminating_instance_gets_nothing_new() -> None:
+    async with upstream() as old, upstream() as new, routed() as gw:
+        gw.cluster.instance(old.port)
+        assert (await gw.get()).status == 200
+        gw.cluster.instance(old.port, terminating=True)
+        gw.cluster.instance(new.port)
+        await gw.until(lambda: [i.address.port for i in gw.line().usable] == [new.port])
+        for _ in range(5):
+            await gw.get()
+        assert (len(old.received), len(new.received)) == (1, 5)
+
+
+async def test_an_instance_with_an_http_probe_is_used_when_that_succeeds() -> None:
+    ready = False
+
+    async def answer(request: Received, reader: Reader, writer: Writer) -> bytes | None:
+        return ok(status="200 OK" if ready or "probe" not in request.headers.get("user-agent", "") else "503 Not Yet")
+
+    cluster = Cluster()
+    cluster.route()
+    cluster.revision(probe=Probe(http_get=HTTPGetAction(path="/ready")))
+    async with upstream(answer) as instance, routed(cluster) as gw:
+        waiting = asyncio.create_task(gw.get())
+        cluster.instance(instance.port, ready=False)
+        await gw.until(lambda: len(instance.received) > 2)
+        assert not waiting.done()
+        ready = True
+        assert (await waiting).status == 200
+        assert {r.line for r in instance.received[:-1]} == {"GET /ready HTTP/1.1"}
+
+
+async def test_a_cold_start_is_explained_and_kept() -> None:
+    async def started(request: Received, reader: Reader, writer: Writer) -> bytes | None:
+        return ok(extra="Kfn-Start: spawned=1, started=2, imported=3, ready=4\r\n")
+
+    async with upstream(started) as instance, routed() as gw:
+        waiting = asyncio.create_task(gw.get())
+        await gw.until(lambda: bool(gw.sink.pokes))
+        gw.cluster.instance(instance.port)
+        cold, warm = await waiting, await gw.get()
+        assert "kfn-start" not in cold.headers
+        names = [part.split(";")[0] for part in cold.headers["server-timing"].split(", ")]
+        assert names == ["queue", "scale", "start", "import", "ready", "handler", "total"]
+        assert "server-timing" not in warm.headers
+        kept = gw.gateway.cold_starts(RevisionKey("default", "hello-00001"))
+        assert [(k.status, k.pod) for k in kept] == [(200, f"hello-00001-pod-{instance.port}")]
+        assert kept[0].total == pytest.approx(sum(kept[0].phases.values()), abs=0.01)
+
+
+async def test_load_is_reported_with_waiting_requests_and_ends_with_zero() -> None:
+    async with upstream() as instance, routed(report=0.05) as gw:
+        waiting = asyncio.create_task(gw.get())
+        await gw.until(lambda: any(s.waiting for s in gw.sink.samples))
+        gw.cluster.instance(instance.port)
+        await waiting
+        await gw.until(lambda: bool(gw.sink.samples) and gw.sink.samples[-1].concurrency == 0)
+        count = len(gw.sink.samples)
+        assert sum(s.requests for s in gw.sink.samples) == 1
+        assert any(s.concurrency > 0.9 for s in gw.sink.samples)
+        await anyio.sleep(0.2)
+        assert len(gw.sink.samples) == count, "an idle revision is reported once"
+
+
+async def test_the_body_of_a_waiting_request_is_read_ahead_only_so_far() -> None:
+    async with upstream() as instance, routed(waiting_body=10_000) as gw:
+        client: HttpClient = await gw.client()
+        body = b"x" * 5_000_000
+        asking = asyncio.create_task(client.ask("POST", body=body))
+        await gw.until(lambda: gw.gateway.chain is not None and gw.gateway.chain.shared.held > 10_000)
+        await anyio.sleep(0.05)
+        assert gw.gateway.chain is not None
+        assert gw.gateway.chain.shared.held < 1_000_000
+        gw.cluster.instance(instance.port)
+        assert (await asking).status == 200
+        assert len(instance.received[0].body) == len(body)
+        assert gw.gateway.chain.shared.held == 0
+        await client.close()
+
+
+async def test_waiting_bodies_may_not_fill_the_memory() -> None:
+    async with routed(waiting_memory=1000) as gw:
+        client = await gw.client()
+        answer = await client.ask("POST", body=b"x" * 2000)
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert gw.gateway.chain is not None
+        assert gw.gateway.chain.shared.held == 0
+        await client.close()
