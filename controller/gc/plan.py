@@ -23,12 +23,14 @@ class Plan:
 def plan(configuration: Configuration, revisions: Sequence[Revision], settings: Settings, now: datetime) -> Plan:
     """Beyond `min_non_active_revisions` the old go, oldest first; beyond `max_non_active_revisions` the young go too."""
     idle = sorted((r for r in revisions if _may_go(configuration, r)), key=lambda r: (_last_active(r, now), generation_of(r)))
-    spare = len(idle) - settings.min_non_active_revisions
-    most = len(idle) if settings.max_non_active_revisions is None else settings.max_non_active_revisions
-    surplus = len(idle) - most
-    delete = [r for place, r in enumerate(idle) if place < surplus or (place < spare and _stale_at(r, settings, now) <= now)]
-    due = [_stale_at(r, settings, now) for r in idle[: max(spare, 0)] if r not in delete]
-    return Plan(delete, max((min(due) - now).total_seconds(), 1.0) if due else None)
+    spare = max(len(idle) - settings.min_non_active_revisions, 0)
+    old = [r for r in idle if _stale_at(r, settings, now) <= now][:spare]
+    left = [r for r in idle if r not in old]
+    most = len(left) if settings.max_non_active_revisions is None else settings.max_non_active_revisions
+    surplus = left[: max(len(left) - most, 0)]
+    left = left[len(surplus) :]
+    due = [_stale_at(r, settings, now) for r in left] if len(left) > settings.min_non_active_revisions else []
+    return Plan([*old, *surplus], max((min(due) - now).total_seconds(), 1.0) if due else None)
 
 
 def _may_go(configuration: Configuration, revision: Revision) -> bool:

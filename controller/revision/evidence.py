@@ -25,6 +25,9 @@ HOPELESS = frozenset(
     }
 )
 
+# A pod that ended for one of these says nothing about the function; its Deployment makes another.
+DISRUPTIONS = frozenset({"Evicted", "Preempting", "Shutdown", "NodeShutdown", "NodeLost", "NodeAffinity", "Terminated"})
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -59,7 +62,7 @@ def is_ready(pod: core.Pod) -> bool:
 
 
 def _failure(pod: core.Pod) -> tuple[str, str] | None:
-    if is_ready(pod):
+    if is_ready(pod) or (pod.status.phase == "Failed" and pod.status.reason in DISRUPTIONS):
         return None
     for status in (*pod.status.init_container_statuses, *pod.status.container_statuses):
         state = status.state
@@ -68,7 +71,7 @@ def _failure(pod: core.Pod) -> tuple[str, str] | None:
         ended = state.terminated or status.last_state.terminated
         if ended is not None and not status.ready and not _finished_init(pod, status, ended):
             return _exit(status, ended)
-    if pod.status.phase == "Failed" and pod.status.reason != "Evicted":
+    if pod.status.phase == "Failed":
         return pod.status.reason or "PodFailed", pod.status.message or f'The pod "{pod.metadata.name}" failed.'
     return None
 

@@ -89,6 +89,11 @@ class FakeApi:
     def names(self, kind: Kind[Any]) -> list[str]:
         return [key[2] for key in sorted(self._objects) if key[0] == kind.qualified]
 
+    def versions(self, kind: Kind[T], name: str, namespace: str = "default") -> list[T]:
+        """Every state that watchers have seen the object in, oldest first."""
+        mine = [c.new for c in self._history if c.kind is kind and c.new and c.new["metadata"]["name"] == name]
+        return [decode(kind.type, obj) for obj in mine if obj["metadata"].get("namespace", "") == namespace]
+
     def remove(self, kind: Kind[Any], name: str, namespace: str = "default") -> None:
         self._delete((kind.qualified, namespace, name))
 

@@ -284,3 +284,86 @@ async def test_conflicts_and_an_api_server_that_is_away_only_delay() -> None:
         p.cluster.works("hello-00001")
         await anyio.sleep(300)
         assert p.ready().status == "True"
+
+
+async def test_a_good_update_never_shows_a_false_ready() -> None:
+    """kn gives up when Ready is False for two seconds, and believes a True at once."""
+    async with platform() as p:
+        p.apply(a_service())
+        await p.settles()
+        p.cluster.works("hello-00001")
+        await p.settles()
+        p.apply(a_service(image="kfn.local/default/hello@sha256:2"))
+        await p.settles()
+        p.cluster.works("hello-00002")
+        await p.settles()
+        said = []
+        for version in p.api.versions(kinds.SERVICE, "hello"):
+            ready = conditions.find(version.status.conditions, "Ready")
+            if ready is not None and version.status.observed_generation == version.metadata.generation:
+                said.append((version.metadata.generation, ready.status))
+        assert list(dict.fromkeys(said)) == [(1, "Unknown"), (1, "True"), (2, "Unknown"), (2, "True")]
+        assert said == sorted(said, key=lambda s: (s[0], s[1] == "True"))
+
+
+async def test_traffic_moves_only_to_a_revision_that_is_ready() -> None:
+    async with platform() as p:
+        p.apply(a_service())
+        await p.settles()
+        p.cluster.works("hello-00001")
+        await p.settles()
+        p.apply(a_service(image="kfn.local/default/hello@sha256:2"))
+        await p.settles()
+        assert p.served() == {"hello-00001": 100}
+        assert p.ready().status == "Unknown"
+
+
+async def test_a_cluster_without_room_is_waited_for() -> None:
+    async with platform() as p:
+        p.apply(a_service())
+        await p.settles()
+        p.cluster.has_no_room("hello-00001")
+        await anyio.sleep(3600)
+        assert (p.ready().status, p.ready().reason) == ("Unknown", "Unschedulable")
+        assert "nvidia.com/gpu" in p.ready().message
+
+
+async def test_an_image_that_is_not_there_is_told_at_once() -> None:
+    async with platform() as p:
+        p.apply(a_service())
+        await p.settles()
+        p.cluster.waits("hello-00001", "ErrImagePull", "manifest unknown")
+        await p.settles()
+        assert p.ready().status == "False"
+        assert "manifest unknown" in p.ready().message
+
+
+async def test_a_revision_of_which_nothing_is_known_fails_at_the_progress_deadline() -> None:
+    async with platform() as p:
+        p.apply(a_service(annotations={names.PROGRESS_DEADLINE: "120s"}))
+        await anyio.sleep(110)
+        assert p.ready().status == "Unknown"
+        await anyio.sleep(20)
+        assert p.ready().status == "False"
+        assert "progress deadline" in p.ready().message
+
+
+async def test_a_service_may_start_asleep() -> None:
+    async with platform() as p:
+        p.apply(a_service(annotations={"autoscaling.knative.dev/initial-scale": "0"}))
+        await p.settles()
+        assert p.ready().status == "True"
+        assert p.api.the(kinds.DEPLOYMENT, "hello-00001-deployment").spec.replicas == 0
+
+
+async def test_old_revisions_are_collected_and_those_in_use_are_not() -> None:
+    settings = Settings(min_non_active_revisions=1, retain_since_create_time=60, retain_since_last_active_time=60)
+    async with platform(settings) as p:
+        for n in range(1, 5):
+            p.apply(a_service(image=f"kfn.local/default/hello@sha256:{n}"))
+            await p.settles()
+            p.cluster.works(f"hello-0000{n}")
+            await p.settles()
+        assert len(p.api.names(kinds.REVISION)) == 4
+        await anyio.sleep(120)
+        assert p.api.names(kinds.REVISION) == ["hello-00003", "hello-00004"]
