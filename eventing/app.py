@@ -1,0 +1,172 @@
+"""Eventing as one part: connect to NATS, watch Brokers and Triggers, serve the ingress, run a dispatcher a Trigger.
+
+An event reads: web.py and ingress.py (in), subjects.py (where), bus.py (stored), pull.py and dispatch.py (out, one at a time),
+match.py (wanted?), courier.py (delivered), retry.py (what now), settle.py (reply, dead letter, acknowledge).
+"""
+
+import logging
+from collections.abc import Callable
+
+import anyio
+
+from eventing import broker, web
+from eventing.broker import Brokers
+from eventing.bus import Bus
+from eventing.courier import Courier
+from eventing.ingress import Ingress
+from eventing.metrics import Metrics
+from eventing.resolve import Resolver
+from eventing.running import Dispatchers
+from eventing.settings import Settings
+from eventing.settle import Settler
+from eventing.sweep import Sweep
+from eventing.trigger import Triggers, broker_name
+from kfn.api import eventing as api
+from kfn.api import kinds
+from kfn.api.serving import Service
+from kfn.kube import reconcile
+from kfn.kube.client import Client
+from kfn.kube.errors import KubeError
+from kfn.kube.informer import Informer
+from kfn.observe.web import serving
+
+log = logging.getLogger(__name__)
+
+
+class ConnectionLost(Exception):
+    """NATS closed the connection for good, which happens when its credentials change: start eventing again."""
+
+
+class Eventing:
+    """Build it, then `run` it. `port` and `ingress_url` are known once `started` was called."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.port = 0
+        self.ingress_url = settings.ingress_url
+        self._client = client
+        self._bus = Bus(settings)
+        self._courier = Courier(settings)
+        self._brokers = Informer(client, kinds.BROKER)
+        self._triggers = Informer(client, kinds.TRIGGER)
+        self._services = Informer(client, kinds.SERVICE)
+        self._broker_keys, self._trigger_keys = reconcile.Keys(), reconcile.Keys()
+
+    async def run(self, *, started: Callable[[], object] | None = None) -> None:
+        """Until cancelled. `started` is called once events are accepted. Raises `ListenError` and `ConnectionLost`."""
+        async with self._bus.connected(), anyio.create_task_group() as tasks:
+            tasks.start_soon(self._until_lost)
+            self._watch()
+            for informer in (self._brokers, self._triggers, self._services):
+                tasks.start_soon(informer.run)
+            for informer in (self._brokers, self._triggers, self._services):
+                await informer.synced()
+            try:
+                await self._serve(started)
+            finally:
+                await self._courier.aclose()
+
+    async def _serve(self, started: Callable[[], object] | None) -> None:
+        resolver = Resolver(self._client, self._services, self._brokers)
+        settler = Settler(self._bus, self._courier, self.settings, self.metrics)
+        brokers = Brokers(self._client, self._brokers, self._bus, resolver, self.settings)
+        async with anyio.create_task_group() as tasks:
+            dispatchers = Dispatchers(self._bus, settler, self.settings, self.metrics, tasks, self._trigger_keys.add)
+            triggers = Triggers(
+                self._client, self._triggers, self._brokers, brokers.ready, self._bus, resolver, dispatchers, self.settings
+            )  # fmt: skip
+            sweep = Sweep(self._bus, self.metrics, dispatchers, brokers.ready)
+            ingress = Ingress(
+                self._bus, self.settings, self.metrics, known=self._is_known, ready=lambda *key: key in brokers.ready, full=sweep.now
+            )  # fmt: skip
+            app = web.app(ingress, self._bus, self.settings, self.metrics, lambda: self._bus.is_up)
+            async with serving(app, host=self.settings.host, port=self.settings.port) as port:
+                self.port = port
+                self.ingress_url = brokers.ingress_url = self.settings.ingress_url or f"http://{_authority(self.settings.host)}:{port}"
+                await self._first_pass(brokers)
+                tasks.start_soon(self._reconcile_brokers, brokers)
+                tasks.start_soon(_reconcile, self._trigger_keys, triggers.reconcile)
+                tasks.start_soon(sweep.run)
+                if started is not None:
+                    started()
+                await anyio.sleep_forever()
+
+    async def _first_pass(self, brokers: Brokers) -> None:
+        """The port may be another than in the last run: whoever finds us started shall find Brokers with the address of now."""
+        with anyio.move_on_after(5):
+            for one in self._brokers.list():
+                try:
+                    await brokers.reconcile(_key(one))
+                except KubeError as error:
+                    log.info("broker %s: %s; trying again", _key(one), error)
+
+    async def _reconcile_brokers(self, brokers: Brokers) -> None:
+        async def one(key: str) -> reconcile.Done:
+            namespace, _, name = key.partition("/")
+            before = (namespace, name) in brokers.ready
+            done = await brokers.reconcile(key)
+            if ((namespace, name) in brokers.ready) != before:
+                self._touch_triggers(namespace, name)
+            return done
+
+        await _reconcile(self._broker_keys, one)
+
+    def _watch(self) -> None:
+        """An object's change dirties itself and the Triggers that look at it."""
+        self._brokers.on_change(self._broker_changed)
+        self._triggers.on_change(lambda old, new: self._trigger_keys.add(_key(new or old)))
+        self._services.on_change(self._service_changed)
+
+    def _broker_changed(self, old: api.Broker | None, new: api.Broker | None) -> None:
+        one = new or old
+        if one is None:
+            return
+        self._broker_keys.add(_key(one))
+        if old is None or new is None or old.spec != new.spec or old.status != new.status or old.metadata != new.metadata:
+            self._touch_triggers(one.metadata.namespace, one.metadata.name)
+
+    def _touch_triggers(self, namespace: str, name: str) -> None:
+        for trigger in self._triggers.list():
+            of_it = trigger.metadata.namespace == namespace and broker_name(trigger) == name
+            if of_it or _points_at(trigger, "Broker", namespace, name):
+                self._trigger_keys.add(_key(trigger))
+
+    def _service_changed(self, old: Service | None, new: Service | None) -> None:
+        one = new or old
+        if one is None or (old and new and old.status.address == new.status.address):
+            return
+        for trigger in self._triggers.list():
+            if _points_at(trigger, "Service", one.metadata.namespace, one.metadata.name):
+                self._trigger_keys.add(_key(trigger))
+
+    def _is_known(self, namespace: str, name: str) -> bool:
+        found = self._brokers.get(namespace, name)
+        return found is not None and broker.is_ours(found) and not found.metadata.deletion_timestamp
+
+    async def _until_lost(self) -> None:
+        await self._bus.lost()
+        raise ConnectionLost("NATS closed the connection for good; are the credentials still right?")
+
+
+async def _reconcile(keys: reconcile.Keys, one: reconcile.Reconcile) -> None:
+    await reconcile.run(keys, one, workers=4, backoff_max=10.0)
+
+
+def _key(obj: api.Broker | api.Trigger | None) -> str:
+    assert obj is not None
+    return f"{obj.metadata.namespace}/{obj.metadata.name}"
+
+
+def _points_at(trigger: api.Trigger, kind: str, namespace: str, name: str) -> bool:
+    """Whether its subscriber or its dead-letter sink is that object."""
+    sink = trigger.spec.delivery.dead_letter_sink if trigger.spec.delivery else None
+    for destination in (trigger.spec.subscriber, sink):
+        ref = destination.ref if destination else None
+        if ref and (ref.kind, ref.name, ref.namespace or trigger.metadata.namespace) == (kind, name, namespace):
+            return True
+    return False
+
+
+def _authority(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,214 @@
+"""The connection to NATS: stays up, publishes and waits for the acknowledgement, makes and removes streams and consumers.
+
+Everything that nats-py gets wrong by default is set here. What is published, and when a message is settled, is the callers'.
+"""
+
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import nats
+import nats.errors
+
+from eventing import errors, streams
+from eventing.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_FULL = frozenset((10023, 10047, 10077, 10122, 10167))  # limits of stream, server or account; too many requests
+_TOO_LARGE = 10054
+_NOT_FOUND = frozenset((10014, 10059))
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    sequence: int
+    duplicate: bool
+
+
+class Bus:
+    """One connection. `epoch` grows with every reconnect: what was asked of the server before may be forgotten."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.epoch = 0
+        self._up = anyio.Event()
+        self._said = ""
+        self._closing = False
+        self._lost = anyio.Event()
+        self._listeners: dict[Callable[[], None], None] = {}
+        self.client = nats.NATS()
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """Connect, for as long as it takes, and stay so while the block runs."""
+        await self._connect()
+        try:
+            yield
+        finally:
+            self._closing = True
+            with anyio.CancelScope(shield=True), anyio.move_on_after(3):
+                try:
+                    await self.client.flush(1)
+                except (nats.errors.Error, TimeoutError, OSError):
+                    pass  # what is not flushed is delivered again
+                await self.client.close()
+
+    @property
+    def is_up(self) -> bool:
+        return bool(self.client.is_connected)
+
+    def on_reconnect(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` after every reconnect, until the returned function is called."""
+        self._listeners[listener] = None
+        return lambda: self._listeners.pop(listener, None)
+
+    async def lost(self) -> None:
+        """Return when the connection is gone for good."""
+        await self._lost.wait()
+
+    async def up(self, timeout: float) -> None:
+        """Wait until connected. Raises `Unavailable`."""
+        if self.client.is_connected:
+            return
+        with anyio.move_on_after(timeout):
+            while not self.client.is_connected:
+                await self._up.wait()
+            return
+        raise errors.Unavailable("NATS cannot be reached")
+
+    async def publish(
+        self, stream: str, subject: str, headers: dict[str, str], payload: bytes, *, id: str, timeout: float | None = None
+    ) -> Published:
+        """Store one message; returns once it is on disk. Raises `Unavailable`, `Full`, `TooLarge`, `Refused`."""
+        limit = self._settings.publish_timeout if timeout is None else timeout
+        began = anyio.current_time()
+        await self.up(limit)
+        left = max(0.05, limit - (anyio.current_time() - began))
+        sent = {**headers, "Nats-Msg-Id": id, "Nats-Expected-Stream": stream}
+        answer = await self._request(subject, payload, left, sent)
+        return Published(int(answer.get("seq", 0)), bool(answer.get("duplicate")))
+
+    async def ensure_stream(self, wanted: streams.Config) -> None:
+        """Create the stream, or change what differs. Raises `BusError`."""
+        name = wanted["name"]
+        try:
+            current = (await self.api(f"STREAM.INFO.{name}"))["config"]
+        except errors.NoStream:
+            await self.api(f"STREAM.CREATE.{name}", wanted)
+            log.info("created stream %s", name)
+            return
+        differing = streams.changes(wanted, current)
+        if differing:
+            await self.api(f"STREAM.UPDATE.{name}", {**current, **differing})
+            log.info("changed stream %s: %s", name, ", ".join(sorted(differing)))
+
+    async def delete_stream(self, name: str) -> None:
+        try:
+            await self.api(f"STREAM.DELETE.{name}")
+        except errors.NoStream:
+            return
+
+    async def ensure_consumer(self, stream: str, wanted: streams.Config) -> None:
+        """Create the durable consumer, or change what differs; where it started and has got to stays."""
+        await self.api(f"CONSUMER.CREATE.{stream}.{wanted['name']}", {"stream_name": stream, "config": wanted, "action": ""})
+
+    async def delete_consumer(self, stream: str, name: str) -> None:
+        try:
+            await self.api(f"CONSUMER.DELETE.{stream}.{name}")
+        except errors.NoStream:
+            return
+
+    async def consumer_info(self, stream: str, name: str) -> dict[str, Any]:
+        return await self.api(f"CONSUMER.INFO.{stream}.{name}")
+
+    async def api(self, call: str, body: Any = None) -> dict[str, Any]:
+        """One request of JetStream's API. Raises `BusError`."""
+        await self.up(self._settings.publish_timeout)
+        payload = json.dumps(body).encode() if body is not None else b""
+        return await self._request(f"$JS.API.{call}", payload, 5.0, None)
+
+    async def send(self, subject: str, payload: bytes = b"", reply: str = "") -> None:
+        """Publish without waiting: acknowledgements, pulls. One that is lost is made good by redelivery."""
+        try:
+            await self.client.publish(subject, payload, reply=reply)
+        except (nats.errors.Error, OSError) as error:
+            log.debug("not sent to %s: %s", subject, error)
+
+    async def _request(self, subject: str, payload: bytes, timeout: float, headers: dict[str, str] | None) -> dict[str, Any]:
+        try:
+            message = await self.client.request(subject, payload, timeout=timeout, headers=headers)
+        except nats.errors.MaxPayloadError:
+            raise errors.TooLarge("the event is larger than the NATS server accepts") from None
+        except nats.errors.NoRespondersError:
+            raise errors.Unavailable("JetStream does not answer: it is starting, has no such stream, or its disk is full") from None
+        except TimeoutError:
+            raise errors.Unavailable(f"NATS did not acknowledge within {timeout:.3g} s") from None
+        except (nats.errors.Error, OSError) as error:
+            raise errors.Unavailable(f"NATS: {error}") from error
+        answer: dict[str, Any] = json.loads(message.data)
+        if "error" in answer:
+            raise _translated(answer["error"])
+        return answer
+
+    async def _connect(self) -> None:
+        settings = self._settings
+        options: dict[str, Any] = {"user": settings.nats_user or None, "password": settings.nats_password or None}
+        if settings.nats_credentials:
+            options["user_credentials"] = settings.nats_credentials
+        await self.client.connect(
+            settings.nats_url,
+            name="kfn-eventing",
+            max_reconnect_attempts=-1,  # the default closes for good after two minutes
+            reconnect_time_wait=0.1,
+            connect_timeout=5,
+            ping_interval=10,  # the default notices a dead peer after four minutes
+            pending_size=8 << 20,
+            error_cb=self._on_error,
+            disconnected_cb=self._on_disconnect,
+            reconnected_cb=self._on_reconnect,
+            closed_cb=self._on_close,
+            **options,
+        )
+        self._up.set()
+
+    async def _on_error(self, error: Exception) -> None:
+        said = f"{type(error).__name__}: {error}"
+        if said != self._said:  # it comes with every attempt
+            self._said = said
+            log.warning("NATS: %s", said)
+
+    async def _on_disconnect(self) -> None:
+        if not self._closing and self._up.is_set():
+            self._up = anyio.Event()
+            log.warning("NATS: connection lost, connecting again")
+
+    async def _on_reconnect(self) -> None:
+        self.epoch += 1
+        self._said = ""
+        self._up.set()
+        log.info("NATS: connected again")
+        for listener in list(self._listeners):
+            listener()
+
+    async def _on_close(self) -> None:
+        if not self._closing:
+            log.error("NATS: the connection was closed for good")
+            self._lost.set()
+
+
+def _translated(error: dict[str, Any]) -> errors.BusError:
+    code, text = int(error.get("err_code") or 0), str(error.get("description") or "refused")
+    if code in _NOT_FOUND:
+        return errors.NoStream(text)
+    if code == _TOO_LARGE:
+        return errors.TooLarge(f"the event is larger than its Broker accepts: {text}")
+    if code in _FULL or int(error.get("code") or 0) == 429:
+        return errors.Full(text)
+    if int(error.get("code") or 0) >= 500:
+        return errors.Unavailable(text)
+    return errors.Refused(text)

@@ -1,0 +1,97 @@
+"""Carries one event to one address over HTTP and reads the answer: the outcome, and reply events if there are any.
+
+Hosts inside the platform are reached through the gateway, which wakes a function from zero and holds the event meanwhile.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+from eventing.delivery import Policy
+from eventing.retry import Outcome
+from eventing.settings import Settings
+from kfn import http1
+from kfn.clock import utcnow
+from kfn.cloudevents import Event, InvalidEvent
+from kfn.cloudevents import http as binding
+
+TTL = "knativebrokerttl"
+TRACE = ("traceparent", "tracestate")
+_INSIDE = (".svc.cluster.local", ".svc")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    outcome: Outcome
+    replies: tuple[Event, ...] = ()
+    trace: Mapping[str, str] | None = None
+
+
+class Courier:
+    """Shared by all Triggers, so that connections to the gateway are."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._http = http1.Client(max_body=settings.max_reply + 64 * 1024, keep=256)
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def deliver(self, event: Event, url: str, policy: Policy, trace: Mapping[str, str]) -> Answer:
+        """One attempt. Never raises for what the other side does: that is the outcome."""
+        event = event.with_attributes(**{TTL: None})
+        headers, body = binding.structured(event) if policy.structured else binding.binary(event)
+        passed = child_trace(trace)
+        headers += [("prefer", "reply"), ("user-agent", "kfn-eventing"), *passed.items()]
+        limit = policy.timeout or self._settings.delivery_timeout
+        try:
+            response = await self._http.request("POST", url, headers=headers, body=body, timeout=limit, via=self._via(url))
+        except http1.TooLarge as error:
+            return Answer(Outcome(502, problem=f"the reply is too large: {error}"))
+        except http1.HttpError as error:
+            return Answer(Outcome(problem=str(error)))
+        back = {name: value for name in TRACE if (value := response.header(name.encode()).decode("latin-1"))}
+        return replace(_read(response, self._settings.max_reply), trace=back or passed)
+
+    def _via(self, url: str) -> tuple[str, int] | None:
+        host = urlsplit(url).hostname or ""
+        return self._settings.gateway if host.endswith(_INSIDE) else None
+
+
+def child_trace(trace: Mapping[str, str]) -> dict[str, str]:
+    """The W3C trace context of a step under `trace`; a new trace if there is none that is valid."""
+    parts = trace.get("traceparent", "").split("-")
+    span = secrets.token_hex(8)
+    if len(parts) < 4 or len(parts[1]) != 32:
+        return {"traceparent": f"00-{secrets.token_hex(16)}-{span}-01"}
+    state = {"tracestate": trace["tracestate"]} if trace.get("tracestate") else {}
+    return {"traceparent": f"00-{parts[1]}-{span}-{parts[3][:2]}", **state}
+
+
+def _read(response: http1.Response, max_reply: int) -> Answer:
+    outcome = Outcome(response.status, response.body[:1024], _retry_after(response.header(b"retry-after").decode("latin-1")))
+    if not 200 <= response.status < 300:
+        return Answer(outcome)
+    if not binding.is_event(response.headers):
+        if response.body:
+            return Answer(replace(outcome, problem="the subscriber answered 2xx with a body that is not a CloudEvent"))
+        return Answer(outcome)
+    try:
+        replies = tuple(binding.parse(response.headers, response.body))
+    except InvalidEvent as error:
+        return Answer(replace(outcome, problem=f"the reply is not a valid CloudEvent: {error}"))
+    if any(len(reply.data or b"") > max_reply for reply in replies):
+        return Answer(replace(outcome, problem=f"the reply is larger than {max_reply} bytes"))
+    return Answer(outcome, replies)
+
+
+def _retry_after(value: str) -> float | None:
+    """Seconds from the header's number or date."""
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - utcnow()).total_seconds()) if value else None
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,165 @@
+"""The door for publishers: POST /<namespace>/<broker>. An event is accepted (202) when JetStream has it on disk, not before.
+
+Every refusal says what to change, or when to try again. What becomes of an event afterwards is the dispatchers'.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+
+import anyio
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+
+from eventing import errors, subjects
+from eventing.bus import Bus
+from eventing.courier import TRACE, TTL
+from eventing.metrics import Metrics
+from eventing.settings import Settings
+from eventing.settle import ARRIVAL, ttl
+from kfn.clock import micro_timestamp
+from kfn.cloudevents import Event, InvalidEvent, http
+from kfn.cloudevents import nats as binding
+
+log = logging.getLogger(__name__)
+
+ALLOW = "POST, OPTIONS"
+_RETRY = {"Retry-After": "1"}
+
+
+class Refusal(Exception):
+    """The request is answered with this status and text."""
+
+    def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.status, self.text, self.headers = status, text, headers or {}
+
+
+class Ingress:
+    """`known` says whether a Broker of ours has that name, `ready` whether its stream is there. `full` is told when a stream is."""
+
+    def __init__(
+        self, bus: Bus, settings: Settings, metrics: Metrics, *, known: Callable[[str, str], bool], ready: Callable[[str, str], bool],
+        full: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._bus, self._settings, self._metrics = bus, settings, metrics
+        self._known, self._ready, self._full = known, ready, full
+
+    async def handle(self, request: Request) -> Response:
+        """The endpoint for every method on a Broker's address."""
+        if request.method == "OPTIONS":
+            return _handshake(request)
+        namespace, broker = request.path_params["namespace"], request.path_params["broker"]
+        try:
+            if request.method != "POST":
+                raise Refusal(405, "events are sent with POST", {"Allow": ALLOW})
+            self.require(namespace, broker)
+            events = await self._events(request)
+            await self._store(namespace, broker, events, {n: v for n in TRACE if (v := request.headers.get(n))})
+        except Refusal as refusal:
+            self._metrics.refused(namespace, broker, refusal.status)
+            return PlainTextResponse(refusal.text + "\n", refusal.status, refusal.headers)
+        except ClientDisconnect:
+            return PlainTextResponse("", 400)
+        self._metrics.accepted(namespace, broker, len(events))
+        return Response(status_code=202)
+
+    def require(self, namespace: str, broker: str) -> None:
+        """Refuse unless the Broker is there."""
+        if not self._known(namespace, broker):
+            raise Refusal(
+                404, f"there is no broker {broker!r} in namespace {namespace!r}; create it: kfn broker create {broker} -n {namespace}"
+            )
+        if not self._ready(namespace, broker):
+            raise Refusal(503, f"broker {broker!r} is not ready yet", _RETRY)
+
+    async def _events(self, request: Request) -> list[Event]:
+        is_batch = request.headers.get("content-type", "").lower().startswith(http.BATCH)
+        limit = self._settings.max_batch if is_batch else self._settings.max_event
+        body = await _body(request, limit)
+        try:
+            events = http.parse(request.headers.raw, body)
+        except http.UnsupportedFormat as error:
+            raise Refusal(415, str(error)) from None
+        except InvalidEvent as error:
+            raise Refusal(400, str(error)) from None
+        for index, event in enumerate(events):
+            if len(event.data or b"") + sum(len(k) + len(v) for k, v in event.attributes.items()) > self._settings.max_event:
+                raise Refusal(413, f"{f'[{index}]: ' if is_batch else ''}an event must not be larger than {self._settings.max_event} bytes")
+        return [_arrived(event) for event in events]
+
+    async def _store(self, namespace: str, broker: str, events: Sequence[Event], trace: dict[str, str]) -> None:
+        """Store all, or refuse; what a refused batch did store is stored once, however often it is sent again."""
+        failed: dict[int, errors.BusError] = {}
+
+        async def one(index: int, event: Event) -> None:
+            try:
+                await self._publish(namespace, broker, event, trace)
+            except errors.BusError as error:
+                failed[index] = error
+
+        if len(events) == 1:
+            await one(0, events[0])
+        else:
+            async with anyio.create_task_group() as tasks:
+                for index, event in enumerate(events):
+                    tasks.start_soon(one, index, event)
+        if not failed:
+            return
+        if any(isinstance(error, errors.Full) for error in failed.values()):
+            self._full()
+        worst = next((e for e in failed.values() if not isinstance(e, errors.Unavailable | errors.Full)), next(iter(failed.values())))
+        status, headers = _status(worst)
+        if len(events) == 1:
+            raise Refusal(status, str(worst), headers)
+        report = {"accepted": len(events) - len(failed), "failed": [{"index": i, "error": str(e)} for i, e in sorted(failed.items())]}
+        raise Refusal(status, json.dumps(report), {**headers, "Content-Type": "application/json"})
+
+    async def _publish(self, namespace: str, broker: str, event: Event, trace: dict[str, str]) -> None:
+        subject = subjects.event(namespace, broker, event.type, event.attributes.get("partitionkey", ""))
+        id = subjects.event_id(event.source, event.id)
+        await self._bus.publish(subjects.stream(namespace, broker), subject, {**binding.headers(event), **trace}, event.data or b"", id=id)
+
+
+def _arrived(event: Event) -> Event:
+    left = ttl(event)
+    if TTL in event.attributes:
+        left -= 1
+    if left <= 0:
+        raise Refusal(400, f"{TTL}: reached 0; the event goes around in a loop of subscribers and brokers")
+    return event.with_attributes(**{TTL: str(left), ARRIVAL: micro_timestamp()})
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    length = request.headers.get("content-length", "0")
+    chunks, size = [], int(length) if length.isdecimal() else 0
+    if size <= limit:
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                break
+            chunks.append(chunk)
+    if size > limit:
+        raise Refusal(413, f"the body must not be larger than {limit} bytes", {"Connection": "close"})
+    return b"".join(chunks)
+
+
+def _handshake(request: Request) -> Response:
+    """The webhook handshake: whoever asks may deliver, as often as it likes."""
+    headers = {"Allow": ALLOW}
+    origin = request.headers.get("webhook-request-origin")
+    if origin:
+        headers["WebHook-Allowed-Origin"] = origin
+        headers["WebHook-Allowed-Rate"] = request.headers.get("webhook-request-rate", "*")
+    return Response(status_code=200, headers=headers)
+
+
+def _status(error: errors.BusError) -> tuple[int, dict[str, str]]:
+    if isinstance(error, errors.TooLarge):
+        return 413, {}
+    if isinstance(error, errors.Full):
+        return 503, {"Retry-After": "10"}
+    if isinstance(error, errors.Unavailable | errors.NoStream):
+        return 503, _RETRY
+    return 500, {}

@@ -1,0 +1,77 @@
+"""What the bus counts, for Prometheus. One registry an instance, so that two can live in one process."""
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+
+_TRIGGER = ["namespace", "broker", "trigger"]
+
+
+class _Named(Protocol):
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def broker(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        broker = ["namespace", "broker"]
+        self._accepted = Counter("kfn_events_accepted", "Events stored after their publisher was told so.", broker, registry=self.registry)
+        self._refused = Counter("kfn_events_refused", "Events refused, by HTTP status.", [*broker, "status"], registry=self.registry)
+        self._delivered = self._counter("kfn_events_delivered", "Events that a subscriber took.")
+        self._filtered = self._counter("kfn_events_filtered", "Events that the dispatcher dropped by the Trigger's filter.")
+        self._retried = self._counter("kfn_events_retried", "Attempts that failed and are followed by another.")
+        self._replied = self._counter("kfn_events_replied", "Reply events published into the Broker.")
+        self._looped = self._counter("kfn_events_looped", "Reply events dropped because they went around too often.")
+        self._dead = Counter("kfn_events_dead_lettered", "Events given up, by where they went.", [*_TRIGGER, "to"], registry=self.registry)
+        self._seconds = Histogram("kfn_event_delivery_seconds", "Time of one attempt.", _TRIGGER, registry=self.registry)
+        self._lag = Gauge("kfn_trigger_lag", "Events stored and not yet settled.", _TRIGGER, registry=self.registry)
+
+    def accepted(self, namespace: str, broker: str, count: int = 1) -> None:
+        self._accepted.labels(namespace, broker).inc(count)
+
+    def refused(self, namespace: str, broker: str, status: int) -> None:
+        self._refused.labels(namespace, broker, str(status)).inc()
+
+    def delivered(self, sub: _Named) -> None:
+        self._delivered.labels(sub.namespace, sub.broker, sub.name).inc()
+
+    def filtered(self, sub: _Named) -> None:
+        self._filtered.labels(sub.namespace, sub.broker, sub.name).inc()
+
+    def retried(self, sub: _Named) -> None:
+        self._retried.labels(sub.namespace, sub.broker, sub.name).inc()
+
+    def replied(self, sub: _Named) -> None:
+        self._replied.labels(sub.namespace, sub.broker, sub.name).inc()
+
+    def looped(self, sub: _Named) -> None:
+        self._looped.labels(sub.namespace, sub.broker, sub.name).inc()
+
+    def dead_lettered(self, sub: _Named, to: str) -> None:
+        self._dead.labels(sub.namespace, sub.broker, sub.name, to).inc()
+
+    def delivery(self, sub: _Named) -> AbstractContextManager[object]:
+        return self._seconds.labels(sub.namespace, sub.broker, sub.name).time()
+
+    def lag(self, sub: _Named, events: int) -> None:
+        self._lag.labels(sub.namespace, sub.broker, sub.name).set(events)
+
+    def forget(self, sub: _Named) -> None:
+        for metric in (self._delivered, self._filtered, self._retried, self._replied, self._looped, self._seconds, self._lag):
+            try:
+                metric.remove(sub.namespace, sub.broker, sub.name)
+            except KeyError:
+                continue
+
+    def exposition(self) -> bytes:
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter(name, text, _TRIGGER, registry=self.registry)

@@ -1,0 +1,43 @@
+"""What eventing is told at its start. Sizes are bytes, times are seconds."""
+
+from dataclasses import dataclass
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every limit of the event bus.
+
+    `ingress_url` is what Brokers are addressed by, without a slash at its end; empty means `http://host:port` of the ingress itself.
+    `gateway` is where hosts under `.svc.cluster.local` are reached; None means that the name is resolved. `token` opens the
+    tail of a Broker's events; empty keeps it shut.
+    """
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_user: str = ""
+    nats_password: str = ""
+    nats_credentials: str = ""  # path of a .creds file
+    host: str = "127.0.0.1"
+    port: int = 0
+    ingress_url: str = ""
+    gateway: tuple[str, int] | None = None
+    token: str = ""
+
+    max_event: int = MIB
+    max_batch: int = 8 * MIB
+    publish_timeout: float = 5.0  # how long a publisher is held while NATS is away
+    retention: float = 24 * 3600.0
+    max_bytes: int = 256 * MIB  # a Broker's events
+    dead_retention: float = 7 * 24 * 3600.0
+    dead_max_bytes: int = 64 * MIB  # its dead letters
+    replicas: int = 1
+    duplicate_window: float = 120.0
+
+    in_flight: int = 64  # deliveries at once, per Trigger
+    max_ack_pending: int = 10_000  # deliveries plus events that wait for their next attempt
+    ack_wait: float = 30.0  # an event is delivered again so long after its dispatcher went silent
+    delivery_timeout: float = 600.0  # where `delivery.timeout` is not set; longer than a function's own limit plus its cold start
+    max_backoff: float = 3600.0
+    dead_letter_patience: float = 300.0  # how long a dead-letter sink that does not answer is tried before the event is kept in the stream
+    max_reply: int = MIB

@@ -1,0 +1,81 @@
+"""The JetStream configuration that a Broker and a Trigger need, as the server's JSON API takes it. Pure."""
+
+from typing import Any
+
+from eventing import subjects
+from eventing.settings import Settings
+
+Config = dict[str, Any]
+_SECOND = 1_000_000_000
+HEADROOM = 64 * 1024  # a stored message is the event plus its headers
+
+
+def events(settings: Settings, namespace: str, broker: str) -> Config:
+    """A Broker's stream. A full one refuses (`discard: new`), so that a publisher learns of it; limits retention, so that no
+    consumer's settling deletes what another still needs."""
+    return {
+        "name": subjects.stream(namespace, broker),
+        "subjects": [subjects.events(namespace, broker)],
+        "retention": "limits",
+        "storage": "file",
+        "num_replicas": settings.replicas,
+        "discard": "new",
+        "max_age": int(settings.retention * _SECOND),
+        "max_bytes": settings.max_bytes,
+        "max_msg_size": settings.max_event + HEADROOM,
+        "duplicate_window": int(min(settings.duplicate_window, settings.retention) * _SECOND),
+        "allow_direct": True,
+        "metadata": {"dev.kfn.namespace": namespace, "dev.kfn.broker": broker},
+    }
+
+
+def dead_letters(settings: Settings, namespace: str, broker: str) -> Config:
+    """Where a Broker's events end that could not be delivered and have no dead-letter sink. Not a work queue: those cannot be browsed."""
+    return {
+        **events(settings, namespace, broker),
+        "name": subjects.dead_stream(namespace, broker),
+        "subjects": [subjects.dead_letters(namespace, broker)],
+        "max_age": int(settings.dead_retention * _SECOND),
+        "max_bytes": settings.dead_max_bytes,
+        "max_msg_size": settings.max_event + 2 * HEADROOM,
+    }
+
+
+def consumer(settings: Settings, trigger_uid: str, filter_subjects: tuple[str, ...], trigger: str) -> Config:
+    """A Trigger's durable consumer. `max_deliver` -1: kfn counts attempts itself, so that the server never parks an event silently."""
+    filters = {"filter_subject": filter_subjects[0]} if len(filter_subjects) == 1 else {"filter_subjects": list(filter_subjects)}
+    return {
+        "durable_name": subjects.consumer(trigger_uid),
+        "name": subjects.consumer(trigger_uid),
+        "deliver_policy": "new",
+        "ack_policy": "explicit",
+        "ack_wait": int(settings.ack_wait * _SECOND),
+        "max_deliver": -1,
+        "max_ack_pending": settings.max_ack_pending,
+        "replay_policy": "instant",
+        "metadata": {"dev.kfn.trigger": trigger},
+        **filters,
+    }
+
+
+def tail(filter_subject: str, since: str) -> Config:
+    """A consumer for looking on: no acknowledgements, gone soon after its reader. `since` is RFC 3339, empty for from now on."""
+    start: Config = {"deliver_policy": "by_start_time", "opt_start_time": since} if since else {"deliver_policy": "new"}
+    return {
+        "ack_policy": "none",
+        "replay_policy": "instant",
+        "inactive_threshold": 30 * _SECOND,
+        "mem_storage": True,
+        "num_replicas": 1,
+        "filter_subject": filter_subject,
+        **start,
+    }
+
+
+def changes(wanted: Config, current: Config) -> Config:
+    """Which settings differ. Metadata of the server's own (`_nats.`) does not count."""
+    found = {k: v for k, v in wanted.items() if k != "metadata" and current.get(k) != v}
+    kept = {k: v for k, v in (current.get("metadata") or {}).items() if not k.startswith("_nats.")}
+    if wanted.get("metadata", {}) != kept:
+        found["metadata"] = wanted.get("metadata", {})
+    return found

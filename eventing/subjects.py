@@ -1,0 +1,71 @@
+"""Names on the bus: streams, subjects, consumers, dedup ids. Distinct Brokers, Triggers, types and events never share one. Pure."""
+
+import hashlib
+import re
+
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9_-]")
+_NOT_LOWER = re.compile(r"[^a-z0-9-]")
+_LONGEST = 160
+
+
+def token(value: str) -> str:
+    """Any string as one subject token. A long one is cut and made unique by its hash; `~` occurs in no other token."""
+    escaped = _escape(_NOT_PLAIN, value)
+    if len(escaped) <= _LONGEST:
+        return escaped
+    return f"{escaped[:100].rstrip('%')}~{hashlib.sha256(value.encode()).hexdigest()[:32]}"
+
+
+def stream(namespace: str, broker: str) -> str:
+    return f"KFN_{_escape(_NOT_LOWER, namespace)}_{_escape(_NOT_LOWER, broker)}"
+
+
+def dead_stream(namespace: str, broker: str) -> str:
+    return f"KFN_DLQ_{_escape(_NOT_LOWER, namespace)}_{_escape(_NOT_LOWER, broker)}"
+
+
+def events(namespace: str, broker: str) -> str:
+    """Everything published to a Broker."""
+    return f"kfn.{token(namespace)}.{token(broker)}.ev.>"
+
+
+def dead_letters(namespace: str, broker: str) -> str:
+    return f"kfn.{token(namespace)}.{token(broker)}.dlq.>"
+
+
+def event(namespace: str, broker: str, type_: str, key: str = "") -> str:
+    """Where an event goes: its type, then its partition key or `-`."""
+    return f"kfn.{token(namespace)}.{token(broker)}.ev.{token(type_)}.{token(key) if key else '-'}"
+
+
+def dead_letter(namespace: str, broker: str, trigger: str, reason: str) -> str:
+    return f"kfn.{token(namespace)}.{token(broker)}.dlq.{token(trigger)}.{token(reason)}"
+
+
+def of_types(namespace: str, broker: str, types: frozenset[str] | None) -> tuple[str, ...]:
+    """The subjects that a consumer of these types needs; None means all."""
+    if types is None:
+        return (events(namespace, broker),)
+    return tuple(sorted(f"kfn.{token(namespace)}.{token(broker)}.ev.{token(type_)}.*" for type_ in types))
+
+
+def consumer(trigger_uid: str) -> str:
+    return f"kfn_t_{_escape(_NOT_PLAIN, trigger_uid)}"
+
+
+def event_id(source: str, id_: str) -> str:
+    """The dedup id of an event. CloudEvents are unique by source and id together; the length keeps the two apart."""
+    return "ce:" + hashlib.sha256(f"{len(source)}:{source}{id_}".encode()).hexdigest()
+
+
+def reply_id(trigger_uid: str, source: str, id_: str) -> str:
+    """The dedup id of what a Trigger's subscriber answered to an event, so that a second run of it answers once."""
+    return "re:" + hashlib.sha256(f"{trigger_uid}:{event_id(source, id_)}".encode()).hexdigest()
+
+
+def dead_id(consumer: str, sequence: int) -> str:
+    return f"dlq:{consumer}:{sequence}"
+
+
+def _escape(pattern: re.Pattern[str], value: str) -> str:
+    return pattern.sub(lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode("utf-8", "surrogatepass")), value)

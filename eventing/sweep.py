@@ -1,0 +1,69 @@
+"""What is looked at every few seconds: each Trigger's lag, and streams that run full."""
+
+import logging
+from collections.abc import Iterable
+
+import anyio
+
+from eventing import errors, reclaim, subjects
+from eventing.bus import Bus
+from eventing.metrics import Metrics
+from eventing.running import Dispatchers
+
+log = logging.getLogger(__name__)
+
+PERIOD = 10.0
+
+
+class Sweep:
+    def __init__(self, bus: Bus, metrics: Metrics, dispatchers: Dispatchers, brokers: Iterable[tuple[str, str]]) -> None:
+        """`brokers` is read anew each time: those whose streams are there."""
+        self._bus, self._metrics, self._dispatchers, self._brokers = bus, metrics, dispatchers, brokers
+        self._now = anyio.Event()
+
+    def now(self) -> None:
+        """Do not wait for the next turn: a stream is full."""
+        self._now.set()
+
+    async def run(self) -> None:
+        while True:
+            self._now = anyio.Event()
+            try:
+                for namespace, broker in list(self._brokers):
+                    await self._reclaim(subjects.stream(namespace, broker))
+                await self._measure()
+            except errors.BusError as error:
+                log.debug("sweep: %s", error)
+            with anyio.move_on_after(PERIOD):
+                await self._now.wait()
+            await anyio.sleep(0.5)  # at most so often, however many publishers are refused
+
+    async def _measure(self) -> None:
+        for subscription in self._dispatchers.subscriptions():
+            stream = subjects.stream(subscription.namespace, subscription.broker)
+            try:
+                info = await self._bus.consumer_info(stream, subjects.consumer(subscription.uid))
+            except errors.NoStream:
+                continue
+            self._metrics.lag(subscription, info["num_pending"] + info["num_ack_pending"])
+
+    async def _reclaim(self, stream: str) -> None:
+        info = await self._bus.api(f"STREAM.INFO.{stream}")
+        state = info["state"]
+        seen = reclaim.Stream(state["bytes"], info["config"].get("max_bytes", 0), state["first_seq"], state["last_seq"])
+        if reclaim.purge_below(seen, ()) is None:
+            return
+        consumers: list[reclaim.Consumer] = []
+        while True:
+            page = await self._bus.api(f"CONSUMER.LIST.{stream}", {"offset": len(consumers)})
+            consumers += [
+                reclaim.Consumer(c["ack_floor"]["stream_seq"], c["num_pending"], c["num_ack_pending"]) for c in page["consumers"] or []
+            ]
+            if not page["consumers"] or len(consumers) >= page["total"]:
+                break
+        below = reclaim.purge_below(seen, consumers)
+        if below is None:
+            log.warning("stream %s is %d %% full and no event in it is settled by every trigger", stream, 100 * seen.size // seen.limit)
+            return
+        await self._bus.api(f"STREAM.PURGE.{stream}", {"seq": below})
+        log.info("stream %s was nearly full: events before %d, settled by every trigger, are removed", stream, below)

@@ -1,0 +1,188 @@
+"""The Trigger reconciler: its consumer on the Broker's stream, its subscriber's address, its dispatcher and its conditions."""
+
+import logging
+from dataclasses import dataclass
+
+import msgspec
+
+from eventing import broker as brokers
+from eventing import conditions, errors, finalizer, match, streams, subjects
+from eventing.bus import Bus
+from eventing.conditions import false, is_true, true, unknown
+from eventing.delivery import DeliveryError, Policy, effective, policy
+from eventing.resolve import Resolver, Unresolved
+from eventing.running import Dispatchers
+from eventing.settings import Settings
+from eventing.settle import Subscription
+from kfn.api import eventing as api
+from kfn.api import kinds
+from kfn.api.base import encode
+from kfn.api.meta import Condition
+from kfn.clock import timestamp
+from kfn.kube import errors as kube
+from kfn.kube.client import Client
+from kfn.kube.informer import Informer
+from kfn.kube.reconcile import Done
+
+log = logging.getLogger(__name__)
+
+FINALIZER = "triggers.eventing.kfn.dev"
+DEPENDENCY = "knative.dev/dependency"
+BAD = match.AllOf(), Policy()
+
+
+def broker_name(trigger: api.Trigger) -> str:
+    return trigger.spec.broker or (trigger.spec.broker_ref.name if trigger.spec.broker_ref else "") or "default"
+
+
+@dataclass(frozen=True, slots=True)
+class _Findings:
+    """Everything a reconcile learnt, for the status and the dispatcher."""
+
+    broker: Condition
+    subscription: Condition
+    dependency: Condition
+    subscriber: Condition
+    dead_letter_sink: Condition
+    subscriber_url: str = ""
+    dead_letter_url: str = ""
+
+    @property
+    def all(self) -> list[Condition]:
+        return [self.broker, self.subscription, self.dependency, self.subscriber, self.dead_letter_sink]
+
+
+class Triggers:
+    def __init__(
+        self, client: Client, triggers: Informer[api.Trigger], broker_informer: Informer[api.Broker], ready: set[tuple[str, str]], bus: Bus,
+        resolver: Resolver, dispatchers: Dispatchers, settings: Settings,
+    ) -> None:  # fmt: skip
+        self._client, self._triggers, self._brokers, self._ready = client, triggers, broker_informer, ready
+        self._bus, self._resolver, self._dispatchers, self._settings = bus, resolver, dispatchers, settings
+
+    async def reconcile(self, key: str) -> Done:
+        namespace, _, name = key.partition("/")
+        trigger = self._triggers.get(namespace, name)
+        if trigger is None:
+            await self._dispatchers.stop(key)
+            return Done()
+        if trigger.metadata.deletion_timestamp:
+            return await self._remove(key, trigger)
+        broker = self._brokers.get(namespace, broker_name(trigger))
+        if broker is not None and not brokers.is_ours(broker):
+            await self._dispatchers.stop(key)
+            return Done()  # another class's controller has it
+        try:
+            await finalizer.add(self._client, kinds.TRIGGER, trigger.metadata, FINALIZER)
+        except kube.Conflict:
+            return Done(again_after=0.05)
+        filter, how, subscription = _parsed(trigger, broker)
+        found = await self._find(trigger, broker, filter, subscription)
+        if all(condition.status == "True" for condition in found.all):
+            meta = trigger.metadata
+            wanted = Subscription(namespace, broker_name(trigger), name, meta.uid, found.subscriber_url, found.dead_letter_url, how)
+            await self._dispatchers.ensure(key, wanted, filter)
+        else:
+            await self._dispatchers.stop(key)  # events wait in the stream
+        await self._report(trigger, found)
+        return Done() if all(condition.status == "True" for condition in found.all) else Done(again_after=2.0)
+
+    async def _find(self, trigger: api.Trigger, broker: api.Broker | None, filter: match.Filter, subscription: Condition) -> _Findings:
+        namespace = trigger.metadata.namespace
+        of_broker = self._broker_ready(trigger, broker)
+        if of_broker.status == "True" and subscription.status == "True":
+            subscription = await self._consumer(trigger, filter)
+        subscriber, subscriber_url = true("SubscriberResolved"), ""
+        try:
+            subscriber_url = await self._resolver.url(trigger.spec.subscriber, namespace, "spec.subscriber")
+        except Unresolved as error:
+            subscriber = false("SubscriberResolved", error.reason, str(error))
+        sink, sink_url = true("DeadLetterSinkResolved", "DeadLetterSinkNotConfigured", "No dead letter sink is configured."), ""
+        wanted = effective(trigger.spec.delivery, broker.spec.delivery if broker else None).dead_letter_sink
+        if wanted is not None:
+            try:
+                sink_url, sink = await self._resolver.url(wanted, namespace, "spec.delivery.deadLetterSink"), true("DeadLetterSinkResolved")
+            except Unresolved as error:
+                sink = false("DeadLetterSinkResolved", error.reason, str(error))
+        return _Findings(of_broker, subscription, await self._dependency(trigger), subscriber, sink, subscriber_url, sink_url)
+
+    def _broker_ready(self, trigger: api.Trigger, broker: api.Broker | None) -> Condition:
+        name = broker_name(trigger)
+        if broker is None or broker.metadata.deletion_timestamp:
+            return false("BrokerReady", "BrokerDoesNotExist", f'Broker "{name}" does not exist in namespace {trigger.metadata.namespace}.')
+        if (trigger.metadata.namespace, name) in self._ready:
+            return true("BrokerReady")
+        failed = next((c for c in broker.status.conditions if c.type == "Ready" and c.status != "True"), None)
+        return unknown(
+            "BrokerReady", failed.reason if failed else "BrokerNotReady", failed.message if failed else f'Broker "{name}" is not ready yet.'
+        )
+
+    async def _consumer(self, trigger: api.Trigger, filter: match.Filter) -> Condition:
+        """The durable consumer: from its making on, every matching event is kept for this Trigger until it is settled."""
+        meta, broker = trigger.metadata, broker_name(trigger)
+        only = subjects.of_types(meta.namespace, broker, match.types(filter))
+        config = streams.consumer(self._settings, meta.uid, only, f"{meta.namespace}/{meta.name}")
+        try:
+            await self._bus.ensure_consumer(subjects.stream(meta.namespace, broker), config)
+        except errors.NoStream:
+            self._ready.discard((meta.namespace, broker))
+            return unknown("SubscriptionReady", "NoStream", "The broker's stream is being made.")
+        except errors.Unavailable as error:
+            if is_true(trigger.status.conditions, "SubscriptionReady"):
+                return true("SubscriptionReady")  # it was made; NATS is away for a moment
+            return unknown("SubscriptionReady", "NatsUnavailable", str(error))
+        except errors.BusError as error:
+            return false("SubscriptionReady", "ConsumerRefused", str(error))
+        return true("SubscriptionReady")
+
+    async def _dependency(self, trigger: api.Trigger) -> Condition:
+        annotation = trigger.metadata.annotations.get(DEPENDENCY)
+        if not annotation:
+            return true("DependencyReady")
+        try:
+            ready = await self._resolver.dependency(annotation, trigger.metadata.namespace)
+        except Unresolved as error:
+            return false("DependencyReady", error.reason, str(error))
+        if ready is None:
+            return false("DependencyReady", "DependencyDoesNotExist", f"The object in annotation {DEPENDENCY} does not exist.")
+        return Condition(type="DependencyReady", status=ready.status, reason=ready.reason, message=ready.message)
+
+    async def _report(self, trigger: api.Trigger, found: _Findings) -> None:
+        meta = trigger.metadata
+        status = msgspec.structs.replace(
+            trigger.status,
+            observed_generation=meta.generation,
+            conditions=conditions.merged(trigger.status.conditions, found.all, timestamp()),
+            subscriber_uri=found.subscriber_url,
+            dead_letter_sink_uri=found.dead_letter_url,
+        )
+        if status != trigger.status:
+            patch = {"status": {"subscriberUri": None, "deadLetterSinkUri": None, **encode(status)}}
+            await self._client.patch(kinds.TRIGGER, meta.name, meta.namespace, patch, subresource="status")
+
+    async def _remove(self, key: str, trigger: api.Trigger) -> Done:
+        meta = trigger.metadata
+        await self._dispatchers.stop(key)
+        if FINALIZER not in meta.finalizers:
+            return Done()
+        try:
+            await self._bus.delete_consumer(subjects.stream(meta.namespace, broker_name(trigger)), subjects.consumer(meta.uid))
+            await finalizer.remove(self._client, kinds.TRIGGER, meta, FINALIZER)
+        except kube.NotFound:
+            pass
+        except (errors.BusError, kube.Conflict) as error:
+            log.info("trigger %s waits to be deleted: %s", key, error)
+            return Done(again_after=0.5)
+        return Done()
+
+
+def _parsed(trigger: api.Trigger, broker: api.Broker | None) -> tuple[match.Filter, Policy, Condition]:
+    """The filter and the delivery policy, and whether they can be used."""
+    try:
+        filter = match.parse(trigger.spec)
+        how = policy(effective(trigger.spec.delivery, broker.spec.delivery if broker else None))
+    except match.FilterError as error:
+        return *BAD, false("SubscriptionReady", "InvalidFilter", str(error))
+    except DeliveryError as error:
+        return *BAD, false("SubscriptionReady", "InvalidDelivery", str(error))
+    return filter, how, true("SubscriptionReady")

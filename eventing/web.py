@@ -1,0 +1,75 @@
+"""The addresses that eventing serves on its one port: ingress, tail, metrics, health."""
+
+import hmac
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from eventing import errors, tail
+from eventing.bus import Bus
+from eventing.ingress import Ingress, Refusal
+from eventing.match import FilterError
+from eventing.metrics import Metrics
+from eventing.settings import Settings
+from kfn.cloudevents import Event
+
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+def app(ingress: Ingress, bus: Bus, settings: Settings, metrics: Metrics, healthy: Callable[[], bool]) -> Starlette:
+    """The ASGI app."""
+
+    async def show(request: Request) -> Response:
+        namespace, broker = request.path_params["namespace"], request.path_params["broker"]
+        try:
+            _authorize(request, settings.token)
+            ingress.require(namespace, broker)
+            since, wanted = tail.start(request.query_params.get("since", "")), tail.wanted(request.query_params.getlist("filter"))
+        except Refusal as refusal:
+            return PlainTextResponse(refusal.text + "\n", refusal.status, refusal.headers)
+        except (FilterError, ValueError) as error:
+            return PlainTextResponse(f"{error}\n", 400)
+        events = tail.tail(bus, namespace, broker, since=since, filter=wanted)
+        try:
+            await anext(events)  # the consumer is there: what is stored from now on will be shown
+        except errors.BusError as error:
+            return PlainTextResponse(f"{error}\n", 503, {"Retry-After": "1"})
+        return StreamingResponse(_lines(events), media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
+
+    async def expose(request: Request) -> Response:
+        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
+
+    async def health(request: Request) -> Response:
+        return PlainTextResponse("ok\n") if healthy() else PlainTextResponse("NATS cannot be reached\n", 503)
+
+    async def alive(request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    return Starlette(
+        routes=[
+            Route("/metrics", expose),
+            Route("/health/readiness", health),
+            Route("/health/liveness", alive),
+            Route("/{namespace}/{broker}/events", show),
+            Route("/{namespace}/{broker}", ingress.handle, methods=_METHODS),
+        ]
+    )
+
+
+def _authorize(request: Request, token: str) -> None:
+    if not token:
+        raise Refusal(403, "this platform has no token set, so events cannot be shown")
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+        raise Refusal(401, "send the platform's token: Authorization: Bearer ...", {"WWW-Authenticate": "Bearer"})
+
+
+async def _lines(events: AsyncIterator[Event | None]) -> AsyncIterator[bytes]:
+    async with aclosing(events):  # type: ignore[type-var]
+        yield b"\n"  # headers go out now
+        async for event in events:
+            yield tail.line(event) if event is not None else b"\n"
