@@ -33,7 +33,7 @@ from kfn.kube.errors import Conflict, KubeError, NotFound
 
 log = logging.getLogger(__name__)
 
-NO_STATUS = PodStatus()
+LAST_WORDS = 1.0  # seconds for a container's last output to be written once its process is gone
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class PodRunner:
         self.pod = pod
         self.stopping = False
         self.gone = anyio.Event()
+        self._over = anyio.Event()
+        self._removed = False
         self._machine = machine
         self._on_change = on_change
         self._started = timestamp()
@@ -90,6 +92,8 @@ class PodRunner:
                     tasks.start_soon(runner.run)
         except Exception:
             log.exception("pod %s/%s failed", self.pod.metadata.namespace, self.pod.metadata.name)
+        finally:
+            self._over.set()
 
     async def stop(self, grace: float | None = None) -> None:
         """Out of the slices, SIGTERM, wait, SIGKILL, then remove the pod from the API server."""
@@ -105,10 +109,13 @@ class PodRunner:
         async with anyio.create_task_group() as tasks:
             for runner in (*self._containers, *self._init):
                 tasks.start_soon(runner.stop, grace)
+        with anyio.move_on_after(LAST_WORDS):
+            await self._over.wait()
         await self._remove()
 
     async def _remove(self) -> None:
         meta = self.pod.metadata
+        self._removed = True
         for port in self._ports.values():
             self._machine.ports.give_back(port)
         await self._machine.slices.remove(self.pod)
@@ -148,7 +155,7 @@ class PodRunner:
         self.pod = msgspec.structs.replace(self.pod, status=status, metadata=meta)
         ready = any(c.type == "Ready" and c.status == "True" for c in status.conditions)
         serving = self._serving()
-        if serving and serving.port:
+        if serving and serving.port and not self._removed:
             ip = self._machine.settings.address
             address = Address(ip, serving.port, ready and not self.stopping, self.stopping, ready)
             self._machine.slices.publish(self.pod, address)
@@ -177,6 +184,8 @@ class PodRunner:
         self._ports[container.name] = port
         base = {**machine.base_env, **machine.pool.marker, **(image.env if image else {}), **volumes.variables(folders)}
         base |= {"PORT": str(port), "KFN_HOST": machine.settings.address, "KFN_NAMESPACE": self.pod.metadata.namespace}
+        if image and image.warmth:
+            base["PYTHONPATH"] = ":".join(image.warmth.path)  # for what the function starts itself; the image's own paths are not here
         if image and image.source:
             base |= {"KFN_SOURCE": image.source} | ({"KFN_HANDLER": image.handler} if image.handler else {})
         secrets, config_maps = await self._referenced(environment.needs(container))

@@ -275,10 +275,13 @@ def foreign_threads() -> int:
 
 
 def warm(imports: list[str], preload: list[str]) -> dict[str, Any] | None:
-    """Import everything. Answers the message that names the first preload module that cannot be in a zygote, if any."""
+    """Import everything; `module:function` in `imports` is also called. Answers the message that names the first preload module that cannot be in a zygote, if any."""
     for name in imports:
+        module, _, function = name.partition(":")
         try:
-            importlib.import_module(name)
+            imported = importlib.import_module(module)
+            if function:
+                getattr(imported, function)()
         except BaseException as error:
             return {"event": "broken", "error": f"cannot import {name}: {type(error).__name__}: {error}"}
     for name in preload:

@@ -104,7 +104,9 @@ async def test_two_children_draw_different_random_numbers(tmp_path: Path) -> Non
 async def test_a_command_runs_instead_of_the_function(tmp_path: Path) -> None:
     async with zygote(tmp_path) as warm:
         read, write = os.pipe()
-        process = await warm.start(Launch("x", {"PATH": os.environ["PATH"], "A": "b"}, argv=("sh", "-c", "echo $A; kill -9 $$")), write, None)
+        process = await warm.start(
+            Launch("x", {"PATH": os.environ["PATH"], "A": "b"}, argv=("sh", "-c", "echo $A; kill -9 $$")), write, None
+        )
         ended = await process.ended
         with open(read) as file:
             assert file.read() == "b\n"
