@@ -47,9 +47,10 @@ class Server:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`, then finish what has begun, within the drain timeout."""
-        listener = await self._loop.create_server(lambda: Connection(self, self._loop), sock=bind(self.settings))
+        sock = bind(self.settings)
+        listener = await self._loop.create_server(lambda: Connection(self, self._loop), sock=sock)
         self._times["ready"] = time()
-        self._tell_ready()
+        self._tell_ready(sock.getsockname()[1])
         sweeper = self._tasks.create_task(self._sweep(), name="sweep")
         try:
             await stop.wait()
@@ -163,10 +164,10 @@ class Server:
             for connection in tuple(self.connections):
                 connection.expire(self._loop.time())
 
-    def _tell_ready(self) -> None:
+    def _tell_ready(self, port: int) -> None:
         if self.settings.ready_fd is None:
             return
-        line = json.dumps({"ready": True, "times": self._times}) + "\n"
+        line = json.dumps({"ready": True, "port": port, "times": self._times}) + "\n"
         try:
             os.write(self.settings.ready_fd, line.encode())
             os.close(self.settings.ready_fd)
