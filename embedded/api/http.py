@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from embedded.api import decode, paths, status, table
+from embedded.api import decode, openapi, paths, status, table
 from embedded.api.request import Answer, Request
 from embedded.api.server import ApiServer
 from embedded.api.virtual import HEALTH
@@ -66,6 +66,8 @@ async def _request(http: HttpRequest, user: str, limit: int) -> Request:
 
 
 async def _answer(server: ApiServer, request: Request) -> Response:
+    if request.path == openapi.V2 and request.method == "GET":
+        return Response(openapi.v2(), media_type=openapi.V2_MEDIA)
     target = paths.parse(request.path)
     if request.method == "GET" and target is not None:
         if target.subresource == "log":

@@ -13,6 +13,8 @@ from kfn.api.kinds import Kind
 from kfn.api.meta import ObjectMeta
 
 PREFIX = "/openapi/v3"
+V2 = "/openapi/v2"
+V2_MEDIA = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 # Strategic merge is not announced: kubectl would then want merge keys in the schema; without, it uses those it was compiled with.
 _PATCHES = ("application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml")
 
@@ -45,6 +47,20 @@ def document(group_version: str) -> Json:
 def documents() -> dict[str, str]:
     """Path to group version."""
     return {f"{PREFIX}{discovery.base(gv)}": gv for gv in discovery.group_versions()}
+
+
+def v2() -> bytes:
+    """OpenAPI v2 in protobuf, as small as it may be: swagger, and info's title and version.
+
+    kubectl asks for it only to check a manifest of kind List; finding no schema in it, it leaves the check to the server.
+    """
+    info = _text(1, "kfn") + _text(2, discovery.GIT_VERSION)
+    return _text(1, "2.0") + bytes([2 << 3 | 2, len(info)]) + info
+
+
+def _text(number: int, value: str) -> bytes:
+    """One protobuf string field of fewer than 128 bytes."""
+    return bytes([number << 3 | 2, len(value)]) + value.encode()
 
 
 def _name(kind: Kind[Any]) -> str:

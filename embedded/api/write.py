@@ -13,7 +13,7 @@ import msgspec
 from embedded.api import status
 from embedded.api.paths import Target, built_in
 from kfn.api.base import Json, decode, encode
-from kfn.api.kinds import NAMESPACE, SECRET, Kind
+from kfn.api.kinds import NAMESPACE, POD, SECRET, Kind
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -75,6 +75,8 @@ def for_create(target: Target, body: Any, stamp: Stamp) -> Json:
     if "status" in kind.subresources:
         obj.pop("status", None)
         meta["generation"] = 1
+    if kind == POD:
+        obj["status"] = {"phase": "Pending"}
     if kind == NAMESPACE:
         obj["status"] = {"phase": "Active"}
         obj["spec"] = {"finalizers": ["kubernetes"]}

@@ -68,7 +68,7 @@ async def patched(store: Store, target: Target, request: Request) -> Answer:
         body = changed(target, old, request.body, content_type)
     if old is None:
         raise status.not_found(kind, target.name)
-    return await replace(store, target, request, old, body, given=request.body)
+    return await replace(store, target, request, old, body, given=body)
 
 
 def changed(target: Target, old: Json, given: Any, content_type: str) -> Json:
@@ -127,7 +127,7 @@ def _manager(target: Target, request: Request) -> Json:
 async def replace(store: Store, target: Target, request: Request, old: Json, body: Json, *, given: Any = None) -> Answer:
     """Store `body` in place of `old`, which was read in this turn of the event loop; nothing is written when nothing changed.
 
-    `given` is what the client wrote, to look for unknown fields in.
+    `given` is what the client wrote, or what its patch made, to look for unknown fields in.
     """
     kind, key = target.kind, (target.namespace, target.name)
     wanted = write.for_update(target, old, body)

@@ -48,7 +48,7 @@ class Served:
         return text
 
     async def apply(self, *objects: dict[str, Any]) -> str:
-        return await self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
+        return await self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
 
     async def json(self, *arguments: str) -> Any:
         return json.loads(await self.kubectl(*arguments, "-o", "json"))
