@@ -1,0 +1,193 @@
+"""The autoscaler: watches Revisions and Deployments, takes load from gateways, decides on pokes and on ticks, writes scales.
+
+It is the only one that writes `spec.replicas` after a Deployment was created, and it does so through the scale subresource alone.
+What it knows about one revision is in `tracked.py`.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import anyio
+from anyio.abc import TaskGroup
+
+from autoscaler.policy import policy_of
+from autoscaler.settings import Settings
+from autoscaler.tracked import Record, Tracked
+from kfn.api import kinds, names
+from kfn.api.conditions import is_true
+from kfn.api.core import Deployment
+from kfn.api.serving import Revision
+from kfn.clock import utcnow
+from kfn.kube import errors
+from kfn.kube.client import Client
+from kfn.kube.informer import Informer
+from kfn.load import RevisionKey, Sample
+
+log = logging.getLogger(__name__)
+
+
+class Autoscaler:
+    """A `kfn.load.LoadSink`. `run` works until it is cancelled; pokes and reports may come at any time, before it too."""
+
+    def __init__(self, client: Client, settings: Settings | None = None) -> None:
+        self._client = client
+        self._settings = settings or Settings()
+        self._tracked: dict[RevisionKey, Tracked] = {}
+        self._busy: set[RevisionKey] = set()
+        self._early: dict[RevisionKey, tuple[int, float]] = {}  # pokes for what is not there yet
+        self._tasks: TaskGroup | None = None
+        self._revisions = Informer(client, kinds.REVISION)
+        self._deployments = Informer(client, kinds.DEPLOYMENT, labels=names.REVISION)
+        self._revisions.on_change(self._revision_changed)
+        self._deployments.on_change(self._deployment_changed)
+
+    async def run(self) -> None:
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                tasks.start_soon(self._revisions.run)
+                tasks.start_soon(self._deployments.run)
+                await self._revisions.synced()
+                await self._deployments.synced()
+                await self._tick_for_ever()
+        finally:
+            self._tasks = None
+
+    # The LoadSink.
+
+    def poke(self, revision: RevisionKey, waiting: int) -> None:
+        """A request waits and there is no instance: ask for one in this turn of the event loop."""
+        now = anyio.current_time()
+        tracked = self._tracked.get(revision)
+        if tracked is None or tracked.asked is None:
+            self._early[revision] = (waiting, now)
+            return
+        tracked.poke(waiting, now)
+        self._busy.add(revision)
+        if tracked.needs_more(waiting):
+            self._decide(tracked, now, only_up=True)
+
+    def report(self, samples: Sequence[Sample]) -> None:
+        """Load of the last second or so. A jump over the panic threshold is not left waiting for the tick."""
+        now = anyio.current_time()
+        by_revision: dict[RevisionKey, list[Sample]] = {}
+        for sample in samples:
+            by_revision.setdefault(sample.revision, []).append(sample)
+        for key, of_one in by_revision.items():
+            tracked = self._tracked.get(key)
+            if tracked is None:
+                continue
+            tracked.record(of_one, now)
+            self._busy.add(key)
+            load = sum(s.concurrency for s in of_one)
+            if tracked.needs_more(sum(s.waiting for s in of_one)) or self._jumped(tracked, load):
+                self._decide(tracked, now, only_up=True)
+
+    def decisions(self, revision: RevisionKey) -> list[Record]:
+        """The last decisions for a revision, oldest first, each with its time and what it was based on."""
+        tracked = self._tracked.get(revision)
+        return list(tracked.records) if tracked is not None else []
+
+    # Time.
+
+    async def _tick_for_ever(self) -> None:
+        tick = anyio.current_time()
+        dues: dict[RevisionKey, float] = {}
+        while True:
+            now = anyio.current_time()
+            if now >= tick:
+                tick = now + self._settings.tick
+                self._forget_early(now)
+                turn = list(self._busy)
+            else:
+                turn = [key for key, due in dues.items() if due <= now]
+            for key in turn:
+                if (tracked := self._tracked.get(key)) is not None:
+                    self._decide(tracked, now)
+            dues = {key: due for key in self._busy if (due := self._tracked[key].next_due(now)) is not None}
+            await anyio.sleep(max(0.0, min([tick, *dues.values()]) - anyio.current_time()))
+
+    def _forget_early(self, now: float) -> None:
+        self._early = {k: v for k, v in self._early.items() if now - v[1] < self._settings.poke_memory}
+
+    def _jumped(self, tracked: Tracked, concurrency: float) -> bool:
+        return bool(tracked.asked) and concurrency > tracked.policy.panic_threshold * (tracked.asked or 0) * tracked.policy.target
+
+    # Objects.
+
+    def _revision_changed(self, old: Revision | None, new: Revision | None) -> None:
+        meta = (new or old or Revision()).metadata
+        key = RevisionKey(meta.namespace, meta.name)
+        tracked = self._tracked.get(key)
+        if new is None:
+            self._tracked.pop(key, None)
+            self._busy.discard(key)
+            return
+        policy = policy_of(new, self._settings)
+        if tracked is None:
+            tracked = self._tracked[key] = Tracked(key, policy, anyio.current_time(), keep=self._settings.decisions_kept)
+        tracked.policy = policy
+        tracked.reachable = meta.labels.get(names.ROUTING_STATE) != "reserve"
+        tracked.initialized = tracked.initialized or is_true(new.status.conditions, "Ready")
+        if old is None and (deployment := self._deployments.get(key.namespace, names.deployment(key.name))) is not None:
+            self._deployed(tracked, deployment)
+        self._busy.add(key)
+
+    def _deployment_changed(self, old: Deployment | None, new: Deployment | None) -> None:
+        meta = (new or old or Deployment()).metadata
+        tracked = self._tracked.get(RevisionKey(meta.namespace, meta.labels.get(names.REVISION, "")))
+        if tracked is None:
+            return  # Its Revision comes later, and looks for it then.
+        if new is None:
+            tracked.undeployed()
+        else:
+            self._deployed(tracked, new)
+
+    def _deployed(self, tracked: Tracked, deployment: Deployment) -> None:
+        replicas = 1 if deployment.spec.replicas is None else deployment.spec.replicas
+        tracked.deployed(replicas, deployment.status.ready_replicas, anyio.current_time())
+        self._busy.add(tracked.key)
+        if (early := self._early.pop(tracked.key, None)) is not None:
+            self.poke(tracked.key, early[0])
+
+    # Deciding and doing.
+
+    def _decide(self, tracked: Tracked, now: float, *, only_up: bool = False) -> None:
+        """Decide for one revision, and have it done. One that fails does not keep the others from their turn."""
+        if tracked.asked is None:
+            return
+        try:
+            decision = tracked.decide(now, utcnow())
+        except Exception:
+            log.exception("%s: cannot decide", tracked.key)
+            return
+        if decision.replicas > tracked.asked or (decision.replicas < tracked.asked and not only_up):
+            log.info("%s: %d -> %d: %s", tracked.key, tracked.asked, decision.replicas, decision.because)
+            tracked.ask(decision.replicas, now)
+            if not tracked.writing and self._tasks is not None:
+                tracked.writing = True
+                self._tasks.start_soon(self._write, tracked)
+        if tracked.put_to_sleep(now):
+            self._busy.discard(tracked.key)
+
+    async def _write(self, tracked: Tracked) -> None:
+        """Write what is asked for, the newest of it, until the API server has it."""
+        pause = 0.05
+        key = tracked.key
+        try:
+            while tracked.asked is not None and self._tracked.get(key) is tracked:
+                replicas = tracked.asked
+                try:
+                    with anyio.fail_after(self._settings.patch_timeout):
+                        await self._client.scale(kinds.DEPLOYMENT, names.deployment(key.name), key.namespace, replicas)
+                except errors.NotFound:
+                    return  # It was deleted; the informer will say so.
+                except (errors.KubeError, TimeoutError) as error:
+                    log.warning("%s: cannot scale to %d, trying again in %.2gs: %s", key, replicas, pause, error or "no answer")
+                    await anyio.sleep(pause)
+                    pause = min(pause * 2, self._settings.retry_max)
+                    continue
+                if tracked.asked == replicas:
+                    return
+        finally:
+            tracked.writing = False

@@ -1,0 +1,32 @@
+"""The autoscaler's settings: Knative's defaults for what a Revision does not say itself, and the loop's own times."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Times in seconds. Everything up to `scale_to_zero` can be changed for one Revision by its annotations."""
+
+    stable_window: float = 60.0
+    panic_window_percentage: float = 10.0  # of the stable window
+    panic_threshold_percentage: float = 200.0  # of what the ready instances should carry
+    target_utilization_percentage: float = 70.0
+    concurrency_target: float = 100.0  # per instance, where containerConcurrency is 0
+    rps_target: float = 200.0  # requests a second per instance
+    initial_scale: int = 1
+    min_scale: int = 0
+    max_scale: int = 0  # 0 is no limit
+    scale_down_delay: float = 0.0
+    retention: float = 0.0  # keep the last instance this long after the stable window is empty
+    progress_deadline: float = 600.0  # give up on instances that are not ready after this
+
+    scale_to_zero: bool = True
+    scale_to_zero_grace: float = 0.0  # Knative needs 30 s to put its activator into the path; kfn's gateway always is
+    max_scale_up_rate: float = 1000.0  # times the ready instances, a decision
+    max_scale_down_rate: float = 2.0
+
+    tick: float = 2.0
+    patch_timeout: float = 5.0  # for one write of a scale; then it is tried again
+    retry_max: float = 2.0  # longest pause between tries
+    poke_memory: float = 60.0  # how long a poke for a Revision that is not there yet is remembered
+    decisions_kept: int = 100  # per Revision

@@ -1,0 +1,274 @@
+"""The autoscaler on an API server: pokes, ticks, scales, restarts and faults, in virtual time."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+from msgspec.structs import replace
+
+from autoscaler.app import Autoscaler
+from autoscaler.settings import Settings
+from kfn.api import kinds, names
+from kfn.api.core import Deployment, DeploymentSpec, DeploymentStatus
+from kfn.api.meta import ObjectMeta
+from kfn.api.serving import Revision, RevisionSpec
+from kfn.kube import errors
+from kfn.kube.client import Client
+from kfn.load import RevisionKey, Sample
+from tests.fakes.kube import FakeApi
+
+KEY = RevisionKey("default", "hello-00001")
+DEPLOYMENT = names.deployment(KEY.name)
+
+
+class World:
+    """A Revision with its Deployment, and an autoscaler that looks after it."""
+
+    def __init__(self, api: FakeApi, autoscaler: Autoscaler) -> None:
+        self.api = api
+        self.autoscaler = autoscaler
+
+    @property
+    def replicas(self) -> int:
+        return self.api.the(kinds.DEPLOYMENT, DEPLOYMENT).spec.replicas or 0
+
+    @property
+    def scales(self) -> int:
+        return sum(path.endswith("/scale") for _, path in self.api.writes)
+
+    def deploy(self, replicas: int = 1, ready: int = 0) -> None:
+        meta = ObjectMeta(name=DEPLOYMENT, namespace="default", labels={names.REVISION: KEY.name})
+        status = DeploymentStatus(ready_replicas=ready)
+        self.api.put(kinds.DEPLOYMENT, Deployment(metadata=meta, spec=DeploymentSpec(replicas=replicas), status=status))
+
+    def ready(self, ready: int) -> None:
+        deployment = self.api.the(kinds.DEPLOYMENT, DEPLOYMENT)
+        self.api.put(kinds.DEPLOYMENT, replace(deployment, status=DeploymentStatus(ready_replicas=ready)))
+
+    def revise(self, *, concurrency: int = 10, routing: str = "active", **annotations: str) -> None:
+        notes = {f"autoscaling.knative.dev/{k.replace('_', '-')}": v for k, v in annotations.items()}
+        meta = ObjectMeta(name=KEY.name, namespace="default", labels={names.ROUTING_STATE: routing}, annotations=notes)
+        self.api.put(kinds.REVISION, Revision(metadata=meta, spec=RevisionSpec(container_concurrency=concurrency)))
+
+    def load(self, concurrency: float, requests: int = 1, waiting: int = 0) -> None:
+        self.autoscaler.report([Sample(KEY, concurrency, requests, waiting, 1.0)])
+
+    async def until(self, holds: Callable[[], bool], *, within: float = 700, step: float = 0.05) -> float:
+        """The time at which something became true, give or take a step."""
+        with anyio.fail_after(within):
+            while not holds():
+                await anyio.sleep(step)
+        return anyio.current_time()
+
+
+@asynccontextmanager
+async def world(
+    *, replicas: int = 1, ready: int = 0, settings: Settings | None = None, concurrency: int = 10, **annotations: str
+) -> AsyncIterator[World]:  # fmt: skip
+    api = FakeApi()
+    made = World(api, Autoscaler(Client(api), settings or Settings()))
+    made.revise(concurrency=concurrency, **annotations)
+    made.deploy(replicas, ready)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(made.autoscaler.run)
+        await anyio.sleep(0.5)
+        yield made
+        tasks.cancel_scope.cancel()
+
+
+class TestPoke:
+    async def test_the_first_request_scales_from_zero_in_the_same_instant(self) -> None:
+        async with world(replicas=0) as w:
+            before = anyio.current_time()
+            w.autoscaler.poke(KEY, 1)
+            await w.until(lambda: w.replicas == 1, step=0.001)
+            assert anyio.current_time() - before < 0.002
+
+    async def test_a_burst_of_pokes_becomes_one_write_for_all_of_them(self) -> None:
+        async with world(replicas=0) as w:
+            for waiting in range(1, 201):
+                w.autoscaler.poke(KEY, waiting)
+            await w.until(lambda: w.replicas == 20)
+            assert w.scales == 1
+            await anyio.sleep(1)
+            assert w.replicas == 20
+
+    async def test_more_waiting_requests_raise_what_was_asked_for(self) -> None:
+        async with world(replicas=0) as w:
+            w.autoscaler.poke(KEY, 1)
+            await w.until(lambda: w.replicas == 1)
+            w.autoscaler.poke(KEY, 25)
+            await w.until(lambda: w.replicas == 3)
+
+    async def test_a_poke_for_what_is_not_there_yet_is_remembered(self) -> None:
+        async with world(replicas=0) as w:
+            w.api.remove(kinds.DEPLOYMENT, DEPLOYMENT)
+            await anyio.sleep(0.1)
+            w.autoscaler.poke(KEY, 11)
+            await anyio.sleep(1)
+            w.deploy(0)
+            await w.until(lambda: w.replicas == 2)
+
+    async def test_a_poke_for_an_unknown_revision_is_no_error_and_is_forgotten(self) -> None:
+        async with world() as w:
+            w.autoscaler.poke(RevisionKey("nowhere", "nothing"), 1)
+            await anyio.sleep(70)
+            assert w.autoscaler._early == {}
+            assert w.autoscaler.decisions(RevisionKey("nowhere", "nothing")) == []
+
+    async def test_a_lost_poke_is_made_good_by_the_next_report(self) -> None:
+        async with world(replicas=0) as w:
+            w.load(3, 3, waiting=3)
+            await w.until(lambda: w.replicas == 1, within=0.1)
+
+
+class TestToZero:
+    async def test_it_goes_to_zero_right_when_the_window_is_empty(self) -> None:
+        async with world(ready=1) as w:
+            for _ in range(30):
+                await anyio.sleep(1)
+                w.load(1)
+            last = anyio.current_time()
+            w.load(0, 0)
+            at = await w.until(lambda: w.replicas == 0)
+            assert 60 <= at - last <= 60.1
+
+    async def test_each_request_begins_the_window_anew(self) -> None:
+        async with world(ready=1) as w:
+            for _ in range(4):
+                w.load(0.001)
+                await anyio.sleep(50)
+                assert w.replicas == 1
+
+    async def test_a_new_revision_stays_up_for_a_window_after_it_is_ready(self) -> None:
+        async with world(window="6s") as w:
+            await anyio.sleep(30)
+            assert w.replicas == 1
+            w.ready(1)
+            began = anyio.current_time()
+            at = await w.until(lambda: w.replicas == 0)
+            assert 6 <= at - began <= 6.1
+
+    async def test_after_a_restart_nothing_is_stopped_before_a_whole_window(self) -> None:
+        async with world(replicas=4, ready=4) as w:
+            await anyio.sleep(58)
+            assert w.replicas == 4
+            at = await w.until(lambda: w.replicas == 2)
+            assert at <= 63
+            w.ready(2)
+            await w.until(lambda: w.replicas == 1)
+            w.ready(1)
+            await w.until(lambda: w.replicas == 0)
+
+    async def test_retention_and_delay_add_to_the_window(self) -> None:
+        async with world(ready=1, window="10s", scale_down_delay="20s", scale_to_zero_pod_retention_period="30s") as w:
+            w.load(1)
+            last = anyio.current_time()
+            at = await w.until(lambda: w.replicas == 0)
+            assert 58 <= at - last <= 60.1, "the delay counts from the last tick that wanted one"
+
+    async def test_what_sleeps_costs_no_decisions(self) -> None:
+        async with world(replicas=0) as w:
+            await anyio.sleep(10)
+            (record,) = w.autoscaler.decisions(KEY)
+            await anyio.sleep(100)
+            assert w.autoscaler.decisions(KEY) == [record]
+
+
+class TestBounds:
+    async def test_min_scale_holds_and_a_retired_revision_loses_it(self) -> None:
+        async with world(replicas=2, ready=2, min_scale="2") as w:
+            await anyio.sleep(200)
+            assert w.replicas == 2
+            w.revise(routing="reserve", min_scale="2")
+            await w.until(lambda: w.replicas == 0, within=5)
+
+    async def test_initial_scale_holds_until_the_first_readiness(self) -> None:
+        async with world(replicas=3, initial_scale="3") as w:
+            await anyio.sleep(120)
+            assert w.replicas == 3
+            w.ready(3)
+            await w.until(lambda: w.replicas < 3, within=70)
+
+    async def test_what_never_becomes_ready_is_stopped_until_somebody_asks(self) -> None:
+        async with world(replicas=1) as w:
+            at = await w.until(lambda: w.replicas == 0, step=0.5)
+            assert 600 <= at <= 602
+            await anyio.sleep(60)
+            assert w.replicas == 0
+            w.autoscaler.poke(KEY, 1)
+            await w.until(lambda: w.replicas == 1)
+
+    async def test_a_hand_on_the_replicas_is_put_right_at_the_next_tick(self) -> None:
+        async with world(replicas=1, ready=1) as w:
+            w.load(5)
+            w.deploy(7, 1)
+            await w.until(lambda: w.replicas == 1, within=4)
+
+
+class TestFaults:
+    async def test_a_write_that_fails_is_tried_again_with_the_newest_wish(self) -> None:
+        async with world(replicas=0) as w:
+            failures = 3
+
+            def fault(method: str, path: str) -> None:
+                nonlocal failures
+                if path.endswith("/scale") and failures:
+                    failures -= 1
+                    raise errors.Unreachable("the API server is away")
+
+            w.api.before = fault
+            w.autoscaler.poke(KEY, 1)
+            await anyio.sleep(0.06)
+            w.autoscaler.poke(KEY, 40)
+            await w.until(lambda: w.replicas == 4)
+            assert (failures, w.scales) == (0, 1)
+
+    async def test_a_deployment_that_is_gone_is_not_written_again(self) -> None:
+        async with world(replicas=1, ready=1) as w:
+            w.load(100)
+            w.api.remove(kinds.DEPLOYMENT, DEPLOYMENT)
+            await anyio.sleep(10)
+            assert w.scales == 0
+            w.api.remove(kinds.REVISION, KEY.name)
+            await anyio.sleep(10)
+            assert w.autoscaler.decisions(KEY) == []
+
+    async def test_pokes_before_it_runs_are_kept(self) -> None:
+        api = FakeApi()
+        early = World(api, Autoscaler(Client(api)))
+        early.revise()
+        early.deploy(0)
+        early.autoscaler.poke(KEY, 1)
+        early.load(1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(early.autoscaler.run)
+            await early.until(lambda: early.replicas == 1)
+            tasks.cancel_scope.cancel()
+
+
+class TestWhy:
+    async def test_decisions_are_kept_with_what_they_saw(self) -> None:
+        async with world(replicas=0) as w:
+            w.autoscaler.poke(KEY, 25)
+            await anyio.sleep(10)
+            changes = w.autoscaler.decisions(KEY)
+            assert [r.decision.replicas for r in changes] == [0, 3]
+            assert changes[1].seen.waiting in (25, 0)
+            assert changes[1].times > 3
+
+    async def test_only_so_many_are_kept(self) -> None:
+        async with world(replicas=1, ready=1, settings=Settings(decisions_kept=5)) as w:
+            for turn in range(20):
+                w.load(500 if turn % 2 else 5)
+                await anyio.sleep(65)
+            assert len(w.autoscaler.decisions(KEY)) == 5
+
+    async def test_a_change_is_logged_once_with_its_reason(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("INFO", "autoscaler")
+        async with world(replicas=0) as w:
+            w.autoscaler.poke(KEY, 25)
+            await anyio.sleep(10)
+        (line,) = [r.getMessage() for r in caplog.records if r.name == "autoscaler.app"]
+        assert line.startswith("default/hello-00001: 0 -> 3: 25 waiting, 10 fit into one: needs 3")
