@@ -219,7 +219,7 @@ class Exchange:
         if self._bodiless:
             self._left = None
         lines.extend(self._connection.extra_headers(self))
-        if not self.keep_alive or (self.expects_continue and not self.body_complete):
+        if not self.keep_alive or self._connection.stopping or (self.expects_continue and not self.body_complete):
             self.keep_alive = False  # the client may or may not send the body it announced: only closing is safe
             lines.append(b"connection: close\r\n")
         elif self.version == "1.0":

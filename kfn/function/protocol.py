@@ -185,6 +185,11 @@ class Connection(asyncio.Protocol):
 
     # For the exchange
 
+    @property
+    def stopping(self) -> bool:
+        """No request is taken after those that have begun."""
+        return self._server.stopping
+
     def write(self, data: bytes) -> None:
         if data and not self._transport.is_closing():
             self._transport.write(data)

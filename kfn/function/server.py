@@ -23,6 +23,7 @@ from kfn.function.settings import Settings
 PROBLEM = ((b"content-type", b"application/problem+json"),)
 HEALTH = {b"/health/liveness": "alive", b"/health/readiness": "ready"}
 SWEEP = 10.0  # seconds between looks for silent connections
+SETTLE = 0.02  # seconds in which a request that has already arrived is still taken after SIGTERM
 CLIENT_CLOSED = 499  # in the log only: the client went away first
 
 log = logging.getLogger("kfn.function")
@@ -45,15 +46,15 @@ class Server:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, sock: socket.socket, stop: asyncio.Event) -> None:
         """Serve until `stop`, then finish what has begun, within the drain timeout."""
-        sock = bind(self.settings)
         listener = await self._loop.create_server(lambda: Connection(self, self._loop), sock=sock)
         self._times["ready"] = time()
         self._tell_ready(sock.getsockname()[1])
         sweeper = self._tasks.create_task(self._sweep(), name="sweep")
         try:
             await stop.wait()
+            await asyncio.sleep(SETTLE)
             self.stopping = True
             listener.close()
             for connection in tuple(self.connections):
@@ -124,6 +125,7 @@ class Server:
             await self._application(exchange)
         except RequestError as error:
             level = "warning"
+            exchange.keep_alive = exchange.keep_alive and exchange.body_complete  # the rest of it is not worth reading
             self._fail(exchange, error.status, error.title, str(error))
         except Disconnected:
             level, status = "warning", CLIENT_CLOSED
@@ -213,8 +215,9 @@ async def serve(settings: Settings, application: Application, times: dict[str, f
     if await _unless(stop, application.start()):
         return
     times["imported"] = time()
+    sock = bind(settings)
     async with asyncio.TaskGroup() as tasks:
-        await Server(settings, application, times, tasks).run(stop)
+        await Server(settings, application, times, tasks).run(sock, stop)
     await application.stop()
 
 
