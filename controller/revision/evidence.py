@@ -31,29 +31,34 @@ DISRUPTIONS = frozenset({"Evicted", "Preempting", "Shutdown", "NodeShutdown", "N
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """`failure` and `waiting` are (reason, message). `unready_at` is when a silent process will count as a failure."""
+    """`failure` and `waiting` are (reason, message). `unready_at` is when a silent process will count as a failure;
+    `silent` names the pod of one that does, whose log may tell more than the pod."""
 
     ready: int = 0
     failure: tuple[str, str] | None = None
     waiting: tuple[str, str] | None = None
     unready_at: datetime | None = None
+    silent: str = ""
 
 
-def examine(pods: Sequence[core.Pod], patience: float, now: datetime) -> Evidence:
-    """Look at every pod that is not on its way out. A process may live without being ready for `patience` seconds."""
+def examine(pods: Sequence[core.Pod], patience: float, now: datetime, log: str = "") -> Evidence:
+    """Look at every pod that is not on its way out. A process may live without being ready for `patience` seconds; `log` is
+    the end of what it has written, where somebody has looked."""
     alive = [pod for pod in pods if not pod.metadata.deletion_timestamp]
     ready = sum(1 for pod in alive if is_ready(pod))
     failures = [found for pod in alive if (found := _failure(pod))]
     waiting = [found for pod in alive if (found := _unschedulable(pod))]
-    silent = [] if failures else [(at, pod) for pod in alive if (at := _silent_until(pod, patience)) is not None]
+    silent = [] if failures or ready else [(at, pod) for pod in alive if (at := _silent_until(pod, patience)) is not None]
     silent.sort(key=lambda found: found[0])
-    if silent and silent[0][0] <= now:
-        failures = [_silence(silent[0][1], patience)]
+    hangs = silent[0][1] if silent and silent[0][0] <= now else None
+    if hangs is not None:
+        failures = [_silence(hangs, patience, log)]
     return Evidence(
         ready=ready,
         failure=failures[0] if failures else None,
         waiting=waiting[0] if waiting else None,
-        unready_at=silent[0][0] if silent and not failures else None,
+        unready_at=silent[0][0] if silent and hangs is None else None,
+        silent=hangs.metadata.name if hangs is not None else "",
     )
 
 
@@ -105,12 +110,16 @@ def _silent_until(pod: core.Pod, patience: float) -> datetime | None:
     if any(c.startup_probe is not None for c in pod.spec.containers) and not all(s.started for s in statuses):
         return None
     started = [at for s in statuses if s.state.running and (at := parse_time(s.state.running.started_at))]
+    # One that was ready and is not any more gets the same time from then on.
+    started += [at for c in pod.status.conditions if c.type == "Ready" and started and (at := parse_time(c.last_transition_time))]
     return datetime.fromtimestamp(max(started).timestamp() + patience, UTC) if started else None
 
 
-def _silence(pod: core.Pod, patience: float) -> tuple[str, str]:
+def _silence(pod: core.Pod, patience: float, log: str) -> tuple[str, str]:
     said = [c.message for type in ("ContainersReady", "Ready") for c in pod.status.conditions if c.type == type and c.message]
-    return "ContainerNotReady", f"The container runs but is not ready after {patience:g} s: {said[0] if said else 'its probe fails'}"
+    return "ContainerNotReady", f"The container runs but is not ready after {patience:g} s: {said[0] if said else 'its probe fails'}" + (
+        f". Its log ends with: {log}" if log else ""
+    )
 
 
 def parse_time(text: str) -> datetime | None:

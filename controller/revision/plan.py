@@ -27,26 +27,29 @@ DEPLOYING = "Deploying"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A Revision and what runs it. `foreign` names a child that is there and belongs to somebody else."""
+    """A Revision and what runs it. `foreign` names a child that is there and belongs to somebody else; `log` is the end of the
+    log of the pod that `Plan.log_of` of an earlier look asked for."""
 
     revision: Revision
     deployment: core.Deployment | None = None
     pods: Sequence[core.Pod] = ()
     foreign: str = ""
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The status to show, and when (in seconds) to look again although nothing changed."""
+    """The status to show, when (in seconds) to look again although nothing changed, and the pod whose log would say more."""
 
     status: RevisionStatus
     look_again: float | None
+    log_of: str = ""
 
 
 def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     revision, deployment = seen.revision, seen.deployment
     patience = resources.explicit_deadline(revision) or settings.initial_ready_timeout
-    evidence = examine(seen.pods, patience, now)
+    evidence = examine(seen.pods, patience, now, seen.log)
     deadline = _deadline(revision, settings)
     overdue = deadline is not None and deadline <= now
     said = [
@@ -65,7 +68,7 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     )
     undecided = said[0].status == conditions.UNKNOWN or said[1].status == conditions.UNKNOWN
     due = [at for at in (evidence.unready_at, deadline if undecided and not overdue else None) if at is not None]
-    return Plan(status, max((min(due) - now).total_seconds(), 0.05) if due else None)
+    return Plan(status, max((min(due) - now).total_seconds(), 0.05) if due else None, evidence.silent)
 
 
 def _resources_available(seen: Seen, evidence: Evidence, overdue: bool) -> Mark:

@@ -1,15 +1,24 @@
 """Keep a Revision true: load, plan, apply. Who else writes to the Deployment: the autoscaler, its replicas."""
 
+from dataclasses import replace
+
+import anyio
+
 from controller import apply
 from controller.owner import Ownership, ownership
 from controller.revision import resources
 from controller.revision.plan import Seen, plan
 from controller.world import World
 from kfn.api import kinds, names
+from kfn.kube import errors
 from kfn.kube.reconcile import Done
 
 # `selector` cannot be changed, and `replicas` is the autoscaler's from the moment the Deployment exists.
 LEAVE = ("replicas", "selector")
+
+LOG_LINES = 10
+LOG_BYTES = 2048  # as much as the kubelet puts into a termination message
+LOG_SECONDS = 2.0  # how long a status may wait for a log
 
 
 async def reconcile(world: World, key: str) -> Done:
@@ -32,5 +41,21 @@ async def reconcile(world: World, key: str) -> Done:
             foreign = foreign or f'Service "{current.metadata.name}"'
     seen = Seen(revision, deployment or wanted_deployment, world.pods_of_revision(revision), foreign)
     state = plan(seen, world.settings, world.now())
+    if state.log_of:
+        seen = replace(seen, log=await _last_lines(world, namespace, state.log_of))
+        state = plan(seen, world.settings, world.now())
     await apply.show(world.client, kinds.REVISION, revision, state.status)
     return Done(again_after=state.look_again)
+
+
+async def _last_lines(world: World, namespace: str, pod: str) -> str:
+    """The end of a pod's log. A status is worth showing without it."""
+    said = bytearray()
+    try:
+        with anyio.move_on_after(LOG_SECONDS):
+            async with world.client.logs(pod, namespace, tail=LOG_LINES) as lines:
+                async for chunk in lines:
+                    said += chunk
+    except errors.KubeError:
+        return ""
+    return said[-LOG_BYTES:].decode(errors="replace").strip()

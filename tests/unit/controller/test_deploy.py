@@ -120,12 +120,14 @@ async def test_a_process_that_never_listens_fails_after_a_bound_and_says_so() ->
         p.apply(a_service())
         await p.settles()
         p.cluster.is_silent("hello-00001")
+        p.api.log_text["default", "hello-00001-pod"] = b"loading the model ...\n"
         await p.settles()
         assert p.ready().status == "Unknown"
         for _ in range(31):
             await p.settles()
         assert p.ready().status == "False"
         assert "nothing listens on port 8080" in p.ready().message
+        assert "loading the model" in p.ready().message
 
 
 async def test_scale_to_zero_leaves_the_service_ready_and_a_failing_wake_does_not() -> None:

@@ -117,6 +117,17 @@ def test_ones_own_progress_deadline_gives_a_slow_start_its_time() -> None:
     assert wanted.look_again == 540  # the revision is a minute old
 
 
+def test_one_that_was_ready_gets_the_same_time_to_become_so_again() -> None:
+    def said(unready_for: float) -> str:
+        there = pod(running_for=3600)
+        since = timestamp(NOW - timedelta(seconds=unready_for))
+        unready = [replace(c, last_transition_time=since) for c in there.status.conditions]
+        there = replace(there, status=replace(there.status, conditions=unready))
+        return _find(plan(Seen(_with(WAS_READY), deployment(), [there]), SETTINGS, NOW).status, "Ready").status
+
+    assert (said(29), said(31)) == ("True", "False")
+
+
 def test_it_looks_again_when_patience_ends() -> None:
     assert plan(Seen(REVISION, deployment(), [pod(running_for=10)]), SETTINGS, NOW).look_again == 20
     assert plan(Seen(REVISION, deployment(), [pod(ready=True)]), SETTINGS, NOW).look_again is None
