@@ -86,8 +86,8 @@ class Node:
         path = self._settings.logs / namespace / pod / f"{container}.log"
         if previous:
             path = path.with_name(f"{container}.previous.log")
-        writer = self._writer(namespace, pod, container) if follow and not previous else None
-        return logread.read(path, logread.Wanted(tail, since, timestamps), writer)
+        writer = (lambda: None) if previous else self._writer(namespace, pod, container)
+        return logread.read(path, logread.Wanted(follow, tail, since, timestamps), writer)
 
     def _writer(self, namespace: str, pod: str, container: str) -> Callable[[], LogFile | None]:
         def current() -> LogFile | None:

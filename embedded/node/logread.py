@@ -20,15 +20,15 @@ IDLE = 1.0  # seconds after which a follower looks again even if nothing told it
 class Wanted:
     """`tail` lines and `since` seconds; None is all."""
 
+    follow: bool = False
     tail: int | None = None
     since: int | None = None
     timestamps: bool = False
 
 
-async def read(path: Path, wanted: Wanted, follow: Callable[[], LogFile | None] | None) -> AsyncIterator[bytes]:
-    """What the log holds, and with `follow` what comes, until the container is gone for good (`follow` answers None)."""
-    writer = follow() if follow else None
-    if writer is None and not path.exists():  # noqa: ASYNC240 - one stat
+async def read(path: Path, wanted: Wanted, current: Callable[[], LogFile | None]) -> AsyncIterator[bytes]:
+    """What the log holds, and with `follow` what comes. `current` answers who writes it now; None: the container is gone for good."""
+    if current() is None and not path.exists():  # noqa: ASYNC240 - one stat
         raise NoLog("it wrote nothing, or has not been started")
     since = micro_timestamp(utcnow() - timedelta(seconds=wanted.since)).encode() if wanted.since is not None else b""
     lines: Iterator[bytes] = (line for file in _files(path) for line in _lines(file) if line >= since)
@@ -38,13 +38,13 @@ async def read(path: Path, wanted: Wanted, follow: Callable[[], LogFile | None] 
     for block in _blocks(lines, wanted.timestamps):
         yield block
         await anyio.lowlevel.checkpoint()
-    while follow and (writer := follow()):
+    while wanted.follow and (writer := current()):
         changed = writer.changed
         fresh, position = _fresh(path, position)
         for block in _blocks(iter(fresh), wanted.timestamps):
             yield block
         if not fresh:
-            if writer.closed and follow() is writer:
+            if writer.closed and current() is writer:
                 return
             with anyio.move_on_after(IDLE):
                 await changed.wait()

@@ -172,7 +172,10 @@ class PodRunner:
         machine = self._machine
         command = (*container.command, *container.args)
         try:
-            image = machine.images.prepared(container.image) or await machine.images.prepare(container.image)
+            image = machine.images.prepared(container.image)
+            if image is None:
+                self._refresh()  # ContainerCreating: it takes a while
+                image = await machine.images.prepare(container.image)
         except NodeError:
             if not container.command:
                 raise
