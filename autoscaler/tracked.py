@@ -87,7 +87,7 @@ class Tracked:
             self._windows = Windows(self.policy.stable_window)
         self._windows.span = max(self.policy.stable_window, self.policy.panic_window)
         for sample in samples:
-            self._windows.record(now, sample.period, sample.concurrency, sample.requests)
+            self._windows.record(now, sample.period, sample.concurrency, sample.requests, sample.idle)
         self._waiting = sum(s.waiting for s in samples)
         self._waiting_at = now
 

@@ -35,8 +35,8 @@ class Windows:
         self._last = 0.0
         self._period = 1.0
 
-    def record(self, now: float, period: float, concurrency: float, requests: int) -> None:
-        """Add one sample, of the `period` seconds that end now."""
+    def record(self, now: float, period: float, concurrency: float, requests: int, idle: float = 0.0) -> None:
+        """Add one sample, of the `period` seconds that end now; in the last `idle` of them nobody was inside."""
         period = min(max(period, 1e-3), self.span)
         start = now - period
         if self._first is None or start - self._last >= self.span:
@@ -44,7 +44,7 @@ class Windows:
             self._first = start
         self._last, self._period = max(now, self._last), period
         if concurrency > 0 or requests > 0:
-            self.last_load = now
+            self.last_load = max(now - min(max(idle, 0.0), period), self.last_load or 0.0)
         at = start
         while at < now - 1e-9:
             index = floor(at + 1e-9)

@@ -61,9 +61,10 @@ class Meter:
         area = self._area + self.concurrency * (now - self._since)
         period = now - self._window
         arrivals = self._arrivals
+        idle = 0.0 if self.concurrency else min(period, now - self._since)
         self._area, self._since, self._window, self._arrivals = 0.0, now, now, 0
         busy = bool(arrivals or self.concurrency or area)
         if not busy and not self._was_busy:
             return None
         self._was_busy = busy
-        return Sample(key, area / period if period > 0 else float(self.concurrency), arrivals, waiting, period)
+        return Sample(key, area / period if period > 0 else float(self.concurrency), arrivals, waiting, period, idle)

@@ -26,6 +26,7 @@ class Sample:
 
     `concurrency` is the time-weighted mean number of requests inside the gateway (waiting ones included) over
     `period` seconds; `requests` counts arrivals in it. `waiting` is the number held with no instance at its end.
+    `idle` is for how long, at its end, no request has been inside: it makes the end of the stable window exact.
     """
 
     revision: RevisionKey
@@ -33,6 +34,7 @@ class Sample:
     requests: int
     waiting: int
     period: float
+    idle: float = 0.0
 
 
 class LoadSink(Protocol):

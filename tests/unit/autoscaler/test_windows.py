@@ -59,6 +59,14 @@ def test_the_window_is_empty_exactly_one_window_after_the_last_load() -> None:
     assert windows.average(70.3, 60) == Load(0, 0)
 
 
+def test_a_sample_that_says_when_it_ended_makes_that_exact() -> None:
+    windows = Windows(60)
+    windows.record(11.0, 1.0, 0.02, 1, 0.7)
+    average = windows.average(70.2, 60)
+    assert average is not None and average.concurrency > 0
+    assert windows.average(70.3, 60) == Load(0, 0)
+
+
 def test_zero_samples_after_the_end_do_not_hold_the_window_open() -> None:
     windows = filled((10, 1, 1), *((10.0 + t, 0.0, 0) for t in range(1, 60)))
     assert windows.average(70, 60) == Load(0, 0)
