@@ -118,7 +118,7 @@ class ClientConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         parser, chain = self._parser, self._chain
-        if self._head_bytes > chain.settings.max_head and sum(len(n) + len(v) for n, v in self._headers) > chain.settings.max_head:
+        if self._head_bytes > chain.settings.max_head and self._head_size() > chain.settings.max_head:
             raise HeadTooLarge(f"The request's head is over {chain.settings.max_head} bytes.")
         head = heads.request(
             parser.get_method(), self._target, parser.get_http_version(), self._headers, self.peer, getrandbits(192),
@@ -257,6 +257,9 @@ class ClientConnection(asyncio.Protocol):
         self.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
+
+    def _head_size(self) -> int:
+        return len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers)
 
     def _hold(self, data: bytes) -> None:
         self._raw += data

@@ -17,7 +17,7 @@ async def test_a_malformed_request_is_refused_and_nothing_behind_it_is_read(name
         gw.cluster.instance(instance.port)
         client = await gw.client()
         await client.send(data + SMUGGLED)
-        with anyio.fail_after(5):
+        with anyio.fail_after(10):
             answer = await client.reader.read()
         await client.close()
         assert answer.startswith(f"HTTP/1.1 {status} ".encode()), answer[:100]
@@ -32,7 +32,7 @@ async def test_it_is_refused_byte_by_byte_too(name: str) -> None:
     async with upstream() as instance, routed(read_head=0.5) as gw:
         gw.cluster.instance(instance.port)
         client = await gw.client()
-        with anyio.fail_after(5):
+        with anyio.fail_after(10):
             for at in range(len(data)):
                 client.writer.write(data[at : at + 1])
                 await anyio.sleep(0)
