@@ -1,11 +1,11 @@
-"""Pure: a request's body from bytes: JSON, or YAML where Kubernetes takes it."""
+"""Pure: a request's body from bytes: JSON, YAML, or the little protobuf that kubectl insists on."""
 
 from typing import Any
 
 import msgspec
 import yaml
 
-from embedded.api import status
+from embedded.api import protobuf, status
 
 _YAML = ("application/yaml", "application/apply-patch+yaml", "text/yaml", "application/x-yaml")
 
@@ -35,6 +35,8 @@ def body(content: bytes, content_type: str) -> Any:
             return yaml.load(content, Loader=_Loader)  # noqa: S506 - a SafeLoader
         if media.endswith("json"):
             return msgspec.json.decode(content)
+        if media == protobuf.MEDIA:
+            return protobuf.decode(content)
     except (msgspec.MsgspecError, yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         raise status.bad_request(f"the object provided is unrecognized (it must be valid {media}): {error}") from error
     except RecursionError:
