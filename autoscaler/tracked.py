@@ -137,8 +137,7 @@ class Tracked:
         if not self.asked:
             return None
         empty = self._quiet_since + self.policy.stable_window
-        delayed = empty + self.policy.scale_down_delay
-        dues = [empty, delayed, delayed + self.policy.zero_hold]
+        dues = [empty, empty + self.policy.scale_down_delay]
         if self.memory.zero_since is not None:
             dues.append(self.memory.zero_since + self.policy.zero_hold)
         if self._stalled_since is not None:

@@ -123,6 +123,20 @@ class TestPoke:
             await w.until(lambda: w.replicas == 1, within=0.1)
 
 
+class TestReports:
+    async def test_a_jump_over_the_panic_threshold_does_not_wait_for_the_tick(self) -> None:
+        async with world(ready=1) as w:
+            w.load(100)
+            await w.until(lambda: w.replicas == 15, within=0.1)
+
+    async def test_a_load_that_fits_waits_for_the_tick(self) -> None:
+        async with world(ready=1) as w:
+            w.load(10)
+            await anyio.sleep(0.1)
+            assert w.replicas == 1
+            await w.until(lambda: w.replicas == 2, within=2)
+
+
 class TestToZero:
     async def test_it_goes_to_zero_right_when_the_window_is_empty(self) -> None:
         async with world(ready=1) as w:
@@ -167,6 +181,14 @@ class TestToZero:
             last = anyio.current_time()
             at = await w.until(lambda: w.replicas == 0)
             assert 58 <= at - last <= 60.1, "the delay counts from the last tick that wanted one"
+
+    async def test_retention_ends_on_time_and_not_with_a_tick(self) -> None:
+        async with world(ready=1, window="10s", scale_to_zero_pod_retention_period="5s") as w:
+            await anyio.sleep(0.7)
+            w.load(1)
+            last = anyio.current_time()
+            at = await w.until(lambda: w.replicas == 0, step=0.01)
+            assert 15 <= at - last <= 15.05
 
     async def test_what_sleeps_costs_no_decisions(self) -> None:
         async with world(replicas=0) as w:
@@ -222,6 +244,8 @@ class TestFaults:
             w.autoscaler.poke(KEY, 1)
             await anyio.sleep(0.06)
             w.autoscaler.poke(KEY, 40)
+            stale = replace(w.api.the(kinds.DEPLOYMENT, DEPLOYMENT), status=DeploymentStatus(observed_generation=1))
+            w.api.put(kinds.DEPLOYMENT, stale)  # its status changes while the write is under way, its replicas are still 0
             await w.until(lambda: w.replicas == 4)
             assert (failures, w.scales) == (0, 1)
 
