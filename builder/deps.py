@@ -3,11 +3,13 @@
 uv chooses and installs (`uv.py`); what the lock says is in `lockfile.py`; how files become layers is in `wheels.py`.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import anyio.to_thread
 
 from builder import files, lockfile, requirements, wheels
@@ -76,7 +78,7 @@ async def _pins(uv: Uv, inputs: Inputs, options: BuildOptions) -> tuple[tuple[Pi
     if options.locked:
         why = f"{inputs.file} changed since it was made" if old else "there is none"
         raise LockStale(f"{why}, for Python {uv.python.minor} on {uv.platform or uv.python.machine}; build once without --locked")
-    resolved = await uv.resolve(inputs, options.resolve_timeout)
+    resolved = await uv.resolve(inputs, old, options.resolve_timeout)
     pins = lockfile.parse(resolved, inputs.file)
     await anyio.to_thread.run_sync(files.write, path, lockfile.with_header(wanted, resolved).encode())
     return pins, ((f"{LOCK} was made anew from {inputs.file}",) if old else ())
@@ -127,16 +129,30 @@ class _Work:
             found = await anyio.to_thread.run_sync(wheels.read, target)
             large, small = wheels.split(found, most)
             by_name = {pin.name: own[pin] for pin in pins}
-            made = []
-            for one in large:
-                if one.name not in by_name:
-                    raise DependencyError(f"{self.file}: {one.title} was installed under another name than it was asked for")
-                made.append(await self.layer(by_name[one.name], scratch, [one], one.title))
+            wanted = [(self.own_key(by_name, one), [one], one.title) for one in large]
             if small:
-                name = self.key("small", sorted(str(pin) for pin in pins if pin.name in {d.name for d in small}))
-                title = small[0].title if len(small) == 1 else f"{len(small)} small packages"
-                made.append(await self.layer(name, scratch, small, title))
+                names = {one.name for one in small}
+                name = self.key("small", sorted(str(pin) for pin in pins if pin.name in names))
+                wanted.append((name, list(small), small[0].title if len(small) == 1 else f"{len(small)} small packages"))
+            made: list[_Made] = []
+            free = anyio.CapacityLimiter(os.cpu_count() or 1)
+
+            async def make_one(name: str, distributions: Sequence[wheels.Distribution], title: str) -> None:
+                async with free:
+                    made.append(await self.layer(name, scratch, distributions, title))
+
+            try:
+                async with anyio.create_task_group() as tasks:
+                    for one_wanted in wanted:
+                        tasks.start_soon(make_one, *one_wanted)
+            except ExceptionGroup as group:
+                raise group.exceptions[0] from group  # the caller knows single errors
             return made, wheels.clashes(found)
+
+    def own_key(self, by_name: dict[str, str], one: wheels.Distribution) -> str:
+        if one.name not in by_name:
+            raise DependencyError(f"{self.file}: {one.title} was installed under another name than it was asked for")
+        return by_name[one.name]
 
     async def layer(self, name: str, scratch: Path, distributions: Sequence[wheels.Distribution], title: str) -> _Made:
         target, out = scratch / "in", scratch / f"out-{name[:16]}"

@@ -27,7 +27,7 @@ _FULL_TEXTS = tuple(os.strerror(number) for number in _FULL)
 
 def disk_full(error: OSError, folder: Path) -> DiskFull | None:
     """The error to show if `error` means that the disk (or a quota) is full."""
-    return _full(error.strerror, folder) if error.errno in _FULL else None
+    return _full(error.strerror or str(error), folder) if error.errno in _FULL else None
 
 
 def said_full(text: str, folder: Path) -> DiskFull | None:

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from builder import process
 from builder.errors import UsageError
 
-_ASK = (
-    "import platform, sys; "
-    "print(platform.python_version(), sys.implementation.cache_tag, platform.machine(), sys.platform, getattr(sys, 'abiflags', ''))"
-)
+_ASK = "import platform, sys; print(platform.python_version(), sys.implementation.cache_tag, platform.machine(), sys.platform)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ async def find(path: str) -> Interpreter:
     ended = await process.run([path, "-I", "-S", "-c", _ASK], timeout=20)
     if ended.code:
         raise UsageError(f"{path} is not a Python interpreter: {ended.stderr.decode('utf-8', 'replace').strip()[-500:]}")
-    version, tag, machine, system, _ = (ended.stdout.decode().strip() + " ").split(" ", 4)
+    version, tag, machine, system = ended.stdout.decode().split()
     if (tag, machine, system) != (own.tag, own.machine, sys.platform):
         kind = f"{path} is {tag} on {machine}, kfn runs on {own.tag} on {own.machine}"
         raise UsageError(f"{kind}; install kfn with that interpreter, or use Python {own.minor}")

@@ -39,7 +39,11 @@ def parse(text: str, file: str) -> tuple[Pin, ...]:
     pins = []
     for line in logical_lines(text):
         if line.startswith("-"):
-            raise DependencyError(f"{file}: `{line[:80]}` cannot be in a lock: every package needs a version and hashes from an index")
+            # The option only: its value may hold a password.
+            option = re.split(r"[ =]", line)[0]
+            raise DependencyError(
+                f"{file}: `{option}` cannot be in a lock: every package needs a version and hashes, the index comes from outside"
+            )
         found = _NAME.match(line)
         spec = _HASH.sub("", line).strip()
         hashes = tuple(sorted(set(_HASH.findall(line))))

@@ -41,7 +41,7 @@ class BuildOptions:
     max_source_bytes: int = 512_000_000
     max_source_files: int = 50_000
     warn_source_bytes: int = 50_000_000
-    check_timeout: float = 60.0  # seconds to compile the source
+    check_timeout: float = 60.0  # seconds of processor time to compile the source
     resolve_timeout: float = 300.0  # seconds for uv to choose versions
     install_timeout: float = 1800.0  # seconds for uv to download and unpack, and for bytecode; GPU wheels are gigabytes
 

@@ -37,19 +37,24 @@ class Uv:
     offline: bool
     build_envs: tuple[tuple[str, str], ...]
 
-    async def resolve(self, inputs: Inputs, timeout: float) -> str:
-        """Choose versions: a requirements text with hashes."""
+    async def resolve(self, inputs: Inputs, old: str, timeout: float) -> str:
+        """Choose versions: a requirements text with hashes. What `old`, an earlier answer, has is kept where it still fits."""
         arguments = ["pip", "compile", "--quiet", "--no-header", "--generate-hashes", "--only-binary", ":all:", *self._target()]
-        with tempfile.NamedTemporaryFile("w", prefix="kfn-", suffix=".txt") as override:
+        with (
+            tempfile.NamedTemporaryFile("w", prefix="kfn-", suffix=".txt") as override,
+            tempfile.TemporaryDirectory(prefix="kfn-") as folder,
+        ):
+            answer = Path(folder) / "lock.txt"
+            answer.write_text(old, "utf-8")
             if re.search(r"(?mi)^\s*kfn\b", inputs.text):
                 # The runtime layer brings it; this makes its requirement one that never applies.
                 override.write('kfn ; python_version < "3"\n')
                 override.flush()
                 arguments += ["--override", override.name]
-            ended = await self._run([*arguments, inputs.file], timeout)
-        if ended.code:
-            raise _error(ended, inputs.file, self.python, self.platform)
-        return ended.stdout.decode()
+            ended = await self._run([*arguments, "--output-file", str(answer), inputs.file], timeout)
+            if ended.code:
+                raise _error(ended, inputs.file, self.python, self.platform)
+            return answer.read_text("utf-8")
 
     async def export(self, timeout: float) -> str:
         """uv.lock as a requirements text."""

@@ -1,0 +1,47 @@
+"""A workshop: a folder to write sources into, a cache, a store, and what the last build told."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder.app import BuildOptions, BuildResult, Step, build
+from builder.store import Image, ImageStore
+
+HANDLER = "def handle(request):\n    return 'hello'\n"
+
+
+@dataclass
+class Workshop:
+    root: Path
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def store(self) -> ImageStore:
+        return ImageStore(self.root / "images")
+
+    def source(self, name: str = "hello", **files: str) -> Path:
+        """A source folder. Keyword `func_py` becomes `func.py`, `a__b_py` becomes `a/b.py`."""
+        folder = self.root / name
+        for key, text in (files or {"func_py": HANDLER}).items():
+            stem, _, suffix = key.replace("__", "/").rpartition("_")
+            self.write(folder / f"{stem}.{suffix}", text)
+        return folder
+
+    def write(self, path: Path, text: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    async def build(self, source: Path, **options: Any) -> BuildResult:
+        self.steps.clear()
+        given = {"store": self.root / "images", "cache": self.root / "cache", **options}
+        return await build(source, BuildOptions(**given), self.steps.append)
+
+    def image(self, result: BuildResult) -> Image:
+        return self.store.resolve(result.reference)
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    return Workshop(tmp_path)

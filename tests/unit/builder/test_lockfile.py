@@ -1,0 +1,97 @@
+"""Locks are read into pins; index settings go from pip's names to uv's; distributions are split into layers."""
+
+import pytest
+
+from builder import lockfile, wheels
+from builder.errors import DependencyError
+from builder.index import uv_settings
+from builder.lockfile import Pin
+from builder.wheels import LARGE, Distribution
+
+A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+
+
+class TestLock:
+    TEXT = f"""\
+# a comment
+Zope.Interface==7.0 ; python_version < "4" \\
+    --hash={B} \\
+    --hash={A}
+    # via -r requirements.txt
+idna==3.10 --hash={A}  # why
+kfn==0.1 --hash={A}
+"""
+
+    def test_pins_are_sorted_normal_and_without_kfn_itself(self) -> None:
+        pins = lockfile.parse(self.TEXT, "x")
+        assert pins == (Pin("idna", "idna==3.10", (A,)), Pin("zope-interface", 'Zope.Interface==7.0 ; python_version < "4"', (A, B)))
+        assert lockfile.parse(lockfile.render(pins), "x") == pins
+        assert pins[1].title == "Zope.Interface 7.0"
+
+    def test_the_header_remembers_the_inputs(self) -> None:
+        assert lockfile.inputs_of(lockfile.with_header(A, self.TEXT)) == A
+        assert lockfile.inputs_of(self.TEXT) == ""
+
+    @pytest.mark.parametrize("line", ["idna==3.10", "-e .", "--index-url https://user:pw@example.org", "./wheel.whl"])
+    def test_a_line_that_is_not_locked_is_named(self, line: str) -> None:
+        with pytest.raises(DependencyError, match=r"requirements\.txt: `") as error:
+            lockfile.parse(line + "\n", "requirements.txt")
+        assert "pw" not in str(error.value)
+
+    def test_a_pylock_gives_the_same_pins(self) -> None:
+        text = f"""
+[[packages]]
+name = "idna"
+version = "3.10"
+marker = "python_version < '4'"
+wheels = [{{ name = "idna-3.10-py3-none-any.whl", hashes = {{ sha256 = "{"a" * 64}" }} }}]
+[[packages]]
+name = "kfn"
+"""
+        assert lockfile.parse_pylock(text) == (Pin("idna", "idna==3.10 ; python_version < '4'", (A,)),)
+
+    @pytest.mark.parametrize("text", ["[[packages]]\nname = 'x'\nversion = '1'\n", "[[packages]]\nname = 'x'\nwheels = []\n", "= 1"])
+    def test_a_pylock_without_wheels_or_sense_is_refused(self, text: str) -> None:
+        with pytest.raises(DependencyError, match=r"pylock\.toml"):
+            lockfile.parse_pylock(text)
+
+
+class TestIndexSettings:
+    def test_pips_settings_reach_uv_when_uv_was_told_nothing(self) -> None:
+        assert uv_settings({"PIP_INDEX_URL": "i"}, {"find-links": "/a /b", "cert": "c"}, False) == {
+            "UV_DEFAULT_INDEX": "i",
+            "UV_FIND_LINKS": "/a,/b",
+            "SSL_CERT_FILE": "c",
+        }
+
+    def test_the_environment_wins_over_the_file(self) -> None:
+        assert uv_settings({"PIP_INDEX_URL": "env"}, {"index-url": "file"}, False) == {"UV_DEFAULT_INDEX": "env"}
+
+    def test_an_index_told_to_uv_is_never_overridden(self) -> None:
+        assert uv_settings({"UV_INDEX_URL": "u", "PIP_INDEX_URL": "p"}, {}, False) == {}
+        assert uv_settings({"PIP_INDEX_URL": "p"}, {}, True) == {}
+
+
+class TestWheels:
+    def test_large_distributions_have_their_own_layer_up_to_a_limit(self) -> None:
+        sizes = {"a": LARGE, "b": LARGE - 1, "c": LARGE * 3, "d": LARGE * 2}
+        found = [Distribution(name, name, (), size) for name, size in sizes.items()]
+        large, small = wheels.split(found)
+        assert ([d.name for d in large], [d.name for d in small]) == (["c", "d", "a"], ["b"])
+        large, small = wheels.split(found, most=2)
+        assert ([d.name for d in large], [d.name for d in small]) == (["c", "d"], ["a", "b"])
+
+    def test_importable_names_are_found(self) -> None:
+        files = (
+            "six.py",
+            "numpy/core/x.py",
+            "_cffi.cpython-311-x86_64-linux-gnu.so",
+            "a-1.dist-info/RECORD",
+            "bin/tool.py",
+            "data/readme.txt",
+        )
+        assert Distribution("a", "a", files, 0).modules == ("_cffi", "numpy", "six")
+
+    def test_two_owners_of_one_file_are_named(self) -> None:
+        found = [Distribution("a", "a", ("x.py", "y.py"), 0), Distribution("b", "b", ("x.py",), 0)]
+        assert wheels.clashes(found) == ["a and b both contain x.py"]
