@@ -6,12 +6,11 @@ parent (`zygote.py`) -> `slices.py` tells where it is, `health.py` when it is re
 
 import logging
 import os
-import signal
 from collections.abc import AsyncIterator, Callable
 
 import anyio
 import msgspec
-from anyio.abc import TaskGroup
+from anyio.abc import TaskGroup, TaskStatus
 
 from embedded.node import leftovers, logkeep, logread
 from embedded.node.deployments import Deployments
@@ -32,6 +31,7 @@ from kfn.kube.informer import Informer
 
 log = logging.getLogger(__name__)
 
+REMOVAL = 2.0  # seconds beyond the grace period for what follows a process's end
 TIDY = 60.0  # seconds between looks for zygotes, layers and logs that nothing needs
 PASSED_ON = (
     "PATH",
@@ -69,14 +69,16 @@ class Node:
             folder.mkdir(parents=True, exist_ok=True)
         marker = await anyio.to_thread.run_sync(leftovers.end, settings.data)
         await self._forget_last_run()
-        async with anyio.create_task_group() as tasks:
-            with Pool(tasks, marker) as pool:
-                try:
-                    await self._serve(tasks, pool)
-                finally:
-                    with anyio.CancelScope(shield=True):
-                        await self._end(pool)
-                    tasks.cancel_scope.cancel()
+        closing = anyio.Event()
+        async with anyio.create_task_group() as outer:
+            tasks: TaskGroup = await outer.start(_house, closing)
+            try:
+                with Pool(tasks, marker) as pool:
+                    await self._serve(tasks, outer, pool)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._end()
+                closing.set()
 
     def logs(
         self, namespace: str, pod: str, container: str, follow: bool = False, tail: int | None = None, previous: bool = False,
@@ -99,7 +101,7 @@ class Node:
 
         return current
 
-    async def _serve(self, tasks: TaskGroup, pool: Pool) -> None:
+    async def _serve(self, tasks: TaskGroup, outer: TaskGroup, pool: Pool) -> None:
         settings = self._settings
         slices = Slices(self._client, tasks, settings.name)
         recorder = Recorder(self._client, tasks, settings.name)
@@ -114,11 +116,11 @@ class Node:
         self._services.on_change(slices.service_changed)
         self._pod_informer.on_change(self._pod_changed)
         for informer in (self._services, self._pod_informer):
-            tasks.start_soon(informer.run)
+            outer.start_soon(informer.run)
             await informer.synced()
         self._deployments.on_change(self._warm)
         self._deployments.on_change(controller.changed)
-        tasks.start_soon(self._deployments.run)
+        outer.start_soon(self._deployments.run)
         await self._deployments.synced()
         self.ready.set()
         while True:
@@ -203,11 +205,22 @@ class Node:
         except KubeError as error:
             log.warning("what the last run left in the API server stays there: %s", error)
 
-    async def _end(self, pool: Pool) -> None:
+    async def _end(self) -> None:
         """The node stops: every process gets SIGTERM, a bounded time, then SIGKILL."""
-        children = [child for zygote in pool.zygotes for child in zygote.children.values()]
-        for child in children:
-            child.signal(signal.SIGTERM)
-        with anyio.move_on_after(self._settings.shutdown):
-            for child in children:
-                await child.gone()
+        if self._machine is None:
+            return
+        self._controller.close()
+        with anyio.move_on_after(self._settings.shutdown + REMOVAL):
+            async with anyio.create_task_group() as ending:
+                for runner in list(self._pods.values()):
+                    ending.start_soon(runner.stop, self._settings.shutdown)
+        self._machine = None
+
+
+async def _house(closing: anyio.Event, *, task_status: TaskStatus[TaskGroup]) -> None:
+    """The tasks of pods and zygotes: when the node is cancelled they go on until it has ended them in order."""
+    with anyio.CancelScope(shield=True):
+        async with anyio.create_task_group() as tasks:
+            task_status.started(tasks)
+            await closing.wait()
+            tasks.cancel_scope.cancel()

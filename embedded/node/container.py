@@ -127,6 +127,7 @@ class ContainerRunner:
             container_id = f"kfn://{start.launch.name}-{self.container.name}-{self.view.restarts}"
             running = ContainerState(running=ContainerStateRunning(began))
             self._show(state=running, image_id=start.image_id, container_id=container_id, ready=False, started=True, problem="")
+            self._hooks.note("Normal", "Started", f"Started container {self.container.name}")
             if self._stopping.is_set():
                 process.signal(signal.SIGTERM)
             async with anyio.create_task_group() as tasks:

@@ -47,6 +47,7 @@ class Deployments:
         self._known: dict[str, Deployment] = {}  # by uid
         self._dirty: set[str] = set()
         self._busy: set[str] = set()
+        self._closed = False
         self._statuses: dict[str, Mirror[DeploymentStatus]] = {}
 
     def changed(self, old: Deployment | None, new: Deployment | None) -> None:
@@ -63,16 +64,20 @@ class Deployments:
             if owner.kind == "Deployment" and owner.uid in self._known:
                 self._again(owner.uid)
 
+    def close(self) -> None:
+        """The node stops: make no pod in place of those that go now."""
+        self._closed = True
+
     def _again(self, uid: str) -> None:
         self._dirty.add(uid)
-        if uid not in self._busy:
+        if uid not in self._busy and not self._closed:
             self._busy.add(uid)
             self._tasks.start_soon(self._sync, uid)
 
     async def _sync(self, uid: str) -> None:
         """Passes over one Deployment until nothing changed during one."""
         try:
-            while uid in self._dirty:
+            while uid in self._dirty and not self._closed:
                 self._dirty.discard(uid)
                 try:
                     await self._pass(uid)

@@ -203,8 +203,7 @@ def run_child(message: dict[str, Any], fds: list[int], entry: str, parent: int, 
         sys.modules["random"].seed()
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()
-    gc.enable()
-    module, _, function = entry.partition(":")
+    module, _, function = entry.partition(":")  # it enables the collector once it has started: a pass now would copy every page
     result = getattr(importlib.import_module(module), function)()
     return int(result or 0)
 
@@ -275,7 +274,10 @@ def foreign_threads() -> int:
 
 
 def warm(imports: list[str], preload: list[str]) -> dict[str, Any] | None:
-    """Import everything; `module:function` in `imports` is also called. Answers the message that names the first preload module that cannot be in a zygote, if any."""
+    """Import everything; `module:function` in `imports` is also called.
+
+    Answers the message that names the first preload module that cannot be in a zygote, if any.
+    """
     for name in imports:
         module, _, function = name.partition(":")
         try:

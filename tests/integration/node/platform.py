@@ -61,11 +61,13 @@ class Platform:
         spec = {k: v for k, v in spec.items() if v is not None}
         pod = {"containers": [spec], "terminationGracePeriodSeconds": 2}
         deployment = {
-            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": f"{name}-deployment", "namespace": "default", "labels": labels},
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": f"{name}-deployment", "namespace": "default", "labels": labels},
             "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}},
         }  # fmt: skip
         service = {
-            "apiVersion": "v1", "kind": "Service", "metadata": {"name": f"{name}-private", "namespace": "default", "labels": labels},
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": f"{name}-private", "namespace": "default", "labels": labels},
             "spec": {"selector": {"serving.knative.dev/revision": name}, "ports": [{"name": "http", "port": 80, "targetPort": PORT}]},
         }  # fmt: skip
         await self.client.create(kinds.CORE_SERVICE, service, "default")

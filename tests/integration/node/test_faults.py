@@ -138,14 +138,19 @@ async def test_a_failing_liveness_probe_restarts_the_container(tmp_path: Path) -
         assert "Liveness probe failed: HTTP probe failed with statuscode: 500" in said
 
 
+PARENT = """
+import os, subprocess
+child = subprocess.Popen(['sleep', '300'])
+def handle(request):
+    return f'{os.getpid()} {child.pid}'
+"""
 NODE = """
 import asyncio, sys
 from pathlib import Path
 from tests.integration.node.platform import platform, ready, get
 async def main():
     async with platform(Path(sys.argv[1])) as p:
-        source = {"func.py": "import os, subprocess\\nchild = subprocess.Popen(['sleep', '300'])\\ndef handle(request):\\n    return f'{os.getpid()} {child.pid}'\\n"}
-        await p.deploy(p.image(source))
+        await p.deploy(p.image({"func.py": sys.argv[2]}))
         await p.pod_when(ready)
         text = await get((await p.slices())[0])
         print(text.split()[-2], text.split()[-1], flush=True)
@@ -155,7 +160,7 @@ asyncio.run(main())
 
 
 async def test_kill_minus_9_of_the_platform_takes_instances_and_their_children_with_it(tmp_path: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", NODE, str(tmp_path)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])
+    process = subprocess.Popen([sys.executable, "-c", NODE, str(tmp_path), PARENT], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])
     try:
         assert process.stdout
         line = await anyio.to_thread.run_sync(process.stdout.readline)
@@ -182,3 +187,13 @@ async def test_what_an_earlier_run_left_is_ended_at_start(tmp_path: Path) -> Non
         for process in (stray, other):
             process.kill()
             process.wait()
+
+
+async def test_at_the_node_s_end_instances_get_to_finish(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    script = f"trap 'sleep 0.2; echo done > {mark}; exit' TERM; while true; do sleep 0.02; done"
+    async with platform(tmp_path) as p:
+        await p.deploy("busybox", command=["sh", "-c", script], ports=None)
+        await p.pod_when(ready)
+        await anyio.sleep(0.1)
+    assert mark.read_text() == "done\n"

@@ -1,13 +1,11 @@
 """A Deployment becomes processes: the node on a real API server, with real function servers."""
 
-import os
 import time
 from pathlib import Path
 
 import anyio
 
 from kfn.api import kinds
-from kfn.api.core import Pod
 from tests.integration.node.platform import get, platform, ready
 
 HELLO = {"func.py": "print('imported', flush=True)\ndef handle(request):\n    return 'hello'\n"}
