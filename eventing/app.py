@@ -90,7 +90,10 @@ class Eventing:
                 tasks.start_soon(sweep.run)
                 if started is not None:
                     started()
-                await anyio.sleep_forever()
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    self._bus.end()
 
     async def _first_pass(self, brokers: Brokers) -> None:
         """The port may be another than in the last run: whoever finds us started shall find Brokers with the address of now."""

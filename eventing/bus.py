@@ -39,6 +39,7 @@ class Bus:
         self._up = anyio.Event()
         self._said = ""
         self._closing = False
+        self.ending = False
         self._lost = anyio.Event()
         self._listeners: dict[Callable[[], None], None] = {}
         self.client = nats.NATS()
@@ -66,6 +67,12 @@ class Bus:
         """Call `listener` after every reconnect, until the returned function is called."""
         self._listeners[listener] = None
         return lambda: self._listeners.pop(listener, None)
+
+    def end(self) -> None:
+        """Tell whoever looks on for ever that it is over."""
+        self.ending = True
+        for listener in list(self._listeners):
+            listener()
 
     async def lost(self) -> None:
         """Return when the connection is gone for good."""

@@ -24,6 +24,8 @@ from kfn.cloudevents import nats as binding
 log = logging.getLogger(__name__)
 
 ALLOW = "POST, OPTIONS"
+BODY_TIME = 60.0
+DISCARDED = 16 << 20
 _RETRY = {"Retry-After": "1"}
 
 
@@ -131,15 +133,18 @@ def _arrived(event: Event) -> Event:
 
 
 async def _body(request: Request, limit: int) -> bytes:
-    length = request.headers.get("content-length", "0")
-    chunks, size = [], int(length) if length.isdecimal() else 0
-    if size <= limit:
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                break
-            chunks.append(chunk)
+    """The body. One that is too large is read on for a while, so that its sender gets to read why."""
+    chunks, size = [], 0
+    try:
+        with anyio.fail_after(BODY_TIME):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size <= limit:
+                    chunks.append(chunk)
+                elif size > limit + DISCARDED:
+                    break
+    except TimeoutError:
+        raise Refusal(408, f"the body did not come within {BODY_TIME:g} s", {"Connection": "close"}) from None
     if size > limit:
         raise Refusal(413, f"the body must not be larger than {limit} bytes", {"Connection": "close"})
     return b"".join(chunks)

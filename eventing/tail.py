@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 
 import anyio
@@ -51,8 +52,14 @@ async def tail(bus: Bus, namespace: str, broker: str, *, since: str = "", filter
 
     After a reconnect it goes on where it was.
     """
-    send, receive = anyio.create_memory_object_stream[tuple[int, Event]](1024)
-    last = 0
+    send, receive = anyio.create_memory_object_stream[tuple[int, Event] | None](1024)
+    last, name, stale = 0, "", False
+
+    def wake() -> None:
+        nonlocal stale
+        stale = True
+        with suppress(anyio.WouldBlock):
+            send.send_nowait(None)
 
     async def take(message: nats.aio.msg.Msg) -> None:
         try:
@@ -60,16 +67,16 @@ async def tail(bus: Bus, namespace: str, broker: str, *, since: str = "", filter
         except InvalidEvent:
             return
         if matches(filter, event.attributes):
-            await send.send((message.metadata.sequence.stream, event))
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # the reader is gone
+                await send.send((message.metadata.sequence.stream, event))
 
     inbox = bus.client.new_inbox()
     subscription = await bus.client.subscribe(inbox, cb=take)
-    reopen, name = anyio.Event(), ""
-    forget = bus.on_reconnect(lambda: reopen.set())
+    forget = bus.on_reconnect(wake)
     try:
         name = await _consumer(bus, namespace, broker, filter, since, last, inbox)
         yield None
-        while True:
+        while not bus.ending:
             item: tuple[int, Event] | None = None
             with anyio.move_on_after(_KEEP_ALIVE):
                 item = await receive.receive()
@@ -78,12 +85,14 @@ async def tail(bus: Bus, namespace: str, broker: str, *, since: str = "", filter
             elif item[0] > last:
                 last = item[0]
                 yield item[1]
-            if reopen.is_set():
-                reopen = anyio.Event()
+            if stale:
+                stale = False
                 await bus.delete_consumer(subjects.stream(namespace, broker), name)
                 name = await _consumer(bus, namespace, broker, filter, since, last, inbox)
     finally:
         forget()
+        send.close()
+        receive.close()
         with anyio.CancelScope(shield=True), anyio.move_on_after(2):
             await _close(bus, subscription, subjects.stream(namespace, broker), name)
 

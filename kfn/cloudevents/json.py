@@ -26,9 +26,8 @@ def loads(body: bytes) -> Event:
         fields = _raw_object.decode(body)
     except msgspec.DecodeError as error:
         raise InvalidEvent("", f"the body is not a JSON object: {error}") from None
-    attributes = {
-        name: _string(name, _value.decode(raw)) for name, raw in fields.items() if name not in ("data", "data_base64") and raw != b"null"
-    }
+    fields = {name: raw for name, raw in fields.items() if bytes(raw) != b"null"}  # null is the same as absent
+    attributes = {name: _string(name, _value.decode(raw)) for name, raw in fields.items() if name not in ("data", "data_base64")}
     encoding = attributes.pop("datacontentencoding", "") if attributes.get("specversion") == "0.3" else ""
     data = _data(fields, attributes.get("datacontenttype", ""), encoding)
     if "data" in fields and data is not None:
@@ -83,9 +82,7 @@ def _data(fields: dict[str, msgspec.Raw], content_type: str, encoding: str) -> b
     return value.encode() if isinstance(value, str) else bytes(raw)
 
 
-def _base64(value: Any) -> bytes | None:
-    if value is None:
-        return None
+def _base64(value: Any) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
     except (TypeError, ValueError, binascii.Error):
