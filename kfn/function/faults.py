@@ -1,8 +1,8 @@
 """A failure of the function's own code, told in a few lines: file and line, the line itself, what to do."""
 
 import linecache
+import os
 import traceback
-from pathlib import Path
 from types import FrameType, TracebackType
 
 from kfn.function.errors import ImportFailed
@@ -10,7 +10,7 @@ from kfn.function.errors import ImportFailed
 REMEDY = "Correct it and deploy again."
 
 
-def explain_failure(error: BaseException, source: Path, doing: str = "import") -> ImportFailed:
+def explain_failure(error: BaseException, source: str, doing: str = "import") -> ImportFailed:
     """The short story of an exception, for the last lines of the log."""
     if isinstance(error, SyntaxError) and error.filename:
         text = (error.text or linecache.getline(error.filename, error.lineno or 0)).rstrip("\n")
@@ -31,11 +31,11 @@ def explain_failure(error: BaseException, source: Path, doing: str = "import") -
     return ImportFailed("\n".join(part for part in (f"{where}: {what}" if where else what, f"    {line}" if line else "", remedy) if part))
 
 
-def _innermost(at: TracebackType | None, source: Path) -> tuple[str, str]:
+def _innermost(at: TracebackType | None, source: str) -> tuple[str, str]:
     """The last place inside the function's own source that the exception passed."""
     found: tuple[FrameType, int] | None = None
     while at is not None:
-        if Path(at.tb_frame.f_code.co_filename).is_relative_to(source):
+        if _inside(at.tb_frame.f_code.co_filename, source):
             found = (at.tb_frame, at.tb_lineno)
         at = at.tb_next
     if found is None:
@@ -44,6 +44,9 @@ def _innermost(at: TracebackType | None, source: Path) -> tuple[str, str]:
     return f"{_relative(name, source)}:{found[1]}", linecache.getline(name, found[1]).strip()
 
 
-def _relative(name: str, source: Path) -> str:
-    path = Path(name)
-    return str(path.relative_to(source)) if path.is_relative_to(source) else name
+def _inside(name: str, source: str) -> bool:
+    return name.startswith(source.rstrip(os.sep) + os.sep)
+
+
+def _relative(name: str, source: str) -> str:
+    return os.path.relpath(name, source) if _inside(name, source) else name

@@ -2,14 +2,13 @@
 
 import importlib
 import inspect
+import os
 import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from kfn.function import detect
 from kfn.function.errors import HandlerNotFound, HandlerUnusable, StartError
-from kfn.function.faults import explain_failure
 from kfn.function.kinds.base import Application
 from kfn.function.kinds.hooks import Hooks
 from kfn.function.kinds.plain import Plain
@@ -20,11 +19,11 @@ from kfn.function.threads import Threads
 
 def load(settings: Settings) -> Application:
     """The function, ready to be started."""
-    source = Path(settings.source).resolve()
-    if not source.is_dir():
+    source = os.path.realpath(settings.source)
+    if not os.path.isdir(source):
         raise HandlerNotFound(f"The source folder {source} does not exist. Set KFN_SOURCE.")
-    if str(source) not in sys.path:
-        sys.path.insert(0, str(source))
+    if source not in sys.path:
+        sys.path.insert(0, source)
     handler = settings.handler or _look(source)
     try:
         target = resolve(handler, source)
@@ -32,31 +31,38 @@ def load(settings: Settings) -> Application:
     except StartError:
         raise
     except BaseException as error:  # a module may raise anything, SystemExit included
+        from kfn.function.faults import explain_failure
+
         raise explain_failure(error, source) from error
 
 
-def _look(source: Path) -> str:
+def _look(source: str) -> str:
     def read(path: str) -> str | None:
-        file = source / path
-        return file.read_text(encoding="utf-8") if file.is_file() else None
+        file = os.path.join(source, path)
+        if not os.path.isfile(file):
+            return None
+        with open(file, encoding="utf-8") as opened:
+            return opened.read()
 
     try:
         found = detect.find(read)
     except SyntaxError as error:
-        if error.filename and not Path(error.filename).is_absolute():
-            error.filename = str(source / error.filename)
+        from kfn.function.faults import explain_failure
+
+        error.filename = os.path.join(source, error.filename or "")
         raise explain_failure(error, source) from error
     if found is None:
-        seen = [c.path for c in detect.candidates() if (source / c.path).is_file()]
-        if seen:
-            own = detect.defined((source / seen[0]).read_text(encoding="utf-8"), seen[0]).own
-            raise HandlerNotFound(detect.explain(f"{detect.module_name(seen[0])}:handle", str(source / seen[0]), own))
+        for candidate in detect.candidates():
+            text = read(candidate.path)
+            if text is not None:
+                own = detect.defined(text, candidate.path).own
+                raise HandlerNotFound(detect.explain(f"{candidate.module}:handle", os.path.join(source, candidate.path), own))
         names = ", ".join(detect.MODULES)
         raise HandlerNotFound(f"No handler found in {source}: none of {names} is there. Write func.py with `def handle(request)`.")
     return found
 
 
-def resolve(handler: str, source: Path) -> Any:
+def resolve(handler: str, source: str) -> Any:
     """The object that `module:attribute` names; without an attribute, the module's best candidate."""
     name, _, attribute = handler.partition(":")
     try:

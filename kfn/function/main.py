@@ -10,6 +10,9 @@ from time import time
 def main() -> int:
     """Serve the function that the environment names; 0 after a graceful stop, 1 if it cannot start."""
     times = {"started": time()}
+    import gc
+
+    gc.disable()  # until it listens: what is imported stays anyway, and looking through it again and again costs a tenth of the start
     import asyncio
     import os
 
@@ -34,11 +37,9 @@ def main() -> int:
     except OSError as error:
         return _report(error)
     except Exception as error:
-        from pathlib import Path
-
         from kfn.function.faults import explain_failure
 
-        explained = explain_failure(error, Path(source).resolve(), "start or load")
+        explained = explain_failure(error, os.path.realpath(source), "start or load")
         explained.__cause__ = error
         return _report(explained)
     return 0

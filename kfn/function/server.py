@@ -4,6 +4,7 @@ Read `run` first. HTTP is in `protocol` and `exchange`, the handler's kind in `k
 """
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -50,6 +51,8 @@ class Server:
         """Serve until `stop`, then finish what has begun, within the drain timeout."""
         listener = await self._loop.create_server(lambda: Connection(self, self._loop), sock=sock)
         self._times["ready"] = time()
+        gc.freeze()
+        gc.enable()
         self._tell_ready(sock.getsockname()[1])
         sweeper = self._tasks.create_task(self._sweep(), name="sweep")
         try:
