@@ -111,9 +111,9 @@ def _names(project: Project, options: BuildOptions) -> tuple[str, str]:
 def _assemble(store: ImageStore, cache: Cache, name: str, facts: image.Facts, layers: tuple[BuiltLayer, ...]) -> Image:
     """Everything into the store, the name last."""
     with store.writing():
-        for built in layers:
-            if not cache.give(built.layer, store):
-                raise _CacheCorrupt(f"{built.title} ({built.layer.digest[:19]}) had changed on disk and was made again")
+        damaged = [f"{built.title} ({built.layer.digest[:19]})" for built in layers if not cache.give(built.layer, store)]
+        if damaged:
+            raise _CacheCorrupt(f"{', '.join(damaged)} had changed on disk and was made again")
         bare = tuple(built.layer for built in layers)
         config = image.config(facts, bare)
         return store.add(name, image.manifest(facts, store.put(config), len(config), bare))

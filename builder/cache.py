@@ -62,12 +62,12 @@ class Cache:
             return None
         try:
             found = json.loads((self.path / "keys" / f"{key}.json").read_bytes())
-        except (OSError, ValueError):
+            return dict(found["facts"]) if found["key"] == key else None
+        except (OSError, ValueError, TypeError, KeyError):
             return None
-        return found if isinstance(found, dict) else None
 
     def remember(self, key: str, facts: dict[str, Any]) -> None:
-        files.write(self.path / "keys" / f"{key}.json", json.dumps(facts, sort_keys=True).encode())
+        files.write(self.path / "keys" / f"{key}.json", json.dumps({"key": key, "facts": facts}, sort_keys=True).encode())
 
     def add(self, key: str, kind: str, members: Iterable[tar.Member], facts: dict[str, Any]) -> Cached:
         """Make a layer of these files and remember it under `key`."""

@@ -18,7 +18,7 @@ from builder.requirements import Inputs
 
 _NO_ANSWER = (
     "error sending request", "connection (refused|reset|closed)", "dns error", "timed? ?out", "(could not|failed to) connect",
-    "connect error", "network is unreachable", "network connectivity is disabled", r"\b(429|50[0234]) ", "temporary failure",
+    "connect error", "network is unreachable", "network (connectivity is|was) disabled", r"\b(429|50[0234]) ", "temporary failure",
     "tls handshake", "tcp connect", "unexpected eof",
 )  # fmt: skip
 _NETWORK = re.compile("|".join(_NO_ANSWER), re.IGNORECASE)
