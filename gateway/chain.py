@@ -36,8 +36,9 @@ class Chain:
         self.lines: dict[RevisionKey, Line] = {}
         self.active: set[Exchange] = set()  # all that are in a line or on an instance
         self.connections: set[ClientConnection] = set()
-        self.refused: dict[int, int] = {}  # answers by status that belong to no revision
+        self.refused: defaultdict[int, int] = defaultdict(int)  # answers by status that belong to no revision
         self.stopping = False
+        self.closed = False
         self._tasks = tasks
         self._routes: dict[tuple[str, str], Route] = {}
         self._slices: dict[RevisionKey, dict[str, tuple[Address, ...]]] = {}
@@ -81,7 +82,8 @@ class Chain:
             exchange.wait()
 
     def dial(self, exchange: Exchange, instance: Instance) -> None:
-        self._tasks.start_soon(dial.for_exchange, self, exchange, instance)
+        if not self.closed:
+            self._tasks.start_soon(dial.for_exchange, self, exchange, instance)
 
     @staticmethod
     def wall_clock() -> float:
@@ -148,6 +150,7 @@ class Chain:
 
     def abort(self) -> None:
         """Close everything at once."""
+        self.closed = True
         for transport in [c.transport for c in self.connections] + [e.client.transport for e in self.active]:
             transport.abort()
         for line in self.lines.values():
@@ -167,6 +170,8 @@ class Chain:
             self.lines.pop(line.key, None)
 
     def _probe(self, line: Line, instance: Instance) -> None:
+        if self.closed:
+            return
         instance.probing = True
         self._tasks.start_soon(dial.probing, self, line, instance)
 

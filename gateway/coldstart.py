@@ -1,7 +1,7 @@
 """Where a cold start's time went: the marks of the gateway and of the instance, put in order into phases that add up. Pure."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 PHASES = ("queue", "scale", "start", "import", "ready", "handler")
 
@@ -26,6 +26,10 @@ class ColdStart:
     status: int
     phases: dict[str, float]
     total: float
+
+    def server_timing(self) -> bytes:
+        """The value of a `Server-Timing` header."""
+        return b", ".join(b"%b;dur=%.3f" % (name.encode(), span) for name, span in [*self.phases.items(), ("total", self.total)])
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -58,6 +62,21 @@ def phases(arrived: float, told: float, sent: float, first_byte: float, start: S
     return spans
 
 
-def server_timing(spans: dict[str, float]) -> bytes:
-    total = sum(spans.values())
-    return b", ".join(b"%b;dur=%.3f" % (name.encode(), span) for name, span in [*spans.items(), ("total", total)])
+class Starting(Protocol):
+    """An instance: its name, and what it said of its start."""
+
+    name: str
+    start: StartTimes | None
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """The gateway's own marks of one cold request, as Unix times."""
+
+    arrived: float
+    told: float
+    sent: float = 0.0
+
+    def stop(self, first_byte: float, instance: Starting, status: int, request_id: bytes) -> ColdStart:
+        spans = phases(self.arrived, self.told, self.sent, first_byte, instance.start or StartTimes())
+        return ColdStart(self.arrived, request_id.decode("latin-1"), instance.name, status, spans, round(sum(spans.values()), 3))

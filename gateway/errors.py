@@ -53,6 +53,12 @@ class HeadTooLarge(Refusal):
     status, title, close = 431, "Request Header Fields Too Large", True
 
 
+class InternalError(Refusal):
+    """The gateway has a bug; its log says where."""
+
+    close = True
+
+
 class Unreachable(Refusal):
     """No instance could be reached, or its answer was cut off or was not HTTP."""
 

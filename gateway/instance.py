@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from gateway.addresses import Address
-from gateway.coldstart import StartTimes
+from gateway.coldstart import StartTimes, parse
 
 
 class Connection(Protocol):
@@ -37,6 +37,10 @@ class Instance:
     @property
     def usable(self) -> bool:
         return (self.ready or self.reached) and not self.terminating and not self.refused
+
+    def started(self, header: bytes) -> None:
+        """It tells the times of its start, once."""
+        self.start = parse(header)
 
     def update(self, address: Address) -> None:
         if self.ready and not address.ready:

@@ -55,6 +55,7 @@ class Line:
         self._shared = shared
         self._told = 0  # how many were waiting when the autoscaler was last poked
         self._telling = False
+        self._try_again = 0.0  # when a failed revision may be poked again
 
     # Requests.
 
@@ -76,6 +77,8 @@ class Line:
         if waiter in self.waiting:
             del self.waiting[waiter]
             self._shared.waiting -= 1
+            if not self.waiting:
+                self._told = 0
 
     def release(self, instance: Instance) -> None:
         """A place on an instance is free again."""
@@ -95,10 +98,18 @@ class Line:
             waiter.go(instance)
         self._told = 0
 
+    def keep(self, cold_start: ColdStart) -> None:
+        self.cold_starts.append(cold_start)
+        self.cold_count += 1
+        for name, milliseconds in cold_start.phases.items():
+            self.cold_seconds[name] = self.cold_seconds.get(name, 0.0) + milliseconds / 1000
+
     def not_in_time(self) -> Refusal:
         """Why a request that waited too long got nothing."""
         if self.usable:
             return NotInTime(f"All {len(self.usable)} instances of revision {self.key} are busy; none became free in time.")
+        if not self.known:
+            return NotInTime(f"Revision {self.key} does not exist.")
         state = f"{len(self.instances)} started but not ready" if self.instances else "none has been started"
         return NotInTime(f"No instance of revision {self.key} was ready in time: {state}.")
 
@@ -167,7 +178,10 @@ class Line:
     def _wait(self, waiter: Waiter, *, first: bool) -> None:
         shared = self._shared
         if self.policy.failure and not self.usable:
-            shared.sink.poke(self.key, len(self.waiting) + 1)  # what made it fail may be over: let the autoscaler try
+            now = shared.clock()
+            if now >= self._try_again:
+                self._try_again = now + 1.0
+                shared.sink.poke(self.key, len(self.waiting) + 1)  # what made it fail may be over: let the autoscaler try
             raise RevisionFailed(f"Revision {self.key} cannot start: {self.policy.failure}")
         retry_after = shared.settings.retry_after
         if len(self.waiting) >= shared.settings.line:

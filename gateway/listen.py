@@ -4,6 +4,7 @@ It guards what a connection may cost (head size, time, pipelining, idling) and r
 """
 
 import asyncio
+import logging
 from collections import deque
 from random import getrandbits
 from typing import TYPE_CHECKING, Any, cast
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Any, cast
 import httptools
 
 from gateway import answers, heads
-from gateway.errors import BadRequest, HeadTimeout, HeadTooLarge, Refusal
+from gateway.errors import BadRequest, HeadTimeout, HeadTooLarge, InternalError, Refusal
 from gateway.exchange import Exchange
 
 if TYPE_CHECKING:
     from gateway.chain import Chain
+
+log = logging.getLogger(__name__)
 
 PIPELINE = 8  # requests read ahead on one connection; behind that the client is not read from
 
@@ -83,8 +86,7 @@ class ClientConnection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             if not self._reusable and self._reading is None:
                 return  # bytes behind the connection's last request mean nothing
-            why = error.__context__
-            self._refuse(why if isinstance(why, Refusal) else BadRequest(f"The request is not valid HTTP/1.1: {error}."))
+            self._refuse(_reason(error))
         else:
             if self._reading is None and self._head_bytes > self._chain.settings.max_head and not self.lingering:
                 self._refuse(HeadTooLarge(f"The request's head is over {self._chain.settings.max_head} bytes."))
@@ -238,7 +240,7 @@ class ClientConnection(asyncio.Protocol):
         self._reusable = False
         reading, self._reading = self._reading, None
         if reading is not None:
-            reading.request_broken(why)
+            reading.refuse(why)  # the instance must not take a part of the body for the whole
         elif self.current is None:
             self._answer(why)
         else:
@@ -246,7 +248,7 @@ class ClientConnection(asyncio.Protocol):
             self.pause_reading()
 
     def _answer(self, why: Refusal) -> None:
-        self._chain.refused[why.status] = self._chain.refused.get(why.status, 0) + 1
+        self._chain.refused[why.status] += 1
         self.transport.write(answers.refusal(why, as_json=False, keep_alive=False, head_only=False))
         self._linger()
 
@@ -288,6 +290,17 @@ class ClientConnection(asyncio.Protocol):
         framing = b"Transfer-Encoding: chunked" if exchange.head.length < 0 else b"Content-Length: %d" % exchange.head.length
         parser = self._parser = httptools.HttpRequestParser(_Body(self))
         parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
+
+
+def _reason(error: Exception) -> Refusal:
+    """What went wrong in the parser, or in what it called."""
+    why = error.__context__
+    if isinstance(why, Refusal):
+        return why
+    if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(why, ValueError):
+        log.error("a request could not be handled", exc_info=why)
+        return InternalError()
+    return BadRequest(f"The request is not valid HTTP/1.1: {error}.")
 
 
 class _Body:

@@ -44,10 +44,13 @@ class Table:
         """Known hosts that look like this one, best first."""
         if len(self.hosts) > FEW:
             return []
-        full = [h for h in self.hosts if h.count(".") > 1] or list(self.hosts)
-        name = host.split(".", 1)[0]
-        same = sorted(h for h in full if h.split(".", 1)[0] == name)
-        return (same or get_close_matches(host, full, n=3, cutoff=0.75))[:3]
+        name, _, rest = host.partition(".")
+        by_name: dict[str, list[str]] = {}
+        for known in self.hosts:
+            if known.count(".") > 1:  # the short cluster names say nothing new
+                by_name.setdefault(known.partition(".")[0], []).append(known)
+        found = [name] if name in by_name else get_close_matches(name, by_name, n=3, cutoff=0.7)
+        return [h for n in found for h in sorted(by_name[n], key=lambda h: (not h.endswith(rest), h))][:3]
 
 
 def normal(host: bytes) -> str:

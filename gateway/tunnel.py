@@ -8,17 +8,42 @@ if TYPE_CHECKING:
     from gateway.upstream import UpstreamConnection
 
 
+class Tunnel:
+    """Two ends and an idle limit."""
+
+    def __init__(self, exchange: "Exchange", client: asyncio.Transport, instance: asyncio.Transport, idle: float, now: float) -> None:
+        self.exchange = exchange
+        self.busy = True  # a byte has come since `check` looked last
+        self._idle = idle
+        self._quiet_since = now
+        self._transports = (client, instance)
+        here, there = Side(client, self), Side(instance, self)
+        here.other, there.other = there, here
+        client.set_protocol(here)
+        instance.set_protocol(there)
+
+    def check(self, now: float) -> float:
+        """Close it if no byte has come for too long. When to look again."""
+        if self.busy:
+            self.busy = False
+            self._quiet_since = now
+        elif now - self._quiet_since >= self._idle:
+            for transport in self._transports:
+                transport.close()
+        return now + self._idle / 4
+
+
 class Side(asyncio.Protocol):
     """One end of a tunnel. What arrives here is written to the other end's transport."""
 
-    def __init__(self, transport: asyncio.Transport, exchange: "Exchange") -> None:
+    def __init__(self, transport: asyncio.Transport, tunnel: Tunnel) -> None:
         self.transport = transport
-        self.exchange = exchange
+        self.tunnel = tunnel
         self.ended = False
         self.other: Side
 
     def data_received(self, data: bytes) -> None:
-        self.exchange.touched()
+        self.tunnel.busy = True
         if not self.other.transport.is_closing():
             self.other.transport.write(data)
 
@@ -33,7 +58,7 @@ class Side(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = True
         self.other.transport.close()
-        self.exchange.tunnel_ended()
+        self.tunnel.exchange.tunnel_ended()
 
     def pause_writing(self) -> None:
         self.other.transport.pause_reading()
@@ -42,14 +67,12 @@ class Side(asyncio.Protocol):
         self.other.transport.resume_reading()
 
 
-def splice(exchange: "Exchange", upstream: "UpstreamConnection", early: bytes) -> None:
+def splice(exchange: "Exchange", upstream: "UpstreamConnection", early: bytes, *, idle: float, now: float) -> None:
     """Join the client's connection and the instance's. `early` is what the instance sent behind its head."""
     client = exchange.client
-    here, there = Side(client.transport, exchange), Side(upstream.transport, exchange)
-    here.other, there.other = there, here
     exchange.flush()
-    client.transport.set_protocol(here)
-    upstream.transport.set_protocol(there)
+    held = client.detach()
+    exchange.tunnel = Tunnel(exchange, client.transport, upstream.transport, idle, now)
+    exchange.due = now + idle / 4
     client.transport.write(early)
-    upstream.transport.write(client.detach())
-    exchange.tunnelled(here)
+    upstream.transport.write(held)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 import httptools
 
 from gateway.instance import Instance
-from gateway.tunnel import splice
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
 class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
-        "_done", "_eof", "_headers", "_interim", "_parser", "_reason", "_status", "_switch", "_trailers", "_wire",
-        "exchange", "idle_since", "instance", "open", "transport", "used",
+        "_done", "_headers", "_interim", "_parser", "_reason", "_status", "_switch", "_trailers",
+        "exchange", "idle_since", "instance", "open", "transport",
     )  # fmt: skip
 
     def __init__(self, instance: Instance) -> None:
@@ -26,7 +25,6 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchange: Exchange | None = None
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
         self.open = False
-        self.used = False  # has carried a request before
         self.idle_since = 0.0
         self._parser: Any = httptools.HttpResponseParser(self)
         self._headers: list[tuple[bytes, bytes]] = []
@@ -50,7 +48,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             if self._switch:
-                splice(exchange, self, data[upgrade.args[0] :])
+                exchange.switch(self, data[upgrade.args[0] :])
                 return
             self._broken(exchange, "switched protocols without being asked")
             return
@@ -135,7 +133,7 @@ class UpstreamConnection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         if self._done or self.exchange is None:
             raise ValueError("a body where there is none")
-        self.exchange.response_body(data)
+        self.exchange.reply.add(data)
 
     def on_message_complete(self) -> None:
         if self._interim:
@@ -153,7 +151,6 @@ class UpstreamConnection(asyncio.Protocol):
         if trailers:
             self._trailers = []
         self.exchange = None
-        self.used = True
         exchange.response_done(trailers)
 
     def _broken(self, exchange: "Exchange", what: str) -> None:
