@@ -71,7 +71,7 @@ class FakeApi:
         old = self._objects.get(key)
         if old is None:
             return decode(kind.type, self._create(kind, body))
-        body["metadata"] = {**old["metadata"], **{k: v for k, v in meta.items() if k not in ("resourceVersion", "generation")}}
+        body["metadata"] |= {k: old["metadata"][k] for k in ("uid", "creationTimestamp", "generation", "resourceVersion")}
         return decode(kind.type, self._store(kind, key, old, body))
 
     def find(self, kind: Kind[T], name: str, namespace: str = "default") -> T | None:

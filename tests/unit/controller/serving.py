@@ -1,6 +1,6 @@
 """A whole controller on an API server in memory, in virtual time, and short ways to say what a user does."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +13,7 @@ from controller.settings import Settings
 from kfn.api import conditions, core, kinds
 from kfn.api.meta import Condition, ObjectMeta
 from kfn.api.serving import RevisionSpec, RevisionTemplate, Service, ServiceSpec, TrafficTarget
+from kfn.kube import errors
 from kfn.kube.client import Client
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.kube import FakeApi
@@ -32,6 +33,7 @@ class Platform:
     api: FakeApi
     cluster: FakeCluster
     client: Client
+    restart: Callable[[], Awaitable[None]]
 
     def apply(self, service: Service) -> Service:
         there = self.api.find(kinds.SERVICE, service.metadata.name)
@@ -58,14 +60,39 @@ class Platform:
 
 
 @asynccontextmanager
-async def platform(settings: Settings | None = None, prepare: Callable[[FakeApi], None] | None = None) -> AsyncIterator[Platform]:
+async def platform(
+    settings: Settings | None = None, prepare: Callable[[FakeApi], None] | None = None, dies_after: int | None = None
+) -> AsyncIterator[Platform]:
+    """With `dies_after` the controller's writes fail after so many, as if it were gone, until `restart`."""
     api = FakeApi(virtual_now)
     if prepare is not None:
         prepare(api)
     client = Client(api)
+    stopped = anyio.CancelScope()
+
+    async def controller() -> None:
+        await Controller(client, settings or Settings(), virtual_now).run()
+
+    async def mortal() -> None:
+        with stopped:
+            await controller()
+
+    def gone(method: str, path: str) -> None:
+        if method not in ("GET", "WATCH") and len(api.writes) >= (dies_after or 0):
+            raise errors.Unreachable("the controller is dead")
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(Controller(client, settings or Settings(), virtual_now).run)
-        yield Platform(api, FakeCluster(api, virtual_now), client)
+
+        async def restart() -> None:
+            stopped.cancel()
+            await anyio.sleep(0.1)
+            api.before = None
+            tasks.start_soon(controller)
+
+        if dies_after is not None:
+            api.before = gone
+        tasks.start_soon(mortal)
+        yield Platform(api, FakeCluster(api, virtual_now), client, restart)
         tasks.cancel_scope.cancel()
 
 

@@ -2,6 +2,7 @@
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from controller.settings import Settings
 from kfn.api import conditions, core, kinds, names
@@ -278,7 +279,7 @@ async def test_conflicts_and_an_api_server_that_is_away_only_delay() -> None:
             nonlocal calls
             calls += 1
             if method in ("POST", "PUT", "PATCH") and calls % 3:
-                raise errors.Conflict(409, "Conflict", "the object has been modified")
+                raise errors.Unreachable("no answer") if calls % 2 else errors.Conflict(409, "Conflict", "the object has been modified")
 
         p.api.before = unlucky
         p.apply(a_service())
@@ -369,3 +370,44 @@ async def test_old_revisions_are_collected_and_those_in_use_are_not() -> None:
         assert len(p.api.names(kinds.REVISION)) == 4
         await anyio.sleep(120)
         assert p.api.names(kinds.REVISION) == ["hello-00003", "hello-00004"]
+
+
+@pytest.mark.parametrize("writes", range(0, 24, 3))
+async def test_a_controller_that_dies_after_any_write_is_finished_by_the_next(writes: int) -> None:
+    async with platform(dies_after=writes) as p:
+        p.apply(a_service(traffic=[TrafficTarget(latest_revision=True, percent=100, tag="t")]))
+        await p.settles()
+        if p.api.names(kinds.DEPLOYMENT):
+            p.cluster.works("hello-00001")
+        await p.settles()
+        await p.restart()
+        await p.settles()
+        p.cluster.works("hello-00001")
+        await p.settles()
+        assert p.ready().status == "True"
+        assert p.served() == {"hello-00001": 100}
+        assert p.api.names(kinds.REVISION) == ["hello-00001"]
+        assert p.api.the(kinds.REVISION, "hello-00001").metadata.labels[names.ROUTING_STATE] == "active"
+        assert p.api.names(kinds.CORE_SERVICE) == ["hello", "hello-00001", "hello-00001-private", "t-hello"]
+
+
+async def test_a_foreground_deletion_is_not_undone() -> None:
+    async with platform() as p:
+        p.apply(a_service())
+        await p.settles()
+        there = p.service()
+        p.api.put(kinds.SERVICE, replace(there, metadata=replace(there.metadata, deletion_timestamp="2026-01-01T00:00:00Z")))
+        for kind in (kinds.CONFIGURATION, kinds.ROUTE):
+            p.api.remove(kind, "hello")
+        await p.settles()
+        assert not p.api.names(kinds.CONFIGURATION) + p.api.names(kinds.ROUTE) + p.api.names(kinds.REVISION)
+
+
+async def test_a_cluster_local_service_loses_and_regains_its_public_name() -> None:
+    async with platform() as p:
+        p.apply(a_service(labels={names.VISIBILITY: "cluster-local"}))
+        await p.settles()
+        assert p.service().status.url == "http://hello.default.svc.cluster.local"
+        p.apply(a_service())
+        await p.settles()
+        assert p.service().status.url == "http://hello.default.localhost:8080"
