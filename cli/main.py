@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-import cli
+from kfn.version import VERSION
 
 # name -> module. The order is the order in help.
 COMMANDS = {
@@ -77,7 +77,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(cli.VERSION, prog_name="kfn", message="%(prog)s %(version)s")
+@click.version_option(VERSION, prog_name="kfn", message="%(prog)s %(version)s")
 def kfn() -> None:
     """Serverless functions on Kubernetes, or on this machine with nothing installed."""
 

@@ -2,8 +2,8 @@
 
 import click
 
-import cli
 from cli import output, session
+from kfn.version import VERSION
 
 
 @click.command("version")
@@ -11,7 +11,7 @@ from cli import output, session
 @click.option("--client", is_flag=True, help="Do not ask the platform.")
 def command(form: str, client: bool) -> None:
     """Print the version of kfn and of the platform it finds."""
-    facts = {"client": cli.VERSION}
+    facts = {"client": VERSION}
     if not client:
         facts |= _server()
     if form == "table":

@@ -34,10 +34,9 @@ from gateway import app as gateway
 from gateway import settings as gateway_settings
 from kfn.kube.client import Client
 from kfn.observe import web
+from kfn.version import VERSION
 
 log = logging.getLogger(__name__)
-
-VERSION = "0.1.0"
 
 
 @dataclass(frozen=True, slots=True)
