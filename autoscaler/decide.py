@@ -2,6 +2,7 @@
 
 Two averages are looked at. The stable one (60 s) moves slowly; when the panic one (6 s) asks for twice of what is ready,
 only growing is allowed until a whole stable window has been calm. Then come the delay, the way to zero, and the bounds.
+One thing is kfn's own: a whole window without any load ends panic and needs no steps, everything that is left goes at once.
 """
 
 from dataclasses import dataclass, replace
@@ -71,13 +72,16 @@ def decide(policy: Policy, seen: Observation, memory: Memory, now: float) -> tup
 def _by_load(policy: Policy, seen: Observation, memory: Memory, now: float, why: list[str]) -> tuple[int, Memory]:
     """What load asks for, within what one step may change, and never less while panicking."""
     ready = max(1, seen.ready)
+    empty = seen.stable == 0 and seen.panic == 0 and seen.quiet_for >= policy.stable_window
     ceiling = ceil(policy.max_scale_up_rate * ready)
-    bottom = floor(ready / policy.max_scale_down_rate) if seen.reachable else 0
+    bottom = floor(ready / policy.max_scale_down_rate) if seen.reachable and not empty else 0
     for_waiting = ceil(seen.waiting / policy.capacity)
-    by_stable = max(ceil((seen.stable or 0.0) / policy.target), min(1, for_waiting))
+    by_stable = ceil((seen.stable or 0.0) / policy.target)
     by_panic = max(ceil((seen.panic or 0.0) / policy.target), for_waiting)
-    stable = _activated(policy, min(max(by_stable, bottom), ceiling))
+    stable = _activated(policy, min(max(by_stable, bottom, min(1, for_waiting)), ceiling))
     burst = _activated(policy, min(max(by_panic, bottom), ceiling))
+    if empty and not seen.waiting:
+        memory = replace(memory, panic_since=None, panic_peak=0)
     memory = _panic(policy, memory, over=by_panic / ready >= policy.panic_threshold, now=now)
 
     if seen.waiting:
@@ -87,7 +91,7 @@ def _by_load(policy: Policy, seen: Observation, memory: Memory, now: float, why:
         stable = max(stable, seen.replicas)
     else:
         why.append(f"{policy.metric} {seen.stable:.4g} over {policy.stable_window:g}s at target {policy.target:.4g}: needs {by_stable}")
-        if stable != by_stable:
+        if stable != by_stable and not seen.waiting:
             why.append(_step(policy, by_stable, stable, bottom, ready))
     if memory.panic_since is None:
         return stable, memory

@@ -37,6 +37,16 @@ class TestToZero:
                 took = anyio.current_time() - s.last_answer
                 assert 19.99 < took < 20.05, f"{took} after the last answer"
 
+    async def test_after_a_burst_everything_is_gone_when_the_window_is(self) -> None:
+        async with simulation(places=10, window="20s") as (s, tasks):
+            for _ in range(200):
+                tasks.start_soon(s.request, 0.1)
+            await anyio.sleep(5)
+            assert (s.answered, len(s.instances)) == (200, 20)
+            while s.instances:
+                await anyio.sleep(0.01)
+            assert 19.99 < anyio.current_time() - s.last_answer < 20.05
+
     async def test_a_request_that_lasts_longer_than_the_window_keeps_its_instance(self) -> None:
         async with simulation(window="6s") as (s, _):
             await s.request(100)

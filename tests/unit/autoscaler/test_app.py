@@ -168,12 +168,8 @@ class TestToZero:
         async with world(replicas=4, ready=4) as w:
             await anyio.sleep(58)
             assert w.replicas == 4
-            at = await w.until(lambda: w.replicas == 2)
-            assert at <= 63
-            w.ready(2)
-            await w.until(lambda: w.replicas == 1)
-            w.ready(1)
-            await w.until(lambda: w.replicas == 0)
+            at = await w.until(lambda: w.replicas == 0)
+            assert 60 <= at <= 61
 
     async def test_retention_and_delay_add_to_the_window(self) -> None:
         async with world(ready=1, window="10s", scale_down_delay="20s", scale_to_zero_pod_retention_period="30s") as w:

@@ -33,9 +33,11 @@ class TestStable:
             pytest.param(seen(20), 2, id="exact-fits"),
             pytest.param(seen(0.001), 1, id="any-load-needs-one"),
             pytest.param(seen(0, ready=1), 0, id="one-goes-to-zero"),
-            pytest.param(seen(0, ready=8), 4, id="halves-at-most"),
-            pytest.param(seen(0, ready=9), 4, id="half-rounds-down"),
-            pytest.param(seen(0, ready=8, reachable=False), 0, id="unreachable-needs-no-steps"),
+            pytest.param(seen(1, ready=8), 4, id="halves-at-most"),
+            pytest.param(seen(1, ready=9), 4, id="half-rounds-down"),
+            pytest.param(seen(1, ready=8, reachable=False), 1, id="unreachable-needs-no-steps"),
+            pytest.param(seen(0, ready=8), 0, id="an-empty-window-needs-no-steps"),
+            pytest.param(seen(0, ready=8, quiet_for=30.0), 4, id="a-window-that-has-not-passed-does"),
             pytest.param(seen(1, ready=3), 1, id="shrinks-by-steps"),
         ],
     )
@@ -49,7 +51,7 @@ class TestStable:
 
     def test_the_reason_is_the_arithmetic(self) -> None:
         assert once(POLICY, seen(15, ready=2)).because == "concurrency 15 over 60s at target 10: needs 2"
-        assert "at most by 2 in one step: 4" in once(POLICY, seen(0, ready=8)).because
+        assert "at most by 2 in one step: 4" in once(POLICY, seen(1, ready=8)).because
 
 
 class TestPanic:
@@ -66,6 +68,12 @@ class TestPanic:
         decision, memory = decide(POLICY, seen(0, 80), memory, 50)
         assert (decision.replicas, memory.panic_since) == (8, 50)
         assert once(POLICY, seen(0, 1), memory, 109).panicking
+
+    def test_a_window_without_any_load_ends_it(self) -> None:
+        _, memory = decide(POLICY, seen(80, 160, ready=8), Memory(), 5)
+        assert memory.panic_peak == 16
+        decision, memory = decide(POLICY, seen(0, 0, ready=8), memory, 60)
+        assert (decision.replicas, decision.panicking, memory) == (0, False, Memory(zero_since=60))
 
     @pytest.mark.parametrize(("panic", "panics"), [(39, False), (40.5, True)])
     def test_the_threshold_counts_against_what_is_ready(self, panic: float, panics: bool) -> None:
