@@ -77,6 +77,7 @@ async def _build(source: Path, options: BuildOptions, progress: Progress, warnin
     told = f"{_count(deps.packages, 'package')}, {_count(len(deps.layers), 'layer')}" if deps.layers else "none"
     clock.done("deps", told, all(b.cached for b in deps.layers))
     base, base_cached = await runtime_layer(cache, python, options.check_timeout)
+    clock.done("runtime", f"kfn's function server, {size(base.layer.size)}", base_cached)
 
     chosen = project.preload if project.preload is not None else preload(code.handler, code.imports, deps.modules)
     facts = image.Facts(python.version, python.machine, code.handler, project.invoke, chosen)

@@ -50,7 +50,7 @@ class BuildOptions:
 class Step:
     """One finished phase, good for one line: `deps    18 packages, 5 layers    cached    0.7s`."""
 
-    name: str  # project, check, deps, source, image
+    name: str  # project, source, deps, runtime, image
     detail: str
     cached: bool
     seconds: float
