@@ -22,8 +22,10 @@ def get(store: Store, target: Target) -> Json:
 
 
 def selection(target: Target, request: Request) -> selectors.Selector:
+    """What the query selects; a name in the path selects that one object, as in a watch on it."""
     query = request.query
-    return selectors.parse(query.get("labelSelector", ""), query.get("fieldSelector", ""), target.kind.plural)
+    fields = f"metadata.name={target.name}" if target.name else query.get("fieldSelector", "")
+    return selectors.parse(query.get("labelSelector", ""), fields, target.kind.plural)
 
 
 def select(shelf: Shelf, namespace: str, selector: selectors.Selector) -> list[tuple[Key, Json]]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Settings:
     """Defaults fit one developer's machine."""
 
-    history: int = 4096
-    """Changes kept per kind for watches to resume from; older ones are answered with 410."""
+    history: int = 1024
+    """Changes kept per kind for watches to resume from, each up to 10 KB of memory; older ones are answered with 410."""
     watch_backlog: int = 8192
     """Events that one slow watch may leave unread before it is ended with 410."""
     watch_seconds: float = 1800.0

@@ -1,0 +1,166 @@
+"""What a write stores, and what it leaves alone."""
+
+import asyncio
+
+import pytest
+
+from embedded.api.journal import Full
+from tests.unit.embedded_api.memory import MAPS, MERGE, PODS, SECRETS, Memory
+
+KSVC = "/apis/serving.knative.dev/v1/namespaces/default/services"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+SERVICE = {"metadata": {"name": "s"}, "spec": {"template": {"spec": {"containers": [{"image": "i"}]}}}}
+DEPLOYMENT = {"metadata": {"name": "d"}, "spec": {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": {}}}
+
+
+class TestCreate:
+    async def test_a_generated_name_starts_as_asked(self):
+        m = await Memory.open()
+        code, body = await m.call("POST", PODS, {"metadata": {"generateName": "p-"}})
+        assert code == 201 and body["metadata"]["name"].startswith("p-") and len(body["metadata"]["name"]) == 7
+
+    async def test_status_and_what_the_server_owns_cannot_be_set(self):
+        m = await Memory.open()
+        meta = {"name": "d", "uid": "mine", "generation": 9, "creationTimestamp": None, "deletionTimestamp": "2020-01-01T00:00:00Z"}
+        _, body = await m.call("POST", DEPLOYMENTS, {**DEPLOYMENT, "metadata": meta, "status": {"replicas": 3}})
+        assert body["metadata"]["uid"] != "mine" and body["metadata"]["generation"] == 1
+        assert "deletionTimestamp" not in body["metadata"] and not body.get("status")
+
+    async def test_admission_fills_in_defaults_and_says_every_fault_with_its_cause(self):
+        m = await Memory.open()
+        _, body = await m.call("POST", KSVC, SERVICE)
+        assert body["spec"]["traffic"] == [{"latestRevision": True, "percent": 100}]
+        traffic = [{"latestRevision": True, "percent": 90}]
+        code, refusal = await m.call("POST", KSVC, {**SERVICE, "metadata": {"name": "t"}, "spec": {**SERVICE["spec"], "traffic": traffic}})
+        assert (code, refusal["reason"]) == (422, "Invalid")
+        assert refusal["message"].startswith('Service.serving.knative.dev "t" is invalid: spec.traffic')
+        assert [c["field"] for c in refusal["details"]["causes"]] == ["spec.traffic"]
+
+    async def test_a_secrets_text_is_stored_as_data(self):
+        m = await Memory.open()
+        _, body = await m.call("POST", SECRETS, {"metadata": {"name": "s"}, "stringData": {"k": "v"}, "data": {"j": "eA=="}})
+        assert body["data"] == {"j": "eA==", "k": "dg=="} and body["type"] == "Opaque" and "stringData" not in body
+
+    async def test_a_dry_run_says_what_would_be_and_stores_nothing(self):
+        m = await Memory.open()
+        code, body = await m.call("POST", KSVC, SERVICE, dryRun="All")
+        assert code == 201 and body["spec"]["traffic"]
+        assert await m.names(KSVC) == []
+
+
+class TestUpdate:
+    async def test_a_custom_resource_is_replaced_only_by_who_says_which_version(self):
+        m = await Memory.open()
+        _, made = await m.call("POST", KSVC, SERVICE)
+        code, refusal = await m.call("PUT", f"{KSVC}/s", SERVICE)
+        assert code == 422 and "metadata.resourceVersion: Invalid value: 0: must be specified for an update" in refusal["message"]
+        code, body = await m.call("PUT", f"{KSVC}/s", {**made, "metadata": {**made["metadata"], "labels": {"a": "b"}}})
+        assert (code, body["metadata"]["labels"], body["metadata"]["generation"]) == (200, {"a": "b"}, 1)
+
+    async def test_spec_writes_never_touch_status_and_the_other_way_round(self):
+        m = await Memory.open()
+        await m.call("POST", DEPLOYMENTS, DEPLOYMENT)
+        await m.call("PATCH", f"{DEPLOYMENTS}/d/status", {"status": {"replicas": 2}, "spec": {"paused": True}}, MERGE)
+        await m.call("PATCH", f"{DEPLOYMENTS}/d", {"status": {"replicas": 9}, "spec": {"replicas": 5}}, MERGE)
+        _, body = await m.call("GET", f"{DEPLOYMENTS}/d")
+        assert (body["status"], body["spec"]["replicas"], "paused" in body["spec"]) == ({"replicas": 2}, 5, False)
+        assert body["metadata"]["generation"] == 2
+
+    async def test_defaulting_again_changes_nothing(self):
+        m = await Memory.open()
+        _, made = await m.call("POST", KSVC, SERVICE)
+        _, again = await m.call("PATCH", f"{KSVC}/s", {"spec": SERVICE["spec"]}, MERGE)
+        assert again == made
+
+    async def test_a_patch_can_insist_on_a_version(self):
+        m = await Memory.open()
+        made = await m.config_map("a")
+        await m.call("PATCH", f"{MAPS}/a", {"data": {"k": "2"}}, MERGE)
+        stale = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"]}, "data": {"k": "3"}}
+        code, refusal = await m.call("PATCH", f"{MAPS}/a", stale, MERGE)
+        assert (code, refusal["reason"]) == (409, "Conflict")
+        assert refusal["message"].startswith('Operation cannot be fulfilled on configmaps "a": the object has been modified')
+
+    async def test_strategic_merge_is_for_built_in_kinds_only(self):
+        m = await Memory.open()
+        await m.call("POST", KSVC, SERVICE)
+        code, refusal = await m.call("PATCH", f"{KSVC}/s", {"metadata": {}}, "application/strategic-merge-patch+json")
+        assert (code, refusal["reason"]) == (415, "UnsupportedMediaType")
+
+    async def test_apply_creates_then_merges_and_notes_the_manager_once(self):
+        m = await Memory.open()
+        apply = "application/apply-patch+yaml"
+        assert (await m.call("PATCH", f"{MAPS}/a", {"data": {"x": "1"}}, apply))[0] == 400  # who applies?
+        assert (await m.call("PATCH", f"{MAPS}/a", {"data": {"x": "1"}}, apply, fieldManager="me"))[0] == 201
+        _, first = await m.call("PATCH", f"{MAPS}/a", {"data": {"y": "2"}}, apply, fieldManager="you")
+        _, again = await m.call("PATCH", f"{MAPS}/a", {"data": {"y": "2"}}, apply, fieldManager="you")
+        assert first["data"] == {"x": "1", "y": "2"} and again == first
+        assert [f["manager"] for f in first["metadata"]["managedFields"]] == ["me", "you"]
+
+    @pytest.mark.parametrize("replicas", [-1, "3", 1.5, True])
+    async def test_a_scale_that_is_no_number_of_pods_is_refused(self, replicas):
+        m = await Memory.open()
+        await m.call("POST", DEPLOYMENTS, DEPLOYMENT)
+        code, refusal = await m.call("PATCH", f"{DEPLOYMENTS}/d/scale", {"spec": {"replicas": replicas}}, MERGE)
+        assert code == 422 and "spec.replicas" in refusal["message"]
+
+    async def test_a_scale_reads_and_writes_the_replicas(self):
+        m = await Memory.open()
+        await m.call("POST", DEPLOYMENTS, DEPLOYMENT)
+        _, scale = await m.call("GET", f"{DEPLOYMENTS}/d/scale")
+        assert (scale["kind"], scale["spec"]["replicas"], scale["status"]["selector"]) == ("Scale", 1, "a=b")
+        code, after = await m.call("PUT", f"{DEPLOYMENTS}/d/scale", {**scale, "spec": {"replicas": 0}})
+        assert (code, after["spec"]["replicas"]) == (200, 0)
+        assert (await m.call("PUT", f"{DEPLOYMENTS}/d/scale", {**scale, "spec": {"replicas": 4}}))[0] == 409
+
+
+class TestCommit:
+    async def test_nobody_sees_a_write_before_it_is_on_disk(self):
+        m = await Memory.open()
+        m.journal.hold()
+        creating = asyncio.create_task(m.config_map("a"))
+        await asyncio.sleep(0)
+        assert await m.names(MAPS) == [] and not creating.done()
+        await m.journal.commit()
+        await creating
+        assert await m.names(MAPS) == ["a"]
+
+    async def test_a_list_promises_no_version_that_is_still_on_its_way(self):
+        m = await Memory.open()
+        m.journal.hold()
+        creating = asyncio.create_task(m.config_map("a"))
+        await asyncio.sleep(0)
+        _, listed = await m.call("GET", MAPS)
+        await m.journal.commit()
+        made = await creating
+        assert int(listed["metadata"]["resourceVersion"]) < int(made["metadata"]["resourceVersion"])
+
+    async def test_writes_to_one_object_take_turns_and_both_hold(self):
+        m = await Memory.open()
+        await m.config_map("a")
+        m.journal.hold()
+        writes = [asyncio.create_task(m.call("PATCH", f"{MAPS}/a", {"data": {k: "1"}}, MERGE)) for k in ("x", "y")]
+        await asyncio.sleep(0)
+        await m.journal.commit()
+        await asyncio.gather(*writes)
+        assert (await m.call("GET", f"{MAPS}/a"))[1]["data"] == {"k": "v", "x": "1", "y": "1"}
+
+    async def test_a_cancelled_request_still_publishes_what_was_written(self):
+        m = await Memory.open()
+        m.journal.hold()
+        creating = asyncio.create_task(m.config_map("a"))
+        await asyncio.sleep(0)
+        creating.cancel()
+        await asyncio.gather(creating, return_exceptions=True)
+        await m.journal.commit()
+        assert await m.names(MAPS) == ["a"]
+
+    async def test_a_failed_write_is_507_and_the_next_one_may_succeed(self):
+        m = await Memory.open()
+        m.journal.hold()
+        creating = asyncio.create_task(m.call("POST", MAPS, {"metadata": {"name": "a"}}))
+        await asyncio.sleep(0)
+        await m.journal.commit(Full("the state file cannot be written: disk is full"))
+        code, refusal = await creating
+        assert (code, refusal["reason"]) == (507, "InsufficientStorage")
+        assert (await m.config_map("a"))["kind"] == "ConfigMap"
