@@ -23,6 +23,7 @@ from embedded.node.ports import Ports
 from embedded.node.recorder import Recorder
 from embedded.node.settings import Settings
 from embedded.node.slices import MANAGED_BY, MANAGER, Slices
+from embedded.node.zygote import Zygote
 from kfn.api import kinds
 from kfn.api.core import Deployment, Pod
 from kfn.kube.client import Client
@@ -90,6 +91,11 @@ class Node:
             path = path.with_name(f"{container}.previous.log")
         writer = (lambda: None) if previous else self._writer(namespace, pod, container)
         return logread.read(path, logread.Wanted(follow, tail, since, timestamps), writer)
+
+    @property
+    def zygotes(self) -> list[Zygote]:
+        """The warm parents that run now."""
+        return self._machine.pool.zygotes if self._machine else []
 
     def _writer(self, namespace: str, pod: str, container: str) -> Callable[[], LogFile | None]:
         def current() -> LogFile | None:

@@ -13,7 +13,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from embedded.node.mirror import Mirror
-from embedded.node.plan import HASH, plan, status, template_hash
+from embedded.node.plan import HASH, deadline, plan, status, template_hash
 from embedded.node.pod import PodRunner
 from kfn.api import kinds
 from kfn.api.base import encode
@@ -47,6 +47,7 @@ class Deployments:
         self._known: dict[str, Deployment] = {}  # by uid
         self._dirty: set[str] = set()
         self._busy: set[str] = set()
+        self._timed: set[str] = set()  # with a look at their progress deadline to come
         self._closed = False
         self._statuses: dict[str, Mirror[DeploymentStatus]] = {}
 
@@ -103,6 +104,9 @@ class Deployments:
         current = self._known.get(uid)
         if current is not None:
             self._tell(current)
+            if uid not in self._timed and any(c.reason == "ReplicaSetUpdated" for c in self._known[uid].status.conditions):
+                self._timed.add(uid)
+                self._tasks.start_soon(self._at_deadline, uid, deadline(current) + 1)
 
     async def _each(self, do: Callable[[T], Coroutine[Any, Any, None]], objects: list[T]) -> None:
         if len(objects) == 1:
@@ -133,6 +137,11 @@ class Deployments:
             log.warning("pod %s/%s cannot be deleted: %s", pod.metadata.namespace, pod.metadata.name, error)
             for owner in pod.metadata.owner_references:
                 self._tasks.start_soon(self._later, owner.uid)
+
+    async def _at_deadline(self, uid: str, seconds: float) -> None:
+        await anyio.sleep(seconds)
+        self._timed.discard(uid)
+        self._again(uid)
 
     async def _later(self, uid: str) -> None:
         await anyio.sleep(FAILED_AGAIN)

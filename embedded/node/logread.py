@@ -28,7 +28,7 @@ class Wanted:
 
 async def read(path: Path, wanted: Wanted, current: Callable[[], LogFile | None]) -> AsyncIterator[bytes]:
     """What the log holds, and with `follow` what comes. `current` answers who writes it now; None: the container is gone for good."""
-    if current() is None and not path.exists():  # noqa: ASYNC240 - one stat
+    if current() is None and not _files(path):
         raise NoLog("it wrote nothing, or has not been started")
     since = micro_timestamp(utcnow() - timedelta(seconds=wanted.since)).encode() if wanted.since is not None else b""
     lines: Iterator[bytes] = (line for file in _files(path) for line in _lines(file) if line >= since)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from math import ceil
 
 import msgspec
@@ -91,6 +92,12 @@ def _share(value: object, of: int, *, up: bool) -> int:
     return int(value) if isinstance(value, int | str) else 0
 
 
+def deadline(deployment: Deployment) -> int:
+    """Seconds in which a Deployment must make progress."""
+    given = deployment.spec.progress_deadline_seconds
+    return 600 if given is None else given
+
+
 def status(deployment: Deployment, pods: Sequence[Pod], now: str) -> DeploymentStatus:
     """Counts and the conditions Available and Progressing. A condition keeps its times while its status stays."""
     wanted = replicas(deployment)
@@ -100,21 +107,43 @@ def status(deployment: Deployment, pods: Sequence[Pod], now: str) -> DeploymentS
     updated = sum(pod.metadata.labels.get(HASH) == mark for pod in alive)
     _, unavailable = _bounds(deployment, wanted)
     available = ready >= wanted - unavailable
-    complete = updated == wanted and ready >= wanted
-    name = deployment.metadata.name
-    conditions = [
-        ("Available", available, "MinimumReplicasAvailable" if available else "MinimumReplicasUnavailable",
-         f"Deployment {'has' if available else 'does not have'} minimum availability."),
-        ("Progressing", True, "NewReplicaSetAvailable" if complete else "ReplicaSetUpdated",
-         f'Deployment "{name}" {"has successfully progressed" if complete else "is progressing"}.'),
-    ]  # fmt: skip
-    return DeploymentStatus(
+    found = DeploymentStatus(
         observed_generation=deployment.metadata.generation,
         replicas=len(alive), updated_replicas=updated, ready_replicas=ready, available_replicas=ready,
         unavailable_replicas=max(0, wanted - ready),
         terminating_replicas=len(pods) - len(alive) or None,
-        conditions=[_condition(deployment, *condition, now) for condition in conditions],
     )  # fmt: skip
+    word = "has" if available else "does not have"
+    reason = "MinimumReplicasAvailable" if available else "MinimumReplicasUnavailable"
+    conditions = [
+        _condition(deployment, "Available", available, reason, f"Deployment {word} minimum availability.", now),
+        _progressing(deployment, found, now),
+    ]
+    return msgspec.structs.replace(found, conditions=conditions)
+
+
+def _progressing(deployment: Deployment, found: DeploymentStatus, now: str) -> DeploymentCondition:
+    """Once a template's pods were all there, scaling does not count as progress any more, as in Kubernetes."""
+    wanted, name, before = replicas(deployment), deployment.metadata.name, deployment.status
+    old = next((c for c in before.conditions if c.type == "Progressing"), None)
+    complete = found.updated_replicas >= wanted and found.ready_replicas >= wanted
+    was_complete = old is not None and old.reason == "NewReplicaSetAvailable" and found.updated_replicas == found.replicas
+    if complete or was_complete:
+        message = f'Deployment "{name}" has successfully progressed.'
+        return _condition(deployment, "Progressing", True, "NewReplicaSetAvailable", message, now)
+    counts = (found.updated_replicas, found.ready_replicas)
+    moved = old is None or old.reason == "NewReplicaSetAvailable" or any(
+        a > b for a, b in zip(counts, (before.updated_replicas, before.ready_replicas), strict=True)
+    )  # fmt: skip
+    if old is not None and not moved and _seconds(old.last_update_time, now) >= deadline(deployment):
+        message = f'Deployment "{name}" has timed out progressing.'
+        return _condition(deployment, "Progressing", False, "ProgressDeadlineExceeded", message, now)
+    fresh = _condition(deployment, "Progressing", True, "ReplicaSetUpdated", f'Deployment "{name}" is progressing.', now)
+    return msgspec.structs.replace(fresh, last_update_time=now) if moved else fresh
+
+
+def _seconds(begin: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
 
 
 def _condition(deployment: Deployment, type_: str, true: bool, reason: str, message: str, now: str) -> DeploymentCondition:
