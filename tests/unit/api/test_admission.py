@@ -56,6 +56,73 @@ def refused(obj: Json, old: Json | None = None) -> dict[str, str]:
     return {e.path: e.message for e in info.value.errors}
 
 
+# What other people's tools send, in the shapes they send it: Go's empty structs and nulls.
+KN: Json = {
+    "apiVersion": "serving.knative.dev/v1",
+    "kind": "Service",
+    "metadata": {"name": "kn-made", "namespace": "default", "creationTimestamp": None},
+    "spec": {
+        "template": {
+            "metadata": {
+                "annotations": {"autoscaling.knative.dev/max-scale": "5", "client.knative.dev/user-image": "example.com/a:latest"},
+                "creationTimestamp": None,
+            },
+            "spec": {
+                "containers": [
+                    {
+                        "env": [{"name": "TARGET", "value": "kn"}, {"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
+                        "image": "example.com/a:latest",
+                        "name": "",
+                        "ports": [{"containerPort": 8080, "name": "h2c", "protocol": "TCP"}],
+                        "resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "100m"}},
+                        "securityContext": {"runAsUser": 1001},
+                    }
+                ],
+                "serviceAccountName": "sa",
+                "imagePullSecrets": [{"name": "pull"}],
+                "containerConcurrency": 20,
+            },
+        }
+    },
+    "status": {},
+}
+FUNC: Json = {
+    "apiVersion": "serving.knative.dev/v1",
+    "kind": "Service",
+    "metadata": {
+        "name": "func-made",
+        "namespace": "default",
+        "creationTimestamp": None,
+        "labels": {"function.knative.dev/name": "func-made", "boson.dev/function": "true"},
+        "annotations": {"function.knative.dev/deployer": "knative"},
+    },
+    "spec": {
+        "template": {
+            "metadata": {"creationTimestamp": None, "annotations": {"autoscaling.knative.dev/target": "70.000000"}},
+            "spec": {
+                "containers": [
+                    {
+                        "image": "example.com/f@sha256:" + "0" * 64,
+                        "name": "user-container",
+                        "env": [{"name": "BUILT", "value": "20261121T000000"}, {"name": "ADDRESS", "value": "0.0.0.0"}],
+                        "livenessProbe": {"httpGet": {"path": "/health/liveness", "port": 8080}},
+                        "readinessProbe": {"httpGet": {"path": "/health/readiness", "port": 8080}},
+                        "resources": {},
+                        "securityContext": {
+                            "allowPrivilegeEscalation": False,
+                            "runAsNonRoot": True,
+                            "capabilities": {"drop": ["ALL"]},
+                            "seccompProfile": {"type": "RuntimeDefault"},
+                        },
+                    }
+                ],
+                "volumes": [],
+            },
+        }
+    },
+    "status": {},
+}
+
 CORPUS = [
     service(),
     service(ports=[{"containerPort": 9000, "name": "h2c"}], env=[{"name": "A", "value": "1"}]),
@@ -85,6 +152,8 @@ CORPUS = [
     trigger(filters=[{"any": [{"prefix": {"type": "a."}}, {"not": {"exact": {"source": "s"}}}]}, {"cesql": "type = 'a'"}]),
     broker(),
     broker(config={"apiVersion": "v1", "kind": "ConfigMap", "name": "c"}, delivery={"deadLetterSink": {"uri": "http://dead.example"}}),
+    KN,
+    FUNC,
 ]
 CORPUS[5]["spec"]["template"]["spec"]["volumes"] = [{"name": "v", "secret": {"secretName": "s"}}]
 
