@@ -97,15 +97,23 @@ def _own(module: ModuleType) -> tuple[str, ...]:
     return tuple(n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__)
 
 
+def _call(target: Any, handler: str) -> tuple[Any, str]:
+    """What to call, and what it takes: an application as it is, any other object by its method `handle`."""
+    method = None if inspect.isroutine(target) else getattr(target, "handle", None)
+    if not callable(method):
+        return target, takes(target, handler)
+    if callable(target) and takes(target, handler) in ("asgi", "wsgi"):
+        return target, takes(target, handler)
+    return method, takes(method, handler)
+
+
 def application(target: Any, handler: str, settings: Settings) -> Application:
     """Choose the kind by what the object is."""
     if not callable(target) and not hasattr(target, "handle"):
         raise HandlerUnusable(f"handler `{handler}` is {type(target).__name__}, which cannot be called and has no method `handle`.")
     if inspect.isclass(target) or (inspect.isroutine(target) and handler.rpartition(":")[2] == "new"):
         target = target()
-    method = target if inspect.isroutine(target) else getattr(target, "handle", None)
-    call = method if callable(method) else target
-    kind = takes(call, handler)
+    call, kind = _call(target, handler)
     own_hooks = call is not target
     # A model often belongs to the thread that loaded it (CUDA, SQLite), and one at a time is the fastest way through one device.
     one_thread = own_hooks and hasattr(target, "load")

@@ -52,6 +52,7 @@ class Connection(asyncio.Protocol):
         self._refusal: RequestError | None = None
         self._in_head = True
         self._head_size = 0
+        self._between = 0  # bytes received since the last piece of body: chunk sizes, extensions, trailers
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._since = loop.time()  # of the last sign of life
@@ -95,6 +96,10 @@ class Connection(asyncio.Protocol):
             self._head_size += len(data) if within else 1
             if self._head_size > self._server.settings.max_head and self._refusal is None:
                 self._refusal = HeadTooLarge(f"The request's head is over {self._server.settings.max_head} bytes.")
+        else:
+            self._between += len(data)
+            if self._between > 2**20 and self._refusal is None:
+                self._refusal = HeadTooLarge("What stands between the pieces of the request's body is over 1 MiB.")
         if self._refusal is not None:
             self._refuse(self._refusal)
 
@@ -119,8 +124,12 @@ class Connection(asyncio.Protocol):
         self._head_size += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
         self._head_size += len(name) + len(value) + 4
+        if self._in_head:
+            self._headers.append((name.lower(), value))
+        elif self._head_size > self._server.settings.max_head and self._refusal is None:
+            # Trailers are read and dropped: nothing in them may pass for a header.
+            self._refusal = HeadTooLarge(f"The request's trailers are over {self._server.settings.max_head} bytes.")
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -147,6 +156,7 @@ class Connection(asyncio.Protocol):
             self.hold()
 
     def on_body(self, body: bytes) -> None:
+        self._between = 0
         exchange = self._parsing
         if exchange is None:
             return
@@ -160,6 +170,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._in_head = True
+        self._head_size = self._between = 0
         exchange, self._parsing = self._parsing, None
         self._discarded = 0
         if exchange is None:

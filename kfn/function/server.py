@@ -221,7 +221,11 @@ async def serve(settings: Settings, application: Application, times: dict[str, f
     sock = bind(settings)
     async with asyncio.TaskGroup() as tasks:
         await Server(settings, application, times, tasks).run(sock, stop)
-    await application.stop()
+    try:
+        async with asyncio.timeout(settings.drain_timeout):
+            await application.stop()
+    except TimeoutError:
+        log.warning("the function's stop() did not end within %g s", settings.drain_timeout)
 
 
 async def _unless(stop: asyncio.Event, start: "Coroutine[object, object, None]") -> bool:

@@ -41,6 +41,8 @@ async def app(scope, receive, send):
             break
     if path == "/size":
         body = str(size).encode()
+    elif path == "/headers":
+        body = repr(scope["headers"]).encode()
     elif path == "/slow":
         await asyncio.sleep(0.05)
         body = scope["query_string"]
@@ -114,6 +116,16 @@ class TestBodies:
         wire.send(b"POST / HTTP/1.1\r\nhost: f\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nx-trailer: 1\r\n\r\n")
         assert wire.reply().body == b"abcdefg"
         assert wire.request("/size").status == 200
+
+    def test_trailers_do_not_pass_for_headers(self, wire: Wire) -> None:
+        wire.send(b"POST /headers HTTP/1.1\r\nhost: f\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx-admin: 1\r\n\r\n")
+        assert b"x-admin" not in wire.reply().body
+
+    def test_trailers_without_end_are_refused(self, wire: Wire) -> None:
+        wire.send(b"POST /size HTTP/1.1\r\nhost: f\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx-t: ")
+        with pytest.raises(ConnectionError):
+            for _ in range(1000):
+                wire.send(b"a" * 65536)
 
     def test_a_body_that_arrives_byte_by_byte_is_understood(self, wire: Wire) -> None:
         for byte in b"POST / HTTP/1.1\r\nhost: f\r\ncontent-length: 5\r\n\r\nhello":

@@ -56,6 +56,7 @@ class TestPlainHandler:
             assert f.get("/query?a=1&b=%20x").json() == {"a": "1", "b": " x"}
             reply = f.get("/echo", "X-SOME: v", f"traceparent: 00-{trace}-b7ad6b7169203331-01", method="POST", body=b"hi")
             assert reply.json() == {"m": "POST", "h": "v", "b": "hi", "t": trace}
+            f.stop()
             assert f.lines()[-1]["trace_id"] == trace
 
     def test_a_failure_is_500_with_the_traceback_in_the_log_only(self, tmp_path: Path) -> None:
@@ -65,6 +66,7 @@ class TestPlainHandler:
                 assert (reply.status, reply.headers["content-type"]) == (500, "application/problem+json")
                 assert b"secret" not in reply.body
                 assert b"Traceback" not in reply.body
+            f.stop()
             failed = next(json.loads(line) for line in f.log.splitlines() if "a secret" in line)
             assert 'raise ValueError("a secret")' in failed["traceback"]
             assert failed["trace_id"] in {line["trace_id"] for line in f.lines()}
@@ -246,6 +248,7 @@ class TestHealth:
     def test_default_health_is_good_and_not_logged(self, tmp_path: Path) -> None:
         with function(tmp_path, "def handle(request): return 'x'") as f:
             assert (f.get("/health/liveness").status, f.get("/health/readiness").status) == (200, 200)
+            f.stop()
             assert f.lines() == []
 
     def test_knatives_probe_does_not_reach_the_handler(self, tmp_path: Path) -> None:
