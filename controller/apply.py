@@ -1,5 +1,7 @@
 """Perform what a plan says, and write nothing that is so already. What to write is decided in `difference` and in the plans."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -12,11 +14,18 @@ from kfn.kube.client import Client
 
 T = TypeVar("T")
 
+AGAIN = 60.0  # seconds until what was refused is tried again: a quota may have room by then
+
+
+class Refused(Exception):
+    """The API server does not take what a plan asks for. It belongs into a status: retrying in silence helps nobody."""
+
 
 async def create(client: Client, kind: Kind[T], wanted: Any) -> None:
     """Create a child. One that appeared meanwhile is a Conflict: the next try sees it, and whose it is."""
     try:
-        await client.create(kind, wanted, wanted.metadata.namespace)
+        with _told(kind, wanted):
+            await client.create(kind, wanted, wanted.metadata.namespace)
     except errors.AlreadyExists as error:
         raise errors.Conflict(409, "Conflict", error.message) from error
 
@@ -26,7 +35,8 @@ async def whole(client: Client, kind: Kind[T], wanted: Any, current: T | None) -
     if current is None:
         await create(client, kind, wanted)
     elif (changed := difference.owned_whole(current, wanted)) is not None:
-        await client.update(kind, changed)
+        with _told(kind, wanted):
+            await client.update(kind, changed)
 
 
 async def part(client: Client, kind: Kind[T], wanted: Any, current: Any, *, leave: tuple[str, ...] = ()) -> None:
@@ -35,7 +45,8 @@ async def part(client: Client, kind: Kind[T], wanted: Any, current: Any, *, leav
         await create(client, kind, wanted)
     elif (patch := difference.owned_in_part(current, wanted, leave=leave)) is not None:
         patch.setdefault("metadata", {})["resourceVersion"] = current.metadata.resource_version
-        await client.patch(kind, wanted.metadata.name, wanted.metadata.namespace, patch)
+        with _told(kind, wanted):
+            await client.patch(kind, wanted.metadata.name, wanted.metadata.namespace, patch)
 
 
 async def annotate(client: Client, kind: Kind[T], current: Any, patch: Json) -> None:
@@ -59,3 +70,11 @@ async def show(client: Client, kind: Kind[T], current: Any, status: Any) -> None
             await client.update(kind, replace(current, status=status), subresource="status")
         except errors.NotFound:
             return  # deleted meanwhile; nobody reads its status
+
+
+@contextmanager
+def _told(kind: Kind[T], wanted: Any) -> Iterator[None]:
+    try:
+        yield
+    except (errors.Invalid, errors.Forbidden) as error:
+        raise Refused(f'{kind.kind} "{wanted.metadata.name}" was refused: {error.message}') from error

@@ -17,11 +17,13 @@ from kfn.clock import timestamp
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A Configuration, its Revisions, and whatever Revision has the name that its present template gets."""
+    """A Configuration, its Revisions, and whatever Revision has the name that its present template gets. `refused` says why
+    the API server did not take a new one."""
 
     configuration: Configuration
     revisions: Sequence[Revision] = ()
     named: Revision | None = None
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,9 @@ def plan(seen: Seen, now: datetime) -> Plan:
     configuration, status = seen.configuration, seen.configuration.status
     wanted = wanted_revision(configuration, now)
     latest = _current(seen)
+    if latest is None and seen.refused:
+        said = marks.false("Ready", "RevisionFailed", f"Revision creation failed with message: {seen.refused}")
+        return Plan(None, _status(configuration, said, now))
     if latest is None:
         if seen.named is not None and owner.ownership(seen.named.metadata, configuration) is not Ownership.LEFTOVER:
             return Plan(None, _status(configuration, _taken(wanted.metadata.name), now))

@@ -1,5 +1,7 @@
 """Keep a Configuration true: load, plan, apply."""
 
+from dataclasses import replace
+
 from controller import apply
 from controller.configuration.plan import Seen, plan, revision_name
 from controller.world import World
@@ -18,7 +20,11 @@ async def reconcile(world: World, key: str) -> Done:
         named=world.revisions.get(namespace, revision_name(configuration)),
     )
     wanted = plan(seen, world.now())
-    if wanted.create is not None:
-        await apply.create(world.client, kinds.REVISION, wanted.create)
+    try:
+        if wanted.create is not None:
+            await apply.create(world.client, kinds.REVISION, wanted.create)
+    except apply.Refused as error:
+        seen = replace(seen, refused=str(error))
+        wanted = plan(seen, world.now())
     await apply.show(world.client, kinds.CONFIGURATION, configuration, wanted.status)
-    return Done()
+    return Done(apply.AGAIN if seen.refused else None)

@@ -27,13 +27,14 @@ DEPLOYING = "Deploying"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A Revision and what runs it. `foreign` names a child that is there and belongs to somebody else; `log` is the end of the
-    log of the pod that `Plan.log_of` of an earlier look asked for."""
+    """A Revision and what runs it. `foreign` names a child that is there and belongs to somebody else, `refused` says which one
+    the API server did not take; `log` is the end of the log of the pod that `Plan.log_of` of an earlier look asked for."""
 
     revision: Revision
     deployment: core.Deployment | None = None
     pods: Sequence[core.Pod] = ()
     foreign: str = ""
+    refused: str = ""
     log: str = ""
 
 
@@ -75,6 +76,8 @@ def _resources_available(seen: Seen, evidence: Evidence, overdue: bool) -> Mark:
     deployment, before = seen.deployment, seen.revision.status.conditions
     if seen.foreign:
         return marks.false(RESOURCES, "NotOwned", f"There is an existing {seen.foreign} that we do not own.")
+    if seen.refused:
+        return marks.false(RESOURCES, "FailedCreate", seen.refused)
     if deployment is not None and owner.ownership(deployment.metadata, seen.revision) is not Ownership.OURS:
         return marks.unknown(RESOURCES, DEPLOYING, "An older Deployment of this name is being deleted.")
     if evidence.ready or (_born_asleep(seen.revision) and deployment is not None and not _wanted(deployment)):
@@ -90,7 +93,7 @@ def _resources_available(seen: Seen, evidence: Evidence, overdue: bool) -> Mark:
             return marks.false(RESOURCES, condition.reason or "ProgressDeadlineExceeded", condition.message)
     if overdue and evidence.failure is None:
         return marks.false(RESOURCES, "ProgressDeadlineExceeded", "No instance became ready before the progress deadline.")
-    return marks.as_it_was(before, RESOURCES, marks.unknown(RESOURCES, DEPLOYING))
+    return marks.unknown(RESOURCES, DEPLOYING)
 
 
 def _container_healthy(revision: Revision, deployment: core.Deployment | None, evidence: Evidence) -> Mark:

@@ -1,6 +1,7 @@
 """Keep a Revision true: load, plan, apply. Who else writes to the Deployment: the autoscaler, its replicas."""
 
 from dataclasses import replace
+from typing import Any
 
 import anyio
 
@@ -10,6 +11,7 @@ from controller.revision import resources
 from controller.revision.plan import Seen, plan
 from controller.world import World
 from kfn.api import kinds, names
+from kfn.api.serving import Revision
 from kfn.kube import errors
 from kfn.kube.reconcile import Done
 
@@ -26,26 +28,43 @@ async def reconcile(world: World, key: str) -> Done:
     revision = world.revisions.get(namespace, name)
     if revision is None or revision.metadata.deletion_timestamp:
         return Done()
-    deployment = world.deployments.get(namespace, names.deployment(name))
-    foreign = ""
-    wanted_deployment = resources.deployment(revision, world.settings)
-    if deployment is None or (whose := ownership(deployment.metadata, revision)) is Ownership.OURS:
-        await apply.part(world.client, kinds.DEPLOYMENT, wanted_deployment, deployment, leave=LEAVE)
-    elif whose is Ownership.FOREIGN:
-        foreign = f'Deployment "{deployment.metadata.name}"'
-    for wanted in resources.services(revision):
-        current = world.core_services.get(namespace, wanted.metadata.name)
-        if current is None or (whose := ownership(current.metadata, revision)) is Ownership.OURS:
-            await apply.part(world.client, kinds.CORE_SERVICE, wanted, current)
-        elif whose is Ownership.FOREIGN:
-            foreign = foreign or f'Service "{current.metadata.name}"'
-    seen = Seen(revision, deployment or wanted_deployment, world.pods_of_revision(revision), foreign)
+    seen = await _children(world, revision)
     state = plan(seen, world.settings, world.now())
     if state.log_of:
         seen = replace(seen, log=await _last_lines(world, namespace, state.log_of))
         state = plan(seen, world.settings, world.now())
     await apply.show(world.client, kinds.REVISION, revision, state.status)
-    return Done(again_after=state.look_again)
+    return Done(apply.AGAIN if seen.refused else state.look_again)
+
+
+async def _children(world: World, revision: Revision) -> Seen:
+    """Have the Deployment and the Services, as far as they are ours to write, and tell what is there."""
+    namespace = revision.metadata.namespace
+    deployment = world.deployments.get(namespace, names.deployment(revision.metadata.name))
+    wanted_deployment = resources.deployment(revision, world.settings)
+    seen = Seen(revision, deployment or wanted_deployment, world.pods_of_revision(revision))
+    try:
+        if _is_foreign(deployment, revision):
+            seen = replace(seen, foreign=f'Deployment "{wanted_deployment.metadata.name}"')
+        elif _is_ours(deployment, revision):
+            await apply.part(world.client, kinds.DEPLOYMENT, wanted_deployment, deployment, leave=LEAVE)
+        for wanted in resources.services(revision):
+            current = world.core_services.get(namespace, wanted.metadata.name)
+            if _is_foreign(current, revision):
+                seen = replace(seen, foreign=seen.foreign or f'Service "{wanted.metadata.name}"')
+            elif _is_ours(current, revision):
+                await apply.part(world.client, kinds.CORE_SERVICE, wanted, current)
+    except apply.Refused as error:
+        seen = replace(seen, refused=str(error))
+    return seen
+
+
+def _is_ours(child: Any, revision: Revision) -> bool:
+    return child is None or ownership(child.metadata, revision) is Ownership.OURS
+
+
+def _is_foreign(child: Any, revision: Revision) -> bool:
+    return child is not None and ownership(child.metadata, revision) is Ownership.FOREIGN
 
 
 async def _last_lines(world: World, namespace: str, pod: str) -> str:

@@ -19,12 +19,14 @@ CLUSTER_LOCAL = "cluster-local"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A Route, what its targets may mean (by name), and the Services of its names or of its making (by name)."""
+    """A Route, what its targets may mean (by name), and the Services of its names or of its making (by name). `refused` says
+    which of those the API server did not take."""
 
     route: Route
     configurations: Mapping[str, Configuration] = field(default_factory=dict)
     revisions: Mapping[str, Revision] = field(default_factory=dict)
     services: Mapping[str, core.Service] = field(default_factory=dict)
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
             route.status.conditions,
             [
                 resolved.mark,
-                _ingress(foreign, traffic),
+                _ingress(foreign, traffic, seen.refused),
                 marks.true("CertificateProvisioned", "TLSNotEnabled", "external-domain-tls is not enabled"),
             ],
             now,
@@ -80,7 +82,9 @@ def names_of(route: Route) -> list[str]:
     return [route.metadata.name, *(f"{tag}-{route.metadata.name}" for tag in tags)]
 
 
-def _ingress(foreign: Sequence[str], traffic: Sequence[TrafficTarget]) -> marks.Mark:
+def _ingress(foreign: Sequence[str], traffic: Sequence[TrafficTarget], refused: str) -> marks.Mark:
+    if refused:
+        return marks.false("IngressReady", "FailedCreate", refused)
     if foreign:
         return marks.false("IngressReady", "NotOwned", f'There is an existing placeholder Service "{foreign[0]}" that we do not own.')
     if not traffic:

@@ -1,5 +1,7 @@
 """Keep a Route true: load, plan, apply."""
 
+from dataclasses import replace
+
 from controller import apply
 from controller.route.plan import Seen, names_of, plan
 from controller.world import World
@@ -15,12 +17,16 @@ async def reconcile(world: World, key: str) -> Done:
         return Done()
     seen = _load(world, route)
     wanted = plan(seen, world.settings, world.now())
-    for service in wanted.services:
-        await apply.part(world.client, kinds.CORE_SERVICE, service, seen.services.get(service.metadata.name))
+    try:
+        for service in wanted.services:
+            await apply.part(world.client, kinds.CORE_SERVICE, service, seen.services.get(service.metadata.name))
+    except apply.Refused as error:
+        seen = replace(seen, refused=str(error))
+        wanted = plan(seen, world.settings, world.now())
     await apply.show(world.client, kinds.ROUTE, route, wanted.status)
     for stale in wanted.delete:  # last: the gateway has stopped knowing a tag before its name goes
         await apply.remove(world.client, kinds.CORE_SERVICE, stale)
-    return Done()
+    return Done(apply.AGAIN if seen.refused else None)
 
 
 def _load(world: World, route: Route) -> Seen:

@@ -26,12 +26,14 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A Service and what is there under its name. `named` is the Revision that its template names, if it names one."""
+    """A Service and what is there under its name. `named` is the Revision that its template names, if it names one; `refused`
+    says which child the API server did not take, and why."""
 
     service: Service
     configuration: Configuration | None = None
     route: Route | None = None
     named: Revision | None = None
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def plan(seen: Seen, now: datetime) -> Plan:
     owns_configuration = configuration is None or owner.ownership(configuration.metadata, service) is Ownership.OURS
     owns_route = route is None or owner.ownership(route.metadata, service) is Ownership.OURS
     taken = _name_taken(seen)
-    said = [_configurations_ready(service, configuration), _routes_ready(service, configuration, route, taken)]
+    said = [_configurations_ready(service, configuration, seen.refused), _routes_ready(service, configuration, route, taken)]
     status = replace(
         service.status,
         observed_generation=service.metadata.generation,
@@ -123,8 +125,10 @@ def _name_taken(seen: Seen) -> bool:
     return whose is Ownership.FOREIGN or (whose is Ownership.OURS and revision.spec != seen.service.spec.template.spec)
 
 
-def _configurations_ready(service: Service, configuration: Configuration | None) -> Mark:
+def _configurations_ready(service: Service, configuration: Configuration | None, refused: str) -> Mark:
     kind = "ConfigurationsReady"
+    if refused:
+        return marks.false(kind, "FailedCreate", refused)
     if configuration is not None and owner.ownership(configuration.metadata, service) is Ownership.FOREIGN:
         return marks.false(kind, "NotOwned", f'There is an existing Configuration "{configuration.metadata.name}" that we do not own.')
     if configuration is None or not _is_current(service, configuration):

@@ -1,5 +1,7 @@
 """Keep a Service true: load, plan, apply."""
 
+from dataclasses import replace
+
 from controller import apply
 from controller.service.plan import Seen, plan
 from controller.world import World
@@ -20,9 +22,13 @@ async def reconcile(world: World, key: str) -> Done:
         named=world.revisions.get(namespace, named) if named else None,
     )
     wanted = plan(seen, world.now())
-    if wanted.configuration is not None:
-        await apply.whole(world.client, kinds.CONFIGURATION, wanted.configuration, seen.configuration)
-    if wanted.route is not None:
-        await apply.whole(world.client, kinds.ROUTE, wanted.route, seen.route)
+    try:
+        if wanted.configuration is not None:
+            await apply.whole(world.client, kinds.CONFIGURATION, wanted.configuration, seen.configuration)
+        if wanted.route is not None:
+            await apply.whole(world.client, kinds.ROUTE, wanted.route, seen.route)
+    except apply.Refused as error:
+        seen = replace(seen, refused=str(error))
+        wanted = plan(seen, world.now())
     await apply.show(world.client, kinds.SERVICE, service, wanted.status)
-    return Done()
+    return Done(apply.AGAIN if seen.refused else None)

@@ -411,3 +411,23 @@ async def test_a_cluster_local_service_loses_and_regains_its_public_name() -> No
         p.apply(a_service())
         await p.settles()
         assert p.service().status.url == "http://hello.default.localhost:8080"
+
+
+@pytest.mark.parametrize("refused", ["configurations", "routes", "revisions", "deployments", "/api/v1/namespaces/default/services"])
+async def test_what_the_api_server_refuses_is_told_and_tried_again(refused: str) -> None:
+    async with platform() as p:
+
+        def picky(method: str, path: str) -> None:
+            if method == "POST" and path.endswith(refused):
+                raise errors.Forbidden(403, "Forbidden", "exceeded quota: only 3 of these")
+
+        p.api.before = picky
+        p.apply(a_service())
+        await p.settles()
+        assert p.ready().status == "False"
+        assert "exceeded quota: only 3 of these" in p.ready().message
+        p.api.before = None
+        await anyio.sleep(120)
+        p.cluster.works("hello-00001")
+        await p.settles()
+        assert p.ready().status == "True"

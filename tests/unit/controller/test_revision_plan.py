@@ -80,6 +80,13 @@ TABLE = [
         [], deployment(), [pod(phase="Failed", reason="Evicted", exit_code=137)], ("Unknown", "Deploying", "Unknown"), id="evicted"
     ),
     pytest.param([], deployment(), [pod(phase="Failed", reason="OutOfcpu")], ("False", "OutOfcpu", "False"), id="refused-by-the-node"),
+    pytest.param(
+        [marks.false("ResourcesAvailable", "NotOwned", "x")],
+        deployment(),
+        [],
+        ("Unknown", "Deploying", "Unknown"),
+        id="the-name-is-free-now",
+    ),
     pytest.param(WAS_READY, deployment(0), [], ("True", "", "False"), id="asleep"),
     pytest.param(WAS_READY, deployment(1), [], ("True", "", "Unknown"), id="waking"),
     pytest.param(WAS_READY, deployment(1), [pod(running_for=5)], ("True", "", "Unknown"), id="waking-and-starting"),
