@@ -60,7 +60,7 @@ class Exchange:
         """It is this request's turn on its connection."""
         if self._doomed is not None:
             self.refuse(self._doomed)
-        else:
+        elif not self.ended:
             self._chain.handle(self)
 
     def enter(self, line: "Line") -> None:
@@ -93,15 +93,16 @@ class Exchange:
         now = self.sent = self._chain.clock()
         if self.cold is not None:
             self.cold.sent = self._chain.wall_clock()
-        connection.send(self, self.head.wire)
+        data = [self.head.wire]
         if self._ahead is not None:
             for chunk in self._ahead.take():
-                self._forward_body(chunk)
+                self._frame(chunk, data)
             self._ahead = None
-        if self.body_done:
-            self._forward_end()
-        else:
+        if not self.body_done:
             self.client.resume_reading()
+        elif self.head.length == heads.CHUNKED:
+            data.append(b"0\r\n%b\r\n" % self._trailer)
+        connection.send(self, b"".join(data))  # in one write: each is a system call
         if not self.client.writable:
             connection.transport.pause_reading()
         policy = self.line.policy
@@ -136,7 +137,10 @@ class Exchange:
         if most and self._body_bytes > most:
             self.request_too_large(most)
         elif self.upstream is not None:
-            self._forward_body(data)
+            if not self.upstream.transport.is_closing():
+                out: list[bytes] = []
+                self._frame(data, out)
+                self.upstream.transport.write(b"".join(out))
         else:
             if self._ahead is None:
                 self._ahead = ReadAhead(self._chain.shared)
@@ -149,8 +153,9 @@ class Exchange:
         self.body_done = True
         if trailers:
             self._trailer = heads.trailers(trailers)
-        if self.upstream is not None:
-            self._forward_end()
+        upstream = self.upstream
+        if upstream is not None and self.head.length == heads.CHUNKED and not upstream.transport.is_closing():
+            upstream.transport.write(b"0\r\n%b\r\n" % self._trailer)
 
     def request_too_large(self, most: int) -> None:
         self.refuse(BodyTooLarge(f"The request's body is over {most} bytes."))
@@ -304,18 +309,11 @@ class Exchange:
             until = min(until, self.arrived + settings.unreachable)
         return until
 
-    def _forward_body(self, data: bytes) -> None:
-        upstream = self.upstream
-        if upstream is None or upstream.transport.is_closing():
-            return
+    def _frame(self, data: bytes, out: list[bytes]) -> None:
         if self.head.length == heads.CHUNKED:
-            upstream.transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
+            out += (b"%x\r\n" % len(data), data, b"\r\n")
         else:
-            upstream.transport.write(data)
-
-    def _forward_end(self) -> None:
-        if self.head.length == heads.CHUNKED and self.upstream is not None and not self.upstream.transport.is_closing():
-            self.upstream.transport.write(b"0\r\n%b\r\n" % self._trailer)
+            out.append(data)
 
     def _write(self, data: bytes) -> None:
         if not self.client.transport.is_closing():

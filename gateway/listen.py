@@ -26,7 +26,7 @@ PIPELINE = 8  # requests read ahead on one connection; behind that the client is
 class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_ahead", "_chain", "_head_bytes", "_headers", "_parser", "_paused", "_raw", "_reading", "_reusable", "_stripped", "_target",
-        "_trailers", "current", "head_since", "idle_since", "lingering", "peer", "transport", "writable",
+        "_trailers", "_unstarted", "current", "head_since", "idle_since", "lingering", "peer", "transport", "writable",
     )  # fmt: skip
 
     def __init__(self, chain: "Chain") -> None:
@@ -43,6 +43,7 @@ class ClientConnection(asyncio.Protocol):
         self._reusable = True
         self._paused = False
         self._raw = b""  # what a client that asked for an upgrade sent before it was answered
+        self._unstarted: Exchange | None = None
         self._stripped = False  # the request asks for an upgrade that is not passed on
         self._begin_parser()
 
@@ -82,12 +83,16 @@ class ClientConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
+            self._start()
             self._upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             if not self._reusable and self._reading is None:
                 return  # bytes behind the connection's last request mean nothing
+            self._start(complete=True)
             self._refuse(_reason(error))
         else:
+            if self._unstarted is not None:
+                self._start()
             if self._reading is None and self._head_bytes > self._chain.settings.max_head and not self.lingering:
                 self._refuse(HeadTooLarge(f"The request's head is over {self._chain.settings.max_head} bytes."))
 
@@ -135,7 +140,10 @@ class ClientConnection(asyncio.Protocol):
         if self.current is None:
             self.current = exchange
             self.idle_since = 0.0
-            exchange.start()
+            if head.length:
+                self._unstarted = exchange  # its body may be in the same bytes, and can then go out in one write with the head
+            else:
+                exchange.start()
         else:
             self._ahead.append(exchange)
             if len(self._ahead) >= PIPELINE:
@@ -225,6 +233,12 @@ class ClientConnection(asyncio.Protocol):
             self.current.keep_alive = False
 
     # Inside.
+
+    def _start(self, *, complete: bool = False) -> None:
+        """Start the request whose bytes have been read; if `complete`, only when they were all of it."""
+        exchange, self._unstarted = self._unstarted, None
+        if exchange is not None and not (complete and self._reading is exchange):
+            exchange.start()
 
     def _next(self) -> None:
         following = self._ahead.popleft()

@@ -194,10 +194,23 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
 async def test_garbage_behind_a_good_request_is_refused_after_its_answer() -> None:
     async with upstream() as instance, routed() as gw:
         gw.cluster.instance(instance.port)
-        answer = await _raw(gw, f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\nnonsense\r\n\r\n".encode())
-        assert answer.startswith(b"HTTP/1.1 200 OK")
-        assert b"HTTP/1.1 400 Bad Request" in answer
-        assert len(instance.received) == 1
+        for good in (f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n", f"POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 3\r\n\r\nabc"):
+            answer = await _raw(gw, f"{good}nonsense\r\n\r\n".encode())
+            assert answer.startswith(b"HTTP/1.1 200 OK")
+            assert b"HTTP/1.1 400 Bad Request" in answer
+        assert len(instance.received) == 2
+
+
+async def test_a_pipelined_request_that_is_refused_is_answered_in_its_turn() -> None:
+    async def slow(request: Received, reader: Reader, writer: Writer) -> bytes | None:
+        await anyio.sleep(0.02)
+        return ok(b"first")
+
+    async with upstream(slow) as instance, routed(max_body=2) as gw:
+        gw.cluster.instance(instance.port)
+        get = f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n"
+        answer = await _raw(gw, f"{get}POST / HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n".encode())
+        assert answer.index(b"first") < answer.index(b"HTTP/1.1 413 ")
 
 
 async def test_an_instance_that_closes_before_it_answers_is_502_and_is_not_asked_twice() -> None:
