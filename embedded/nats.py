@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 MIB = 1 << 20
 USER = "kfn"
+_FROZEN = ("critical write error", "no space left on device", "JetStream out of resources")
 
 
 class NatsError(Exception):
@@ -59,6 +60,7 @@ async def nats_server(
     watcher = _Watcher(dir, port, server, child)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watcher.run)
+        tasks.start_soon(watcher.heal, min_free)
         try:
             yield server
         finally:
@@ -95,6 +97,23 @@ class _Watcher:
                         continue
             self._server.pid = self._child.pid
             self._server.restarts += 1
+
+    async def heal(self, min_free: int, period: float = 2.0) -> None:
+        """A stream that met a full disk stays frozen until its server is started anew: do so once there is room."""
+        read, frozen = _size(self._dir / "nats.log"), False
+        while True:
+            await anyio.sleep(period)
+            size = _size(self._dir / "nats.log")
+            said = _said(self._dir, read if size >= read else 0)  # smaller: the log was rotated
+            read = size
+            if not frozen and any(sign in said for sign in _FROZEN):
+                frozen = True
+                log.error("the disk of %s is full: events are refused until there is room", self._dir)
+            if frozen and shutil.disk_usage(self._dir).free >= min_free:
+                frozen = False
+                log.warning("there is room in %s again; starting nats-server anew", self._dir)
+                with suppress(ProcessLookupError):
+                    self._child.terminate()
 
     async def stop(self) -> None:
         async with self._starting:
@@ -233,14 +252,18 @@ def _free_port() -> int:
 
 def _why(dir: Path, log_from: int) -> str:
     """What the server said last, in one line."""
-    try:
-        with (dir / "nats.log").open("rb") as file:
-            file.seek(log_from)
-            lines = file.read(64 * 1024).decode(errors="replace").splitlines()
-    except OSError:
-        lines = []
+    lines = _said(dir, log_from).splitlines()
     told = [line for line in lines if "[FTL]" in line or "[ERR]" in line] or lines
     return f"{' / '.join(told[-3:]) or 'it said nothing'} (see {dir / 'nats.log'})"
+
+
+def _said(dir: Path, start: int) -> str:
+    try:
+        with (dir / "nats.log").open("rb") as file:
+            file.seek(start)
+            return file.read(64 * 1024).decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def _size(path: Path) -> int:

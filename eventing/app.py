@@ -74,11 +74,13 @@ class Eventing:
         async with anyio.create_task_group() as tasks:
             dispatchers = Dispatchers(self._bus, settler, self.settings, self.metrics, tasks, self._trigger_keys.add)
             triggers = Triggers(
-                self._client, self._triggers, self._brokers, brokers.ready, self._bus, resolver, dispatchers, self.settings
+                self._client, self._triggers, self._brokers, brokers.ready, self._bus, resolver, dispatchers, self.settings,
+                self._broker_keys.add,
             )  # fmt: skip
             sweep = Sweep(self._bus, self.metrics, dispatchers, brokers.ready)
             ingress = Ingress(
-                self._bus, self.settings, self.metrics, known=self._is_known, ready=lambda *key: key in brokers.ready, full=sweep.now
+                self._bus, self.settings, self.metrics, known=self._is_known, ready=lambda *key: key in brokers.ready, full=sweep.now,
+                suspect=self._broker_keys.add,
             )  # fmt: skip
             app = web.app(ingress, self._bus, self.settings, self.metrics, lambda: self._bus.is_up)
             async with serving(app, host=self.settings.host, port=self.settings.port) as port:

@@ -23,6 +23,7 @@ from kfn.kube.reconcile import Done
 
 log = logging.getLogger(__name__)
 
+RESYNC = 300.0  # seconds; a stream that somebody removed or changed is put right
 FINALIZER = "brokers.eventing.kfn.dev"
 
 
@@ -54,7 +55,9 @@ class Brokers:
         channel = await self._channel(broker)
         sink, resolved = await self._dead_letter_sink(broker)
         await self._report(broker, channel, sink, resolved)
-        return Done() if channel.status == resolved.status == "True" else Done(again_after=1.0 if channel.status != "True" else 5.0)
+        if channel.status != "True":
+            return Done(again_after=1.0)
+        return Done(again_after=RESYNC if resolved.status == "True" else 5.0)
 
     async def _channel(self, broker: api.Broker) -> Condition:
         """Make the streams; the condition says whether they are there."""

@@ -85,6 +85,7 @@ class Bus:
         with anyio.move_on_after(timeout):
             while not self.client.is_connected:
                 await self._up.wait()
+                await anyio.sleep(0.01)  # the event may be set still, when the loss was not told yet
             return
         raise errors.Unavailable("NATS cannot be reached")
 
@@ -154,7 +155,7 @@ class Bus:
         except nats.errors.NoRespondersError:
             raise errors.Unavailable("JetStream does not answer: it is starting, has no such stream, or its disk is full") from None
         except TimeoutError:
-            raise errors.Unavailable(f"NATS did not acknowledge within {timeout:.3g} s") from None
+            raise errors.Unavailable(f"NATS did not acknowledge within {timeout:.3g} s: it is overloaded, or its disk is full") from None
         except (nats.errors.Error, OSError) as error:
             raise errors.Unavailable(f"NATS: {error}") from error
         answer: dict[str, Any] = json.loads(message.data)

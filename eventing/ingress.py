@@ -38,14 +38,15 @@ class Refusal(Exception):
 
 
 class Ingress:
-    """`known` says whether a Broker of ours has that name, `ready` whether its stream is there. `full` is told when a stream is."""
+    """`known` says whether a Broker of ours has that name, `ready` whether its stream is there. `full` is called when a stream is
+    full, `suspect` when a stream may be gone."""
 
     def __init__(
         self, bus: Bus, settings: Settings, metrics: Metrics, *, known: Callable[[str, str], bool], ready: Callable[[str, str], bool],
-        full: Callable[[], None],
+        full: Callable[[], None], suspect: Callable[[str], None],
     ) -> None:  # fmt: skip
         self._bus, self._settings, self._metrics = bus, settings, metrics
-        self._known, self._ready, self._full = known, ready, full
+        self._known, self._ready, self._full, self._suspect = known, ready, full, suspect
 
     async def handle(self, request: Request) -> Response:
         """The endpoint for every method on a Broker's address."""
@@ -110,6 +111,8 @@ class Ingress:
             return
         if any(isinstance(error, errors.Full) for error in failed.values()):
             self._full()
+        if any(isinstance(error, errors.Unavailable | errors.NoStream) for error in failed.values()):
+            self._suspect(f"{namespace}/{broker}")
         worst = next((e for e in failed.values() if not isinstance(e, errors.Unavailable | errors.Full)), next(iter(failed.values())))
         status, headers = _status(worst)
         if len(events) == 1:

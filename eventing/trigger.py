@@ -1,6 +1,7 @@
 """The Trigger reconciler: its consumer on the Broker's stream, its subscriber's address, its dispatcher and its conditions."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -55,10 +56,10 @@ class _Findings:
 class Triggers:
     def __init__(
         self, client: Client, triggers: Informer[api.Trigger], broker_informer: Informer[api.Broker], ready: set[tuple[str, str]], bus: Bus,
-        resolver: Resolver, dispatchers: Dispatchers, settings: Settings,
+        resolver: Resolver, dispatchers: Dispatchers, settings: Settings, suspect: Callable[[str], None],
     ) -> None:  # fmt: skip
         self._client, self._triggers, self._brokers, self._ready = client, triggers, broker_informer, ready
-        self._bus, self._resolver, self._dispatchers, self._settings = bus, resolver, dispatchers, settings
+        self._bus, self._resolver, self._dispatchers, self._settings, self._suspect = bus, resolver, dispatchers, settings, suspect
 
     async def reconcile(self, key: str) -> Done:
         namespace, _, name = key.partition("/")
@@ -126,6 +127,7 @@ class Triggers:
             await self._bus.ensure_consumer(subjects.stream(meta.namespace, broker), config)
         except errors.NoStream:
             self._ready.discard((meta.namespace, broker))
+            self._suspect(f"{meta.namespace}/{broker}")
             return unknown("SubscriptionReady", "NoStream", "The broker's stream is being made.")
         except errors.Unavailable as error:
             if is_true(trigger.status.conditions, "SubscriptionReady"):

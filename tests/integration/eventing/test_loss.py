@@ -205,3 +205,42 @@ async def test_a_full_stream_refuses_with_retry_after_and_keeps_what_nobody_took
         assert 5 < len(accepted) < 15
         opened.set()
         await until(lambda: set(subscriber.ids) == set(accepted), "exactly the accepted arrive")
+
+
+async def test_a_loop_of_replies_ends_when_its_time_to_live_is_over(tmp_path: Path) -> None:
+    async with stage(tmp_path) as bus, sink() as subscriber:
+
+        async def echo(got: Got) -> Say:
+            return reply(got.event.with_attributes(id=f"{len(subscriber.got)}"))
+
+        subscriber.answer = echo
+        await bus.broker()
+        await bus.trigger("t", subscriber.url)
+        await bus.publish("first", knativebrokerttl="6")
+        await subscriber.wait(5)
+        await anyio.sleep(0.3)
+        assert len(subscriber.got) == 5
+
+
+async def test_a_stream_and_a_consumer_that_somebody_removed_are_made_again(tmp_path: Path) -> None:
+    async with stage(tmp_path) as bus, sink() as subscriber:
+        await bus.broker()
+        await bus.trigger("t", subscriber.url)
+        await bus.eventing._bus.delete_stream("KFN_default_default")
+        await bus.publish_surely("1")
+        await anyio.sleep(0.5)
+        await bus.ready(kinds.TRIGGER, "t")
+        await bus.publish_surely("2")
+        await subscriber.wait(1)
+        assert "2" in subscriber.ids
+
+
+async def test_many_triggers_each_get_every_event(tmp_path: Path) -> None:
+    async with stage(tmp_path) as bus, sink() as subscriber:
+        await bus.broker()
+        for n in range(20):
+            await bus.trigger(f"t{n}", f"{subscriber.url}/{n}")
+        for n in range(10):
+            await bus.publish(str(n))
+        await subscriber.wait(200)
+        assert len({(got.path, got.id) for got in subscriber.got}) == 200
