@@ -61,9 +61,14 @@ class Journal:
         self._queue: queue.SimpleQueue[_Commit | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         try:
-            self._db = self._open(settings)
+            self._db = sqlite3.connect(path, timeout=settings.busy_seconds, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise _explained(error, path) from error
+        try:
+            self._prepare(settings)
+        except (sqlite3.Error, JournalError) as error:
+            self._db.close()  # else its lock would stand in the way of the next try
+            raise error if isinstance(error, JournalError) else _explained(error, path) from error
         self._thread = threading.Thread(target=self._run, name="kfn-state", daemon=True)
         self._thread.start()
 
@@ -88,8 +93,8 @@ class Journal:
         await asyncio.to_thread(self._thread.join)
         self._db.close()
 
-    def _open(self, settings: Settings) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, timeout=settings.busy_seconds, isolation_level=None, check_same_thread=False)
+    def _prepare(self, settings: Settings) -> None:
+        db = self._db
         # Exclusive: a second process cannot write behind this one's memory, and no shared-memory file is left by a kill.
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
@@ -103,7 +108,6 @@ class Journal:
             raise JournalError(f"{self._path} was written by a newer kfn (schema {found}, this one knows {SCHEMA_VERSION}): update kfn")
         if found < SCHEMA_VERSION:
             db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        return db
 
     def _run(self) -> None:
         """The writer thread: block for one commit, take all that wait behind it, one transaction, one fsync."""

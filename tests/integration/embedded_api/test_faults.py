@@ -123,9 +123,10 @@ class TestFile:
         with sqlite3.connect(path) as db:
             db.execute("PRAGMA user_version = 99")
         db.close()
-        with pytest.raises(JournalError, match="newer kfn"):
-            async with open_server(path):
-                pass
+        for _ in range(2):  # a failed try leaves no lock behind
+            with pytest.raises(JournalError, match="newer kfn"):
+                async with open_server(path):
+                    pass
 
     async def test_a_damaged_file_is_said_to_be_damaged(self, tmp_path):
         path = tmp_path / "state.db"

@@ -10,6 +10,10 @@ import pytest
 
 from embedded import tls
 from kfn.api import kinds
+from kfn.kube import errors
+from kfn.kube.client import Client
+from kfn.kube.config import load
+from kfn.kube.http import HttpTransport
 from tests.integration.embedded_api.served import TOKEN, served
 
 PATH = "/api/v1/namespaces/default/configmaps"
@@ -117,6 +121,28 @@ class TestStreams:
             s.server.logs = logs
             previous = await http.get("/api/v1/namespaces/default/pods/p/log?previous=true")
             assert (previous.status_code, previous.json()["reason"]) == (400, "BadRequest")
+
+
+class TestClient:
+    async def test_the_clusters_transport_works_as_the_direct_one_does(self, tmp_path):
+        async with served(tmp_path) as s:
+            remote = Client(HttpTransport(load(str(s.kubeconfig))))
+            try:
+                made = await remote.create(kinds.CONFIG_MAP, {"metadata": {"name": "a"}, "data": {"k": "1"}}, "default")
+                assert await s.client.get(kinds.CONFIG_MAP, "a", "default") == made
+                version = made.metadata.resource_version
+                async with remote.watch(kinds.CONFIG_MAP, "default", resource_version=version) as events:
+                    await s.client.patch(kinds.CONFIG_MAP, "a", "default", {"data": {"k": "2"}})
+                    event = await anext(events)
+                assert (event.type, event.object.data) == ("MODIFIED", {"k": "2"})
+                with pytest.raises(errors.Gone):
+                    async with remote.watch(kinds.CONFIG_MAP, "default", resource_version="99999999") as events:
+                        await anext(events)
+                await remote.delete(kinds.CONFIG_MAP, "a", "default", uid=made.metadata.uid)
+                with pytest.raises(errors.NotFound):
+                    await s.client.get(kinds.CONFIG_MAP, "a", "default")
+            finally:
+                await remote.transport.aclose()
 
 
 class TestMethods:

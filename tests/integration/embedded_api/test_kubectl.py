@@ -156,6 +156,16 @@ class TestWaiting:
             await s.client.patch(kinds.SERVICE, "hello", "default", {"status": status}, subresource="status")
             assert "condition met" in await waiting
 
+    async def test_get_watch_prints_a_line_a_change(self, tmp_path):
+        async with served(tmp_path) as s:
+            await s.apply(DEPLOYMENT)
+            watching = asyncio.create_task(s.kubectl("get", "deploy", "-w", "--request-timeout=1500ms"))
+            await asyncio.sleep(0.6)
+            await s.client.patch(kinds.DEPLOYMENT, "d", "default", {"status": {"readyReplicas": 1}}, subresource="status")
+            lines = (await watching).splitlines()
+            assert lines[0].split()[0] == "NAME"
+            assert [line.split()[:2] for line in lines[1:3]] == [["d", "0/1"], ["d", "1/1"]]
+
     async def test_delete_waits_until_the_object_is_gone(self, tmp_path):
         async with served(tmp_path) as s:
             await s.apply(KSVC)
