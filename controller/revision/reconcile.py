@@ -41,7 +41,7 @@ async def _children(world: World, revision: Revision) -> Seen:
     """Have the Deployment and the Services, as far as they are ours to write, and tell what is there."""
     namespace = revision.metadata.namespace
     deployment = world.deployments.get(namespace, names.deployment(revision.metadata.name))
-    wanted_deployment = resources.deployment(revision, world.settings)
+    wanted_deployment = resources.keeping_pods(resources.deployment(revision, world.settings), deployment)
     seen = Seen(revision, deployment or wanted_deployment, world.pods_of_revision(revision))
     try:
         if _is_foreign(deployment, revision):

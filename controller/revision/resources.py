@@ -38,6 +38,15 @@ def deployment(revision: Revision, settings: Settings) -> core.Deployment:
     )
 
 
+def keeping_pods(wanted: core.Deployment, there: core.Deployment | None) -> core.Deployment:
+    """The Deployment as wanted, with the labels and annotations that its pods have already: a note that somebody puts on a
+    Revision later (no-gc, a new target) must not replace its instances."""
+    if there is None:
+        return wanted
+    template = replace(wanted.spec.template, metadata=there.spec.template.metadata)
+    return replace(wanted, spec=replace(wanted.spec, template=template))
+
+
 def services(revision: Revision) -> list[core.Service]:
     """`<rev>-private` selects the pods, and its EndpointSlices are the instances; `<rev>` is the name others may use."""
     container = traffic_container(revision)

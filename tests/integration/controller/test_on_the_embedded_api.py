@@ -150,6 +150,49 @@ async def test_after_a_restart_work_goes_on_where_it_stopped(tmp_path: Path) -> 
         assert (await ready(client)).status == "True"
 
 
+async def test_a_revision_name_of_ones_own_survives_the_servers_defaults(tmp_path: Path) -> None:
+    """What comes back from admission must still count as the template that was sent, or it would look taken."""
+    async with platform(tmp_path / "state.db") as client:
+        body = service(traffic=[{"revisionName": "hello-blue", "percent": 100, "tag": "blue"}])
+        body["spec"]["template"]["metadata"] = {"name": "hello-blue"}
+        container = body["spec"]["template"]["spec"]["containers"][0]
+        container |= {
+            "livenessProbe": {"httpGet": {"path": "/health"}},
+            "resources": {"limits": {"cpu": "0.5", "memory": "1Gi"}},
+            "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
+            "env": [{"name": "EMPTY"}, {"name": "WHO", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+        }
+        body["spec"]["template"]["spec"]["volumes"] = [{"name": "scratch", "emptyDir": {}}]
+        await client.create(kinds.SERVICE, body, "default")
+        await pod(client, "hello-blue", WORKS)
+        assert (await ready(client)).status == "True"
+        there = await client.get(kinds.SERVICE, "hello", "default")
+        assert there.status.traffic[0].url == "http://blue-hello.default.localhost:8080"
+        await anyio.sleep(0.2)
+        before = await _versions(client)
+        await client.patch(kinds.REVISION, "hello-blue", "default", {"metadata": {"annotations": {"look": "again"}}})
+        await anyio.sleep(0.3)
+        after = await _versions(client)
+        assert {k: v for k, v in after.items() if "revisions" not in k and "deployments" not in k} == {
+            k: v for k, v in before.items() if "revisions" not in k and "deployments" not in k
+        }
+        deployment = await client.get(kinds.DEPLOYMENT, "hello-blue-deployment", "default")
+        assert deployment.metadata.generation == 1, "a note on a Revision must not replace its instances"
+
+
+async def test_a_foreground_deletion_ends_with_nothing_left(tmp_path: Path) -> None:
+    """kn deletes like this, and waits."""
+    async with platform(tmp_path / "state.db") as client:
+        await client.create(kinds.SERVICE, service(), "default")
+        await pod(client, "hello-00001", WORKS)
+        assert (await ready(client)).status == "True"
+        await client.delete(kinds.SERVICE, "hello", "default", propagation="Foreground")
+        for kind in (kinds.SERVICE, kinds.CONFIGURATION, kinds.ROUTE, kinds.REVISION, kinds.DEPLOYMENT, kinds.CORE_SERVICE):
+            await eventually(lambda kind=kind: _none(client, kind))  # type: ignore[misc]
+        await client.create(kinds.SERVICE, service(), "default")
+        await eventually(lambda: client.get(kinds.DEPLOYMENT, "hello-00001-deployment", "default"))
+
+
 @pytest.mark.parametrize("count", [20])
 async def test_many_services_at_once_all_become_ready(tmp_path: Path, count: int) -> None:
     async with platform(tmp_path / "state.db") as client:
