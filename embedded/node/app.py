@@ -191,14 +191,15 @@ class Node:
             self._warming.discard(reference)
 
     async def _tidy(self, pool: Pool) -> None:
-        used = {c.image for d in self._deployments.list() for c in d.spec.template.spec.containers}
-        used |= {c.image for r in self._pods.values() for c in r.pod.spec.containers}
-        prepared = [image for reference in used if (image := self._images.prepared(reference))]
-        pool.keep([image.warmth for image in prepared if image.warmth])
+        if not self._warming:
+            await self._images.forget_but(self._used)
+        pool.keep(self._images.warmths())
         present = {(r.pod.metadata.namespace, r.pod.metadata.name) for r in self._pods.values()}
         await anyio.to_thread.run_sync(logkeep.tidy, self._settings.logs, present, self._settings.pods_kept)
-        if not self._warming:
-            await anyio.to_thread.run_sync(self._images.forget_but, used)
+
+    def _used(self) -> set[str]:
+        used = {c.image for d in self._deployments.list() for c in d.spec.template.spec.containers}
+        return used | {c.image for r in self._pods.values() for c in (*r.pod.spec.containers, *r.pod.spec.init_containers)}
 
     async def _forget_last_run(self) -> None:
         """Pods and slices that a node before this one left in the API server: their processes are gone."""

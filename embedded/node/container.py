@@ -164,7 +164,7 @@ class ContainerRunner:
             text = f"back-off {seconds:g}s restarting failed container={self.container.name}"
             self._hooks.note("Warning", "BackOff", text)
             waiting = ContainerState(waiting=ContainerStateWaiting("CrashLoopBackOff", text))
-            self._show(state=waiting, last_state=terminated)
+            self._show(state=waiting, last_state=terminated if terminated.terminated else self.view.last_state)
             await self._sleep(seconds)
         elif terminated.terminated:
             self._show(state=CREATING, last_state=terminated)

@@ -76,13 +76,17 @@ class Health:
 
     async def _until_ok(self, probe: Probe, *, own_word: bool = False) -> None:
         delay, good = self._settings.probe_first, 0
+        report = anyio.current_time() + self._settings.listen_patience
         while True:
             if own_word and self.ready_line.is_set():
                 return
-            if await self._check(probe) is None:
-                good += 1
-                if good >= max(1, probe.success_threshold):
-                    return
+            why = await self._check(probe)
+            good = 0 if why else good + 1
+            if good >= max(1, probe.success_threshold):
+                return
+            if why and not own_word and anyio.current_time() >= report:
+                report = float("inf")
+                self._tell(False, f"probe failed: {why}")
             with anyio.move_on_after(delay):
                 if self.ready_line.is_set():
                     await anyio.sleep(delay)

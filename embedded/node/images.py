@@ -8,7 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,34 +50,42 @@ class Images:
         self._store = ImageStore(settings.images)
         self.layers = Layers(settings.layers, self._store, max_size=settings.max_layer)
         self._prepared: dict[str, Prepared] = {}
+        self._asked: set[str] = set()
+        self._disk = threading.Lock()
         self._busy: dict[str, anyio.Lock] = {}
 
     def prepared(self, reference: str) -> Prepared | None:
-        """What is ready now. A reference without a digest can come to mean another image, so it is never remembered."""
-        return self._prepared.get(reference)
+        """What is ready now. A reference without a digest can come to mean another image, so it has to be looked up each time."""
+        self._asked.add(reference)
+        return self._prepared.get(reference) if "@" in reference else None
 
     async def prepare(self, reference: str) -> Prepared:
         """Find and unpack the image. Raises ImageMissing or BadImage, with what to do."""
+        self._asked.add(reference)
         async with self._busy.setdefault(reference, anyio.Lock()):
-            if found := self._prepared.get(reference):
+            if found := self.prepared(reference):
                 return found
-            found = await anyio.to_thread.run_sync(self._prepare, reference)
-            if "@" in reference:
-                self._prepared[reference] = found
+            found = self._prepared[reference] = await anyio.to_thread.run_sync(self._prepare, reference)
             return found
 
-    def forget_but(self, references: Iterable[str]) -> None:
-        """Forget images that nothing uses any more and remove their layers. Blocks."""
-        wanted = set(references)
+    def warmths(self) -> set[Warmth]:
+        """Of every image that is in use."""
+        return {image.warmth for image in self._prepared.values() if image.warmth}
+
+    async def forget_but(self, references: Callable[[], set[str]]) -> None:
+        """Forget images that nothing uses any more and remove their layers. `references` answers those in use."""
+        self._asked.clear()  # from here on, what is asked for while the disk is tidied counts as used
+        wanted = references()
         self._prepared = {reference: image for reference, image in self._prepared.items() if reference in wanted}
-        self._busy = {reference: lock for reference, lock in self._busy.items() if reference in wanted}
+        self._busy = {reference: lock for reference, lock in self._busy.items() if reference in wanted or lock.locked()}
         needed = {folder for image in self._prepared.values() for folder in image.folders}
-        for reference in wanted - self._prepared.keys():
-            try:
-                needed |= {self.layers.path(layer) for layer in self._store.resolve(reference).layers}
-            except (BuildError, OSError):
-                pass
-        self.layers.keep(needed)
+        if not self._asked:
+            await anyio.to_thread.run_sync(self._remove_others, needed)
+
+    def _remove_others(self, needed: set[Path]) -> None:
+        with self._disk:
+            if not self._asked:
+                self.layers.keep(needed)
 
     def _prepare(self, reference: str) -> Prepared:
         try:
@@ -85,7 +94,8 @@ class Images:
             raise ImageMissing(f"{str(error).rstrip('.')}. {HINT}") from error
         except (OSError, ValueError, KeyError) as error:
             raise BadImage(f"{reference} cannot be read from {self._settings.images}: {error}") from error
-        folders = tuple(self.layers.unpack(layer) for layer in image.layers)
+        with self._disk:
+            folders = tuple(self.layers.unpack(layer) for layer in image.layers)
         source = next((str(f / "func") for f in reversed(folders) if (f / "func").is_dir()), "")
         labels = image.labels
         warmth = self._warmth(image, folders) if labels.get(RUNTIME) == "python" else None

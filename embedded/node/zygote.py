@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 PROGRAM = Path(kfn.function.__file__).parent / "zygote.py"
 FLAGS = ("-I", "-S", "-u", "-X", "utf8")  # no user site, no .pth files, no platform packages
-START_LIMIT = 120.0  # seconds that a zygote may take to import its preload list
+WARM_LIMIT = 60.0  # seconds that a zygote may take to import its preload list; then it goes without
+START_LIMIT = 130.0  # seconds that a start waits for its zygote
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +202,12 @@ class Zygote:
                 gone.set()
 
         loop.add_reader(channel.sock.fileno(), readable)
+        up = self._up
+        patience = loop.call_later(WARM_LIMIT, lambda: None if up.is_set() else self._give_up(process))
         try:
             await gone.wait()
         finally:
+            patience.cancel()
             loop.remove_reader(channel.sock.fileno())
             loop.remove_writer(channel.sock.fileno())
             self._channel = None
@@ -216,6 +220,15 @@ class Zygote:
             for child in self.children.values():
                 _settle(child, Exit(0, signal.SIGKILL))
             self.children.clear()
+
+    def _give_up(self, process: "subprocess.Popen[bytes]") -> None:
+        why = f"its import took more than {WARM_LIMIT:g} s"
+        slow = [module for module in self.warmth.preload if module not in self.dropped]
+        self.dropped.update(dict.fromkeys(slow, why))
+        if not slow:
+            self._hear({"event": "broken", "error": why})
+        log.warning("zygote %s goes without %s: %s", self.name, ", ".join(slow) or "anything", why)
+        process.kill()
 
     def _spawn(self) -> tuple["subprocess.Popen[bytes]", Channel]:
         ours, theirs = socket.socketpair()
