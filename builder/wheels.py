@@ -7,7 +7,7 @@ in scripts' first lines.
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -49,10 +49,10 @@ def read(target: Path) -> tuple[Distribution, ...]:
     return tuple(sorted((_read(target, info) for info in target.glob("*.dist-info")), key=lambda d: d.name))
 
 
-def split(found: Sequence[Distribution], most: int = MOST_LAYERS) -> tuple[tuple[Distribution, ...], tuple[Distribution, ...]]:
-    """Those with a layer of their own, largest first, and the rest. Pure."""
-    large = sorted((d for d in found if d.size >= LARGE), key=lambda d: (-d.size, d.name))[:most]
-    return tuple(large), tuple(d for d in found if d not in large)
+def largest(sizes: Mapping[str, int], most: int = MOST_LAYERS) -> frozenset[str]:
+    """The distributions with a layer of their own, of those with these sizes. Pure."""
+    large = sorted((name for name, size in sizes.items() if size >= LARGE), key=lambda name: (-sizes[name], name))
+    return frozenset(large[:most])
 
 
 def clashes(found: Sequence[Distribution]) -> list[str]:

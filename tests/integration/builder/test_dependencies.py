@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import lockfile
+from builder import lockfile, wheels
 from builder.errors import DependencyError, IndexUnreachable, LockStale, ToolMissing
 from tests.integration.builder.conftest import HANDLER, Workshop
 
@@ -149,3 +149,39 @@ class TestLocks:
         second = await workshop.build(workshop.source("two", **files), name="same", cache=workshop.root / "cold")
         assert first.digest == second.digest
         assert (first.layers[1].title, first.layers[1].cached, second.layers[1].cached) == ("2 small packages", False, False)
+
+
+class TestLayers:
+    async def test_a_large_package_keeps_its_layer_when_another_one_changes(self, workshop: Workshop) -> None:
+        source = workshop.source(func_py=USES, requirements_txt="pygments==2.18.0\nidna==3.7\n")
+        first = await workshop.build(source)
+        assert [built.title for built in first.layers[1:-1]] == ["pygments 2.18.0", "idna 3.7"]
+        (source / "requirements.txt").write_text("pygments==2.18.0\nidna==3.6\n")
+        second = await workshop.build(source)
+        assert [(built.title, built.cached) for built in second.layers[1:-1]] == [("pygments 2.18.0", True), ("idna 3.6", False)]
+        cold = await workshop.build(source, cache=workshop.root / "cold")
+        assert cold.digest == second.digest
+
+    async def test_when_there_are_too_many_large_ones_a_warm_cache_gives_the_same_image(
+        self, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(wheels, "largest", lambda sizes: frozenset(sorted(sizes, key=lambda name: -sizes[name])[:1]))
+        source = workshop.source(func_py=USES, requirements_txt="idna==3.7\n")
+        await workshop.build(source)
+        (source / "requirements.txt").write_text("idna==3.7\npygments==2.18.0\n")
+        warm = await workshop.build(source)
+        assert [built.title for built in warm.layers[1:-1]] == ["pygments 2.18.0", "idna 3.7"]
+        cold = await workshop.build(source, cache=workshop.root / "cold")
+        assert cold.digest == warm.digest
+
+    async def test_the_pin_that_a_marker_rules_out_is_not_mistaken_for_the_other(self, workshop: Workshop) -> None:
+        made = {}
+        for version in ("2.17.2", "2.18.0"):
+            made[version] = workshop.source(version, func_py=USES, requirements_txt=f"pygments=={version}\n")
+            await workshop.build(made[version], cache=workshop.root / "other")
+        old, new = ((folder / "kfn.lock").read_text() for folder in made.values())
+        both = old.replace("2.17.2", '2.17.2 ; python_version < "3"') + new.replace("2.18.0", '2.18.0 ; python_version >= "3"')
+        result = await workshop.build(workshop.source("both", func_py=USES, requirements_txt=both))
+        assert result.layers[1].title == "pygments 2.18.0"
+        result = await workshop.build(made["2.17.2"])
+        assert result.layers[1].title == "pygments 2.17.2"

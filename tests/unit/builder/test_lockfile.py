@@ -75,11 +75,8 @@ class TestIndexSettings:
 class TestWheels:
     def test_large_distributions_have_their_own_layer_up_to_a_limit(self) -> None:
         sizes = {"a": LARGE, "b": LARGE - 1, "c": LARGE * 3, "d": LARGE * 2}
-        found = [Distribution(name, name, (), size) for name, size in sizes.items()]
-        large, small = wheels.split(found)
-        assert ([d.name for d in large], [d.name for d in small]) == (["c", "d", "a"], ["b"])
-        large, small = wheels.split(found, most=2)
-        assert ([d.name for d in large], [d.name for d in small]) == (["c", "d"], ["a", "b"])
+        assert wheels.largest(sizes) == {"a", "c", "d"}
+        assert wheels.largest(sizes, most=2) == {"c", "d"}
 
     def test_importable_names_are_found(self) -> None:
         files = (
