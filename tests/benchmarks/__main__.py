@@ -1,0 +1,25 @@
+"""`make bench`, or `python -m tests.benchmarks [NAME...]`: run the benchmarks one after the other, each in a process of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def main() -> int:
+    known = sorted(p.stem for p in HERE.glob("*.py") if not p.stem.startswith("_"))
+    asked = sys.argv[1:] or known
+    if unknown := [name for name in asked if name not in known]:
+        print(f"no benchmark {unknown[0]!r}; there are: {', '.join(known)}", file=sys.stderr)
+        return 2
+    for name in asked:
+        print(f"\n== {name}", flush=True)
+        code = subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}"], check=False).returncode
+        if code:
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
