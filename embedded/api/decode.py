@@ -32,7 +32,8 @@ def body(content: bytes, content_type: str) -> Any:
     media = content_type.split(";")[0].strip().lower() or "application/json"
     try:
         if media in _YAML:
-            return yaml.load(content, Loader=_Loader)  # noqa: S506 - a SafeLoader
+            loaded = yaml.load(content, Loader=_Loader)  # noqa: S506 - a SafeLoader
+            return msgspec.json.decode(msgspec.json.encode(loaded))  # as JSON would have it: text keys, no sets, no NaN
         if media.endswith("json"):
             return msgspec.json.decode(content)
         if media == protobuf.MEDIA:

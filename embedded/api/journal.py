@@ -49,6 +49,7 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class _Commit:
     row: Row | None
+    body: bytes
     ceiling: int
     done: "asyncio.Future[None]"
 
@@ -60,6 +61,7 @@ class Journal:
         self._path = path
         self._queue: queue.SimpleQueue[_Commit | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
+        self._closed = False
         try:
             self._db = sqlite3.connect(path, timeout=settings.busy_seconds, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
@@ -84,11 +86,17 @@ class Journal:
 
     def write(self, row: Row | None, ceiling: int = 0) -> "asyncio.Future[None]":
         """Queue one object (and a new version ceiling, if given). The future fails with `JournalError`."""
+        # Encoded here and not in the thread, so that an object which cannot be fails its own writer only, not the whole batch.
+        body = msgspec.json.encode(row.body) if row is not None else b""
         done: asyncio.Future[None] = self._loop.create_future()
-        self._queue.put(_Commit(row, ceiling, done))
+        if self._closed:
+            done.set_exception(JournalError(f"the state file {self._path} is closed: the platform is stopping"))
+        else:
+            self._queue.put(_Commit(row, body, ceiling, done))
         return done
 
     async def close(self) -> None:
+        self._closed = True
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
         self._db.close()
@@ -141,6 +149,8 @@ class Journal:
                 except sqlite3.Error:  # a failed COMMIT has rolled back already
                     pass
             return _explained(error, self._path)
+        except Exception as error:  # whatever it is, those who wait must hear of it, and the thread must live
+            return JournalError(f"the state file {self._path} cannot be written: {error!r}")
         return None
 
     def _put(self, commit: _Commit) -> None:
@@ -154,8 +164,7 @@ class Journal:
                 "DELETE FROM objects WHERE resource = ? AND namespace = ? AND name = ?", (row.resource, row.namespace, row.name)
             )
             return
-        body = msgspec.json.encode(row.body).decode()
-        values = (row.resource, row.namespace, row.name, row.version, body)
+        values = (row.resource, row.namespace, row.name, row.version, commit.body.decode())
         self._db.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?)", values)
 
 

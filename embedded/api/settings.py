@@ -23,5 +23,5 @@ class Settings:
     """Seconds to wait for another process that holds the state file before giving up."""
     body_bytes: int = 3 * 1024 * 1024
     """Largest request body over HTTP, as etcd's limit makes it in Kubernetes."""
-    max_waits: int = 8
-    """Writes to one object that may wait for the one in flight, in turns, before a conflict is answered."""
+    max_waits: int = 1000
+    """Commits that a write to an object may have to wait for, when others get ahead of it, before a conflict is answered."""

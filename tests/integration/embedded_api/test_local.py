@@ -3,6 +3,7 @@
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
 import pytest
 
 from embedded.api.app import open_server
@@ -69,6 +70,20 @@ class TestWrites:
             path = kinds.CONFIG_MAP.path("default", "a")
             (await c.transport.request("GET", path)).body["data"]["k"] = "changed"
             assert (await c.transport.request("GET", path)).body["data"]["k"] == "1"
+
+    async def test_many_writers_to_one_object_all_get_their_turn(self, tmp_path):
+        async with client(tmp_path) as c:
+            await c.create(kinds.CONFIG_MAP, config_map(), "default")
+            async with anyio.create_task_group() as tasks:
+                for i in range(50):
+                    tasks.start_soon(c.patch, kinds.CONFIG_MAP, "a", "default", {"data": {f"k{i}": "v"}})
+            assert len((await c.get(kinds.CONFIG_MAP, "a", "default")).data) == 50
+
+    async def test_after_the_end_a_write_is_refused_and_does_not_hang(self, tmp_path):
+        async with client(tmp_path) as c:
+            pass
+        with pytest.raises(errors.ApiError, match="is closed"):
+            await c.create(kinds.CONFIG_MAP, config_map(), "default")
 
 
 class TestWatch:
