@@ -181,6 +181,13 @@ class Connection(asyncio.Protocol):
 
     def _examine(self, exchange: Exchange) -> None:
         """What HTTP demands beyond syntax."""
+        if exchange.method == b"CONNECT":
+            raise BadRequest("CONNECT is for proxies, and this is not one.")
+        if not exchange.target.startswith(b"/") and exchange.target != b"*":
+            # Absolute form, as to a proxy: a server must take it. Host says who is meant.
+            _, _, rest = exchange.target.partition(b"://")
+            _, slash, path = rest.partition(b"/")
+            exchange.target = slash + path or b"/"
         hosts = 0
         for name, value in exchange.headers:
             if name == b"host":
@@ -314,6 +321,10 @@ class Connection(asyncio.Protocol):
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
-        if self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
+        try:
+            if not self._transport.is_closing():
+                self._transport.write_eof()
+        except OSError:  # it has gone already
+            self._transport.abort()
+            return
         self._loop.call_later(LINGER, self._transport.close)

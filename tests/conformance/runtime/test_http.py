@@ -1,5 +1,7 @@
 """The function server speaks HTTP/1.1 as its clients may expect, seen from a raw socket."""
 
+import contextlib
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -187,6 +189,8 @@ class TestBadRequests:
             b"POST / HTTP/1.1\r\nhost: f\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
             b"POST / HTTP/1.1\r\nhost: f\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
             b"POST / HTTP/1.1\r\nhost: f\r\ntransfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+            b"CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n",
+            b"GET /\xc3\xbc HTTP/1.1\r\nhost: f\r\n\r\n",
             b"GET / HTTP/9.9\r\nhost: f\r\n\r\n",
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 32,
         ],
@@ -224,6 +228,10 @@ class TestBadRequests:
         wire.send(b"POST / HTTP/1.1\r\nhost: f\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n")
         assert wire.closed()
 
+    def test_a_target_in_absolute_form_is_understood(self, wire: Wire) -> None:
+        wire.send(b"GET http://example.com/slow?x HTTP/1.1\r\nhost: f\r\n\r\n")
+        assert wire.reply().body == b"x"
+
     def test_an_upgrade_that_is_not_known_is_answered_as_http_1_1(self, wire: Wire) -> None:
         wire.send(b"GET /size HTTP/1.1\r\nhost: f\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")
         reply = wire.reply()
@@ -234,3 +242,31 @@ def _readable(wire: Wire) -> list[object]:
     import select
 
     return list(select.select([wire.sock], [], [], 0)[0])
+
+
+class TestAnything:
+    def test_mangled_requests_never_upset_it(self, server: FunctionProcess) -> None:
+        good = [
+            b"GET /a HTTP/1.1\r\nhost: f\r\n\r\n",
+            b"POST /b HTTP/1.1\r\nhost: f\r\ncontent-length: 3\r\n\r\nabc",
+            b"POST /c HTTP/1.1\r\nhost: f\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            b"POST /d HTTP/1.1\r\nhost: f\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\nhi",
+            b"GET /e HTTP/1.1\r\nhost: f\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+            b"HEAD /f HTTP/1.0\r\n\r\n",
+        ]
+        chance = random.Random(20261121)
+        for _ in range(500):
+            data = bytearray(b"".join(chance.choices(good, k=chance.randint(1, 5))))
+            for _ in range(chance.randint(0, 4)):
+                at = chance.randrange(len(data))
+                data[at : at + chance.randint(0, 3)] = bytes(chance.choices(b"\r\n :0aF;\x00\xff", k=chance.randint(0, 3)))
+            with server.connect() as wire, contextlib.suppress(OSError):
+                middle = chance.randrange(len(data) + 1)
+                wire.send(bytes(data[:middle]))
+                wire.send(bytes(data[middle:]))
+                if chance.random() < 0.3:
+                    wire.sock.settimeout(0.01)
+                    wire.sock.recv(65536)
+        assert server.get("/size").body == b"0"
+        failures = [line for line in server.log.splitlines() if '"level":"error"' in line and "Traceback" in line]
+        assert [line for line in failures if "BadResponse" not in line] == []  # those are the ones that other tests provoke
