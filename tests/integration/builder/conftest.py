@@ -1,9 +1,11 @@
 """A workshop: a folder to write sources into, a cache, a store, and what the last build told."""
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from builder.app import BuildOptions, BuildResult, Step, build
@@ -42,6 +44,15 @@ class Workshop:
         return self.store.resolve(result.reference)
 
 
+@pytest.fixture(scope="session")
+def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with the runtime layer in it, which every build needs and which is the same for all."""
+    shop = Workshop(tmp_path_factory.mktemp("warm"))
+    anyio.run(shop.build, shop.source())
+    return shop.root / "cache"
+
+
 @pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
+def workshop(tmp_path: Path, warm_cache: Path) -> Workshop:
+    shutil.copytree(warm_cache, tmp_path / "cache")
     return Workshop(tmp_path)

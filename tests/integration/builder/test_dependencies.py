@@ -152,13 +152,18 @@ class TestLocks:
 
 
 class TestLayers:
+    @pytest.fixture(autouse=True)
+    def _small_is_large(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """idna is large here and tomli is not, so that no large package has to be compiled."""
+        monkeypatch.setattr(wheels, "LARGE", 150_000)
+
     async def test_a_large_package_keeps_its_layer_when_another_one_changes(self, workshop: Workshop) -> None:
-        source = workshop.source(func_py=USES, requirements_txt="pygments==2.18.0\nidna==3.7\n")
+        source = workshop.source(func_py=USES, requirements_txt="idna==3.7\ntomli==2.0.1\n")
         first = await workshop.build(source)
-        assert [built.title for built in first.layers[1:-1]] == ["pygments 2.18.0", "idna 3.7"]
-        (source / "requirements.txt").write_text("pygments==2.18.0\nidna==3.6\n")
+        assert [built.title for built in first.layers[1:-1]] == ["idna 3.7", "tomli 2.0.1"]
+        (source / "requirements.txt").write_text("idna==3.7\ntomli==2.0.2\n")
         second = await workshop.build(source)
-        assert [(built.title, built.cached) for built in second.layers[1:-1]] == [("pygments 2.18.0", True), ("idna 3.6", False)]
+        assert [(built.title, built.cached) for built in second.layers[1:-1]] == [("idna 3.7", True), ("tomli 2.0.2", False)]
         cold = await workshop.build(source, cache=workshop.root / "cold")
         assert cold.digest == second.digest
 
@@ -166,22 +171,22 @@ class TestLayers:
         self, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(wheels, "largest", lambda sizes: frozenset(sorted(sizes, key=lambda name: -sizes[name])[:1]))
-        source = workshop.source(func_py=USES, requirements_txt="idna==3.7\n")
-        await workshop.build(source)
-        (source / "requirements.txt").write_text("idna==3.7\npygments==2.18.0\n")
+        source = workshop.source(func_py=USES, requirements_txt="tomli==2.0.1\n")
+        assert (await workshop.build(source)).layers[1].title == "tomli 2.0.1"
+        (source / "requirements.txt").write_text("tomli==2.0.1\nidna==3.7\n")
         warm = await workshop.build(source)
-        assert [built.title for built in warm.layers[1:-1]] == ["pygments 2.18.0", "idna 3.7"]
+        assert [built.title for built in warm.layers[1:-1]] == ["idna 3.7", "tomli 2.0.1"]
         cold = await workshop.build(source, cache=workshop.root / "cold")
         assert cold.digest == warm.digest
 
     async def test_the_pin_that_a_marker_rules_out_is_not_mistaken_for_the_other(self, workshop: Workshop) -> None:
         made = {}
-        for version in ("2.17.2", "2.18.0"):
-            made[version] = workshop.source(version, func_py=USES, requirements_txt=f"pygments=={version}\n")
+        for version in ("3.6", "3.7"):
+            made[version] = workshop.source(version, func_py=USES, requirements_txt=f"idna=={version}\n")
             await workshop.build(made[version], cache=workshop.root / "other")
         old, new = ((folder / "kfn.lock").read_text() for folder in made.values())
-        both = old.replace("2.17.2", '2.17.2 ; python_version < "3"') + new.replace("2.18.0", '2.18.0 ; python_version >= "3"')
+        both = old.replace("idna==3.6", 'idna==3.6 ; python_version < "3"') + new.replace("idna==3.7", 'idna==3.7 ; python_version >= "3"')
         result = await workshop.build(workshop.source("both", func_py=USES, requirements_txt=both))
-        assert result.layers[1].title == "pygments 2.18.0"
-        result = await workshop.build(made["2.17.2"])
-        assert result.layers[1].title == "pygments 2.17.2"
+        assert result.layers[1].title == "idna 3.7"
+        result = await workshop.build(made["3.6"])
+        assert result.layers[1].title == "idna 3.6"

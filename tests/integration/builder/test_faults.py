@@ -70,8 +70,8 @@ async def test_a_killed_build_leaves_no_image_and_breaks_nothing_for_the_next(wo
 
 
 async def test_a_full_disk_is_named_and_leaves_nothing_behind(workshop: Workshop) -> None:
-    source = workshop.source()
-    child = start(workshop, source, limit=500_000)  # the runtime layer is larger; the kernel then says EFBIG as it says ENOSPC
+    source = workshop.source(func_py=HANDLER, data_txt="x" * 600_000)
+    child = start(workshop, source, limit=500_000)  # the kernel then says EFBIG as it says ENOSPC
     _, said = await asyncio.to_thread(child.communicate, timeout=60)
     assert said.startswith("DiskFull 75"), said
     assert str(workshop.root / "cache") in said
