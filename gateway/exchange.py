@@ -74,8 +74,8 @@ class Exchange:
         """In the line now. Cold if there is no instance at all that could take it."""
         assert self.line is not None
         if self.cold is None and not self.line.usable:
-            now = self._chain.wall_clock()
-            self.cold = Stopwatch(now, now)
+            told = self._chain.wall_clock()  # the line has poked the autoscaler
+            self.cold = Stopwatch(told - (self._chain.clock() - self.arrived), told)
         self.due = self._wait_until()
 
     def go(self, instance: Instance) -> None:
