@@ -1,5 +1,6 @@
 """Real uv, the machine's own index, and small pure wheels."""
 
+import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 
 from builder import lockfile, wheels
 from builder.errors import DependencyError, IndexUnreachable, LockStale, ToolMissing
+from builder.index import environment
+from builder.uv import binary
 from tests.integration.builder.conftest import HANDLER, Workshop
 
 USES = "import idna\n" + HANDLER
@@ -132,6 +135,16 @@ class TestPyproject:
 
 
 class TestLocks:
+    async def test_a_uv_lock_is_installed_as_it_is_even_without_an_index(self, workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+        text = '[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = ["idna==3.7"]\n'
+        source = workshop.source(func_py=USES, pyproject_toml=text)
+        subprocess.run([binary(), "lock", "--quiet"], cwd=source, env=environment({}), check=True, timeout=60)
+        first = await workshop.build(source)
+        assert first.layers[1].title == "idna 3.7"
+        assert not (source / "kfn.lock").exists()
+        unreachable(monkeypatch)
+        assert (await workshop.build(source, locked=True)).digest == first.digest
+
     async def test_a_pylock_is_installed_as_it_is(self, workshop: Workshop) -> None:
         made = workshop.source("made", func_py=USES, requirements_txt="idna==3.7\n")
         await workshop.build(made)

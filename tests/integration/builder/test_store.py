@@ -1,7 +1,9 @@
 """The image store on a real file system."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -82,3 +84,29 @@ def test_a_missing_layer_is_named(tmp_path: Path) -> None:
     store.blob_path(image.layers[0].digest).unlink()
     with pytest.raises(ImageNotFound, match=image.layers[0].digest):
         store.resolve(image.reference)
+
+
+def test_images_added_at_the_same_time_are_all_listed(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        images = list(pool.map(lambda n: add(ImageStore(tmp_path), b"%d" % n, f"kfn.local/default/f{n}"), range(16)))
+    assert set(ImageStore(tmp_path).references()) == {image.reference for image in images}
+
+
+def test_blobs_of_a_build_that_is_not_yet_listed_survive_a_collection(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    started, done = Event(), Event()
+
+    def slow_build() -> Image:
+        with store.writing():
+            digest = store.put(b"layer")
+            started.set()
+            assert not done.wait(0.1), "the collection did not wait for the build"
+            assert store.has(digest)
+            return add(store, b"layer")
+
+    with ThreadPoolExecutor(2) as pool:
+        build = pool.submit(slow_build)
+        assert started.wait(5)
+        freed = pool.submit(lambda: (store.gc(), done.set()))
+        assert store.resolve(build.result(10).reference) == build.result()
+        assert freed.result(10)[0] == 0
