@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import msgspec
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -39,6 +40,8 @@ def http_app(server: ApiServer, token: str, *, user: str = "kfn:admin") -> Starl
             return await _answer(server, request)
         except status.StatusError as error:
             return _json(Answer(error.code, error.body()))
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
         except Exception:
             log.exception("%s %s failed", http.method, path)
             return _json(Answer(500, status.internal("this is a fault in kfn; its log has the traceback").body()))

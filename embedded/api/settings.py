@@ -15,6 +15,8 @@ class Settings:
     """Seconds after which a watch that named no timeout is ended; clients open it again."""
     bookmark_seconds: float = 60.0
     """Seconds between the bookmarks of a quiet watch."""
+    events: int = 2000
+    """Events kept; the oldest go first. Kubernetes forgets them by the hour, a laptop by the number."""
     version_block: int = 1_000_000
     """resourceVersions reserved on disk at a time, so that volatile writes need no disk write and versions never go back."""
     max_state_mib: int = 2048

@@ -105,6 +105,13 @@ class Store:
         """Remove the object; `last` is what DELETED carries."""
         return self._change(kind, key, last, removed=True)
 
+    def forget_old_events(self) -> None:
+        """Keep no more Events than the settings say."""
+        shelf = self.shelves[kinds.EVENT.qualified]
+        while len(shelf.objects) > self._settings.events:
+            key, oldest = next(iter(shelf.objects.items()))
+            self.remove(shelf.kind, key, {**oldest, "metadata": dict(oldest["metadata"])})
+
     def _change(self, kind: Kind[Any], key: Key, new: Json, *, removed: bool) -> "asyncio.Future[None] | None":
         shelf = self.shelves[kind.qualified]
         old = shelf.objects.get(key)

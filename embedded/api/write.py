@@ -6,6 +6,7 @@ Leaves defaults and validation of the kind itself to `kfn.api.admission`.
 import base64
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from kfn.api.kinds import NAMESPACE, POD, SECRET, Kind
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _OWNED = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion")
 _ONE_LABEL = frozenset({"services", "namespaces"})  # their names become one part of a host name
 
@@ -69,6 +71,7 @@ def for_create(target: Target, body: Any, stamp: Stamp) -> Json:
     if not name:
         raise status.invalid(kind, "", [("metadata.name", "FieldValueRequired", "Required value: name or generateName is required")])
     _check_name(kind, name)
+    _check_labels(kind, name, meta)
     for field in _OWNED:
         meta.pop(field, None)
     meta |= {"uid": stamp.uid, "creationTimestamp": stamp.now}
@@ -103,6 +106,7 @@ def for_update(target: Target, old: Json, body: Any) -> Json:
         raise status.conflict(kind, target.name, why)
     if target.subresource == "status":
         return {**old, "metadata": dict(was), "status": obj.get("status") or {}}
+    _check_labels(kind, target.name, meta)
     for field in _OWNED:
         meta.pop(field, None)
         if field in was:
@@ -154,6 +158,24 @@ def _check_name(kind: Kind[Any], name: str) -> None:
         "and must start and end with an alphanumeric character"
     )  # fmt: skip
     raise status.invalid(kind, name, [("metadata.name", "FieldValueInvalid", f'Invalid value: "{name}": {rule}')])
+
+
+def _check_labels(kind: Kind[Any], name: str, meta: Json) -> None:
+    """Labels that Kubernetes would refuse are refused here too, so that nothing works on a laptop only."""
+    for key, value in (meta.get("labels") or {}).items():
+        told = _label_fault(key, value) if isinstance(value, str) else None  # other types and nulls are the decoder's
+        if told:
+            raise status.invalid(kind, name, [("metadata.labels", "FieldValueInvalid", f"Invalid value: {told}")])
+
+
+@lru_cache(maxsize=4096)
+def _label_fault(key: str, value: str) -> str | None:
+    prefix, _, short = key.rpartition("/")
+    if len(short) > 63 or not _QUALIFIED.fullmatch(short) or (prefix and (len(prefix) > 253 or not _SUBDOMAIN.fullmatch(prefix))):
+        return f'"{key}": a label\'s key is at most 63 letters, digits, "-", "_" or ".", with an optional DNS prefix and "/"'
+    if value and (len(value) > 63 or not _QUALIFIED.fullmatch(value)):
+        return f'"{value}": the value of label {key} must be at most 63 letters, digits, "-", "_" or ".", a letter or digit at both ends'
+    return None
 
 
 def _secret(obj: Json) -> Json:

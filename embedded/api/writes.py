@@ -10,7 +10,7 @@ from embedded.api.paths import Target, built_in
 from embedded.api.request import Answer, Request
 from embedded.api.store import Store, settled
 from kfn.api.base import Json
-from kfn.api.kinds import NAMESPACE
+from kfn.api.kinds import EVENT, NAMESPACE
 from kfn.clock import timestamp
 
 MERGE = "application/merge-patch+json"
@@ -42,6 +42,8 @@ async def create(store: Store, target: Target, request: Request) -> Answer:
         raise status.already_exists(kind, name)
     if not request.dry_run:
         await settled(store.put(kind, key, new))
+        if kind is EVENT:
+            store.forget_old_events()
     return Answer(201, new, warnings, "object")
 
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from embedded.api.journal import Full
+from embedded.api.settings import Settings
 from tests.unit.embedded_api.memory import MAPS, MERGE, PODS, SECRETS, Memory
 
 KSVC = "/apis/serving.knative.dev/v1/namespaces/default/services"
@@ -46,6 +47,23 @@ class TestCreate:
         code, body = await m.call("POST", KSVC, SERVICE, dryRun="All")
         assert code == 201 and body["spec"]["traffic"]
         assert await m.names(KSVC) == []
+
+    @pytest.mark.parametrize(
+        ("key", "value"), [("a", "b c"), ("a", "x" * 64), ("-a", "b"), ("A_b/c", "d"), ("a", "sha256:1"), ("a/b/c", "")]
+    )
+    async def test_a_label_that_kubernetes_would_refuse_is_refused(self, key, value):
+        m = await Memory.open()
+        for method, path, media in (("POST", MAPS, "application/json"), ("PATCH", f"{MAPS}/there", MERGE)):
+            await m.config_map("there")
+            code, refusal = await m.call(method, path, {"metadata": {"name": "there", "labels": {key: value}}}, media)
+            assert code == 422 and refusal["details"]["causes"][0]["field"] == "metadata.labels"
+
+    async def test_the_oldest_events_make_room(self):
+        m = await Memory.open(Settings(events=2))
+        events = "/api/v1/namespaces/default/events"
+        for name in "abc":
+            await m.call("POST", events, {"metadata": {"name": name}, "involvedObject": {"name": "p"}})
+        assert await m.names(events) == ["b", "c"]
 
 
 class TestUpdate:
