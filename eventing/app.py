@@ -77,7 +77,7 @@ class Eventing:
                 self._client, self._triggers, self._brokers, brokers.ready, self._bus, resolver, dispatchers, self.settings,
                 self._broker_keys.add,
             )  # fmt: skip
-            sweep = Sweep(self._bus, self.metrics, dispatchers, brokers.ready)
+            sweep = Sweep(self._bus, self.metrics, dispatchers, brokers.ready, lambda: [t.metadata.uid for t in self._triggers.list()])
             ingress = Ingress(
                 self._bus, self.settings, self.metrics, known=self._is_known, ready=lambda *key: key in brokers.ready, full=sweep.now,
                 suspect=self._broker_keys.add,

@@ -87,8 +87,7 @@ class Ingress:
         except InvalidEvent as error:
             raise Refusal(400, str(error)) from None
         for index, event in enumerate(events):
-            if len(event.data or b"") + sum(len(k) + len(v) for k, v in event.attributes.items()) > self._settings.max_event:
-                raise Refusal(413, f"{f'[{index}]: ' if is_batch else ''}an event must not be larger than {self._settings.max_event} bytes")
+            _check_size(event, f"[{index}]: " if is_batch else "", self._settings)
         return [_arrived(event) for event in events]
 
     async def _store(self, namespace: str, broker: str, events: Sequence[Event], trace: dict[str, str]) -> None:
@@ -124,6 +123,16 @@ class Ingress:
         subject = subjects.event(namespace, broker, event.type, event.attributes.get("partitionkey", ""))
         id = subjects.event_id(event.source, event.id)
         await self._bus.publish(subjects.stream(namespace, broker), subject, {**binding.headers(event), **trace}, event.data or b"", id=id)
+
+
+def _check_size(event: Event, place: str, settings: Settings) -> None:
+    size = sum(len(name) + len(value) for name, value in event.attributes.items())
+    if size > settings.max_attributes:
+        raise Refusal(
+            413, f"{place}an event's attributes must not be larger than {settings.max_attributes} bytes in all; put more into its data"
+        )
+    if size + len(event.data or b"") > settings.max_event:
+        raise Refusal(413, f"{place}an event must not be larger than {settings.max_event} bytes")
 
 
 def _arrived(event: Event) -> Event:

@@ -25,6 +25,7 @@ class Settings:
     token: str = ""
 
     max_event: int = MIB
+    max_attributes: int = 32 * 1024  # they travel as headers, which servers limit
     max_batch: int = 8 * MIB
     publish_timeout: float = 5.0  # how long a publisher is held while NATS is away
     retention: float = 24 * 3600.0

@@ -131,7 +131,7 @@ class Settler:
         """Store an event among the Broker's dead letters; returns once it is on disk."""
         stream = subjects.dead_stream(sub.namespace, sub.broker)
         subject = subjects.dead_letter(sub.namespace, sub.broker, sub.name, reason)
-        told = binding.headers(Event({"error": verdict.reason, "trigger": sub.name}))
+        told = binding.headers(Event({"error": verdict.reason[:512]}))
         headers = {
             **binding.headers(dead),
             "Kfn-Error": told["ce-error"],

@@ -1,7 +1,7 @@
-"""What is looked at every few seconds: each Trigger's lag, and streams that run full."""
+"""What is looked at every few seconds: each Trigger's lag, streams that run full, consumers whose Trigger is gone."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import anyio
 
@@ -16,9 +16,17 @@ PERIOD = 10.0
 
 
 class Sweep:
-    def __init__(self, bus: Bus, metrics: Metrics, dispatchers: Dispatchers, brokers: Iterable[tuple[str, str]]) -> None:
-        """`brokers` is read anew each time: those whose streams are there."""
-        self._bus, self._metrics, self._dispatchers, self._brokers = bus, metrics, dispatchers, brokers
+    def __init__(
+        self,
+        bus: Bus,
+        metrics: Metrics,
+        dispatchers: Dispatchers,
+        brokers: Iterable[tuple[str, str]],
+        triggers: Callable[[], Iterable[str]],
+    ) -> None:
+        """`brokers` is read anew each time: those whose streams are there. `triggers` gives the uids of all Triggers."""
+        self._bus, self._metrics, self._dispatchers, self._brokers, self._triggers = bus, metrics, dispatchers, brokers, triggers
+        self._orphans: set[tuple[str, str]] = set()
         self._now = anyio.Event()
 
     def now(self) -> None:
@@ -31,12 +39,26 @@ class Sweep:
             try:
                 for namespace, broker in list(self._brokers):
                     await self._reclaim(subjects.stream(namespace, broker))
+                await self._remove_orphans()
                 await self._measure()
             except errors.BusError as error:
                 log.debug("sweep: %s", error)
             with anyio.move_on_after(PERIOD):
                 await self._now.wait()
             await anyio.sleep(0.5)  # at most so often, however many publishers are refused
+
+    async def _remove_orphans(self) -> None:
+        """Remove consumers that no Trigger has twice in a row: left by one deleted past its finalizer, they would keep a stream full."""
+        known = {subjects.consumer(uid) for uid in self._triggers()}
+        found: set[tuple[str, str]] = set()
+        for namespace, broker in list(self._brokers):
+            stream = subjects.stream(namespace, broker)
+            names = (await self._bus.api(f"CONSUMER.NAMES.{stream}")).get("consumers") or []
+            found |= {(stream, name) for name in names if name.startswith("kfn_t_") and name not in known}
+        for stream, name in found & self._orphans:
+            await self._bus.delete_consumer(stream, name)
+            log.info("removed consumer %s of %s: its trigger is gone", name, stream)
+        self._orphans = found - self._orphans
 
     async def _measure(self) -> None:
         for subscription in self._dispatchers.subscriptions():

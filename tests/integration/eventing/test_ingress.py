@@ -56,6 +56,7 @@ async def test_what_is_refused_and_why(tmp_path: Path) -> None:
         await refused(400, "not a CloudEvent", [("content-type", "application/json")], b"{}")
         await refused(415, "application/cloudevents+xml is not supported", [("content-type", "application/cloudevents+xml")], b"<event/>")
         await refused(413, "1048576 bytes", STRUCTURED, b"x" * (1 << 20) + b"x")
+        await refused(413, "attributes must not be larger", STRUCTURED, json.dumps({**EVENT, "ext": "x" * 40_000}).encode())
         await refused(400, "[1].id: is required", BATCH, json.dumps([EVENT, {**EVENT, "id": ""}]).encode())
         await refused(400, "knativebrokerttl", [*[(f"ce-{k}", v) for k, v in EVENT.items()], ("ce-knativebrokerttl", "1")], b"")
 

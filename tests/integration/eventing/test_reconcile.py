@@ -1,16 +1,19 @@
 """Brokers and Triggers as objects: conditions, addresses, order of creation, and what is left after deletion."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import nats.js.errors
 import pytest
 
 from kfn.api import eventing as api
 from kfn.api import kinds
-from kfn.api.meta import DeliverySpec, Destination, KReference, ObjectMeta
+from kfn.api.meta import Condition, DeliverySpec, Destination, KReference, ObjectMeta
+from kfn.api.serving import Service, ServiceStatus
 from tests.fakes.sink import sink
-from tests.integration.eventing.stage import Stage, stage, until
+from tests.integration.eventing.stage import QUICK, Stage, set_up, stage, until
 
 
 async def deleted(bus: Stage, kind: Any, name: str) -> None:
@@ -130,3 +133,46 @@ async def test_a_broker_made_again_starts_empty_and_its_triggers_go_on(tmp_path:
         await bus.publish("2")
         await subscriber.wait(2)
         assert subscriber.ids == ["1", "2"]
+
+
+async def test_changed_limits_reach_the_streams_that_are_there(tmp_path: Path) -> None:
+    async with set_up(tmp_path) as bus:
+        async with bus.running():
+            await bus.broker()
+            await bus.publish("1")
+        bus.settings = replace(QUICK, retention=3600, max_bytes=8 << 20)
+        async with bus.running():
+            info = await bus.eventing._bus.client.jetstream().stream_info("KFN_default_default")
+            assert (info.config.max_age, info.config.max_bytes, info.state.messages) == (3600, 8 << 20, 1)
+
+
+async def test_a_trigger_waits_for_what_it_depends_on(tmp_path: Path) -> None:
+    async with stage(tmp_path) as bus, sink() as subscriber:
+        await bus.broker()
+        needed = '{"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "needed"}'
+        meta = ObjectMeta(name="t", namespace="default", annotations={"knative.dev/dependency": needed})
+        bus.kube.put(
+            kinds.TRIGGER, api.Trigger(metadata=meta, spec=api.TriggerSpec(broker="default", subscriber=Destination(uri=subscriber.url)))
+        )
+        assert condition(await bus.ready(kinds.TRIGGER, "t", "False"), "DependencyReady") == ("False", "DependencyDoesNotExist")
+        await bus.publish("1")
+        ready = Condition(type="Ready", status="True")
+        bus.kube.put(
+            kinds.SERVICE, Service(metadata=ObjectMeta(name="needed", namespace="default"), status=ServiceStatus(conditions=[ready]))
+        )
+        await bus.ready(kinds.TRIGGER, "t")
+        await subscriber.wait(1)
+
+
+async def test_the_consumer_of_a_trigger_that_was_torn_out_past_its_finalizer_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventing.sweep.PERIOD", 0.1)
+    async with stage(tmp_path) as bus, sink() as subscriber:
+        await bus.broker()
+        await bus.trigger("t", subscriber.url)
+        bus.kube.remove(kinds.TRIGGER, "t")
+        jetstream = bus.eventing._bus.client.jetstream()
+        with anyio.fail_after(10):
+            while (await jetstream.stream_info("KFN_default_default")).state.consumer_count:
+                await anyio.sleep(0.05)
