@@ -4,6 +4,7 @@ Such a handler is ASGI without lifespan. For CloudEvents the event stands in `sc
 """
 
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any
 
 from kfn.function.errors import BadEvent
@@ -35,7 +36,12 @@ class Knative:
             if event is not None:
                 about["event"] = to_library(event)
             receive = Replay(body, call.receive)
-        await self._handle(about, receive, Sender(call))
+        try:
+            await self._handle(about, receive, Sender(call))
+        except KeyError as error:
+            if error.args == ("event",) and "event" not in about and not exchange.status:
+                raise BadEvent("This function takes CloudEvents, and the request is none: attribute `specversion` is missing.") from error
+            raise
         call.ended()
 
 
@@ -83,20 +89,30 @@ class Sender:
 
 def to_library(event: Event) -> Any:
     """The event as the function's own `cloudevents` package has it, or as it is if there is none."""
+    made = _library()
+    if made is None:
+        return event
+    kind, typed = made
     attributes: dict[str, Any] = dict(event.attributes)
+    if typed and "time" in attributes:
+        from datetime import datetime
+
+        attributes["time"] = datetime.fromisoformat(attributes["time"].upper())
+    return kind(attributes, event.data)
+
+
+@cache
+def _library() -> tuple[Any, bool] | None:
+    """The package's class, and whether its `time` is a datetime (since 2.0) and not text."""
     try:
         from cloudevents.core.v1.event import CloudEvent  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         try:
             from cloudevents.http import CloudEvent  # type: ignore[import-not-found, unused-ignore]
         except ImportError:
-            return event
-    else:
-        if "time" in attributes:
-            from datetime import datetime
-
-            attributes["time"] = datetime.fromisoformat(attributes["time"])
-    return CloudEvent(attributes, event.data)
+            return None
+        return CloudEvent, False
+    return CloudEvent, True
 
 
 def from_library(event: Any) -> Event:

@@ -242,6 +242,9 @@ def new():
             reply = f.get("/", *headers, method="POST", body=b"[1]")
             assert reply.headers["content-type"] == "application/cloudevents+json"
             assert reply.json()["data"] == {"was": [1]}
+            missing = f.get("/")
+            assert missing.status == 400
+            assert "CloudEvents" in missing.json()["detail"]
 
 
 class TestHealth:
