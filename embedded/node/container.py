@@ -99,18 +99,16 @@ class ContainerRunner:
 
     async def _prepared(self) -> Start | None:
         """Get ready to start; on failure show why and try again later. None when stopped meanwhile."""
-        delay = self._settings.pull_backoff_first
+        delay, again = self._settings.pull_backoff_first, False
         while not self._stopping.is_set():
             try:
                 return await self._hooks.prepare(self.container)
             except NodeError as error:
-                missing = isinstance(error, ImageMissing)
-                self._show(state=ContainerState(waiting=ContainerStateWaiting(error.reason, str(error))))
+                reason = "ImagePullBackOff" if again and isinstance(error, ImageMissing) else error.reason
+                self._show(state=ContainerState(waiting=ContainerStateWaiting(reason, str(error))))
                 self._hooks.note("Warning", "Failed", f"{error.reason}: {error}")
                 await self._sleep(delay)
-                if missing and not self._stopping.is_set():
-                    self._show(state=ContainerState(waiting=ContainerStateWaiting("ImagePullBackOff", str(error))))
-                delay = min(delay * 2, self._settings.backoff_max)
+                again, delay = True, min(delay * 2, self._settings.backoff_max)
         return None
 
     async def _once(self, start: Start) -> int | None:

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # what Kubernetes uses in names: no vowels, so no words
+GATHER = 0.05  # seconds in which changes of a Deployment's status are gathered: each write goes to the disk
 FAILED_AGAIN = 1.0  # seconds until a failed pass is tried again
 
 
@@ -173,7 +174,8 @@ class Deployments:
                 body = dict.fromkeys(_COUNTS) | encode(value)
                 await self._client.patch(kinds.DEPLOYMENT, meta.name, meta.namespace, {"status": body}, subresource="status")
 
-            mirror = self._statuses[meta.uid] = Mirror(self._tasks, f"status of Deployment {meta.namespace}/{meta.name}", write)
+            what = f"status of Deployment {meta.namespace}/{meta.name}"
+            mirror = self._statuses[meta.uid] = Mirror(self._tasks, what, write, after=GATHER)
         mirror.set(fresh)
 
     def _name(self, uid: str) -> str:

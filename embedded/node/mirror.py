@@ -15,11 +15,15 @@ T = TypeVar("T")
 
 
 class Mirror(Generic[T]):
-    """`set` returns at once; a task of `tasks` writes, and tries again for as long as the server cannot be reached."""
+    """`set` returns at once; a task of `tasks` writes, and tries again for as long as the server cannot be reached.
 
-    def __init__(self, tasks: TaskGroup, what: str, write: Callable[[T], Awaitable[None]]) -> None:
+    With `after` (seconds) it lets values gather first: for what nobody waits for while an instance starts.
+    """
+
+    def __init__(self, tasks: TaskGroup, what: str, write: Callable[[T], Awaitable[None]], *, after: float = 0.0) -> None:
         self._tasks = tasks
         self._what = what
+        self._after = after
         self._write = write
         self._wanted: list[T] = []
         self._idle = anyio.Event()
@@ -40,6 +44,8 @@ class Mirror(Generic[T]):
         delay = 0.05
         try:
             while self._wanted:
+                if self._after:
+                    await anyio.sleep(self._after)
                 value = self._wanted[-1]
                 try:
                     await self._write(value)

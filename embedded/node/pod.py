@@ -33,6 +33,7 @@ from kfn.kube.errors import Conflict, KubeError, NotFound
 
 log = logging.getLogger(__name__)
 
+GATHER = 0.02  # seconds in which changes of a pod's status are gathered into one write
 LAST_WORDS = 1.0  # seconds for a container's last output to be written once its process is gone
 
 
@@ -67,7 +68,9 @@ class PodRunner:
         self._ports: dict[str, int] = {}
         self._volumes: dict[str, Path] | None = None
         meta = pod.metadata
-        self._status: Mirror[PodStatus] = Mirror(machine.tasks, f"status of pod {meta.namespace}/{meta.name}", self._write_status)
+        self._status: Mirror[PodStatus] = Mirror(
+            machine.tasks, f"status of pod {meta.namespace}/{meta.name}", self._write_status, after=GATHER
+        )
         self._init = [self._runner(c, "OnFailure" if self._restarts == "Always" else self._restarts) for c in pod.spec.init_containers]
         self._containers = [self._runner(c, self._restarts) for c in pod.spec.containers]
 
@@ -119,7 +122,6 @@ class PodRunner:
         for port in self._ports.values():
             self._machine.ports.give_back(port)
         await self._machine.slices.remove(self.pod)
-        await self._status.settled()
         try:
             await self._machine.client.delete(kinds.POD, meta.name, meta.namespace, grace_seconds=0, uid=meta.uid)
         except (NotFound, Conflict):

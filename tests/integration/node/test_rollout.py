@@ -8,7 +8,6 @@ import pytest
 from embedded.node.errors import BadImage
 from embedded.node.images import Images
 from kfn.api import kinds
-from kfn.api.core import Pod
 from tests.integration.node.platform import get, platform, ready
 from tests.integration.node.test_node import HELLO
 
@@ -25,14 +24,12 @@ async def test_a_new_image_replaces_the_old_one_without_a_gap(tmp_path: Path) ->
             kinds.DEPLOYMENT, "hello-deployment", "default",
             [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": second}], type="application/json-patch+json",
         )  # fmt: skip
-        lowest = 2
-
-        def replaced(pods: list[Pod]) -> bool:
-            nonlocal lowest
-            lowest = min(lowest, sum(ready(pod) and not pod.metadata.deletion_timestamp for pod in pods))
-            return not old & {pod.metadata.name for pod in pods} and sum(map(ready, pods)) == 2
-
-        await p.pods_when(replaced)
+        lowest, pods = 2, await p.pods()
+        with anyio.fail_after(15):
+            while old & {pod.metadata.name for pod in pods} or sum(map(ready, pods)) < 2:
+                lowest = min(lowest, sum(piece.endpoints[0].conditions.ready is True for piece in await p.slices()))
+                await anyio.sleep(0.002)
+                pods = await p.pods()
         assert lowest == 2
         for piece in await p.slices():
             assert "second" in await get(piece)
