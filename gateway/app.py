@@ -18,6 +18,7 @@ from kfn.api import kinds, names
 from kfn.kube.client import Client
 from kfn.kube.informer import Informer
 from kfn.load import LoadSink, RevisionKey
+from kfn.observe import web
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Gateway:
     async def run(self, *, started: Callable[[], object] | None = None) -> None:
         """Serve until `stop` is called, or cancelled; either way what is under way is finished, within `settings.drain`.
 
-        `started` is called once requests are accepted and every Route is known.
+        `started` is called once requests are accepted and every Route is known. Raises `ListenError` if the port cannot be had.
         """
         async with anyio.create_task_group() as tasks:
             chain = self.chain = Chain(tasks, self._sink, self.settings, _clock())
@@ -85,9 +86,10 @@ class Gateway:
             await informer.synced()
 
     async def _listen(self, chain: Chain) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
         settings = self.settings
-        server = await loop.create_server(lambda: ClientConnection(chain), settings.host, settings.port, backlog=settings.backlog)
+        sock = web.listen(settings.host, settings.port)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: ClientConnection(chain), sock=sock, backlog=settings.backlog)
         self.port = server.sockets[0].getsockname()[1]
         log.info("listening on %s:%d", settings.host, self.port)
         return server

@@ -166,18 +166,18 @@ class Exchange:
             self._end()
 
     def pause_upstream(self) -> None:
-        if self.upstream is not None:
+        if self.upstream is not None and not self.upstream.transport.is_closing():
             self.upstream.transport.pause_reading()
 
     def resume_upstream(self) -> None:
-        if self.upstream is not None:
+        if self.upstream is not None and not self.upstream.transport.is_closing():
             self.upstream.transport.resume_reading()
 
     # The instance's side.
 
     def interim(self, status: int, reason: bytes, headers: heads.Headers) -> None:
         """100 Continue, 103 Early Hints: passed on to a client that knows them."""
-        if self.head.modern:
+        if self.head.modern and not self.client.transport.is_closing():
             fields = b"".join(b"%b: %b\r\n" % (n, v) for n, v in headers if n.lower() not in heads.RESPONSE_FIELDS)
             self.client.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, fields))
 
@@ -201,7 +201,7 @@ class Exchange:
 
     def flush(self) -> None:
         data = self.reply.take()
-        if data:
+        if data and not self.client.transport.is_closing():
             self.last_byte = self._chain.clock()
             self.client.transport.write(data)
 
@@ -297,6 +297,8 @@ class Exchange:
     # Inside.
 
     def _progress(self) -> timeouts.Progress:
+        if self.first_byte is not None and not self.client.writable:
+            self.last_byte = self._chain.clock()  # it is the client that is slow; the instance is not being read from
         return timeouts.Progress(self.arrived, self.sent, self.first_byte, self.last_byte)
 
     def _wait_until(self) -> float:

@@ -109,7 +109,7 @@ class Line:
         if self.usable:
             return NotInTime(f"All {len(self.usable)} instances of revision {self.key} are busy; none became free in time.")
         if not self.known:
-            return NotInTime(f"Revision {self.key} does not exist.")
+            return RevisionFailed(f"Revision {self.key} does not exist.")
         state = f"{len(self.instances)} started but not ready" if self.instances else "none has been started"
         return NotInTime(f"No instance of revision {self.key} was ready in time: {state}.")
 
