@@ -12,13 +12,13 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup, TaskStatus
 
-from embedded.node import leftovers, logkeep, logread
+from embedded.node import cgroups, leftovers, logkeep, logread
 from embedded.node.deployments import Deployments
 from embedded.node.errors import NodeError
 from embedded.node.images import Images
 from embedded.node.logfile import LogFile
 from embedded.node.pod import Machine, PodRunner
-from embedded.node.pool import Pool
+from embedded.node.pool import MARKER, Pool
 from embedded.node.ports import Ports
 from embedded.node.recorder import Recorder
 from embedded.node.settings import Settings
@@ -112,9 +112,8 @@ class Node:
         slices = Slices(self._client, tasks, settings.name)
         recorder = Recorder(self._client, tasks, settings.name)
         env = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
-        if settings.gateway:
-            env["KFN_GATEWAY"] = settings.gateway
-        self._machine = Machine(settings, self._client, tasks, self._images, pool, Ports(settings.address), slices, recorder, env)
+        ports, groups = Ports(settings.address), cgroups.find(pool.marker[MARKER])
+        self._machine = Machine(settings, self._client, tasks, self._images, pool, ports, slices, recorder, env, groups)
         controller = Deployments(
             self._client, tasks, settings.name, self._pods_of, self._adopt, lambda: settings.max_pods - len(self._pods)
         )  # fmt: skip
@@ -221,6 +220,8 @@ class Node:
             async with anyio.create_task_group() as ending:
                 for runner in list(self._pods.values()):
                     ending.start_soon(runner.stop, self._settings.shutdown)
+        if self._machine.cgroups:
+            self._machine.cgroups.remove_all()
         self._machine = None
 
 

@@ -13,6 +13,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from embedded.node import environment, limits, podstatus, volumes
+from embedded.node.cgroups import Cgroups
 from embedded.node.container import ContainerRunner, Hooks, Start
 from embedded.node.errors import BadPod, NodeError
 from embedded.node.images import HINT, Images
@@ -50,6 +51,7 @@ class Machine:
     slices: Slices
     recorder: Recorder
     base_env: Mapping[str, str]
+    cgroups: Cgroups | None
 
 
 class PodRunner:
@@ -66,6 +68,7 @@ class PodRunner:
         self._started = timestamp()
         self._dir = machine.settings.pods / pod.metadata.uid
         self._ports: dict[str, int] = {}
+        self._groups: dict[str, tuple[Path, int]] = {}  # with the number of processes killed for memory before this run
         self._volumes: dict[str, Path] | None = None
         meta = pod.metadata
         self._status: Mirror[PodStatus] = Mirror(
@@ -121,6 +124,9 @@ class PodRunner:
         self._removed = True
         for port in self._ports.values():
             self._machine.ports.give_back(port)
+        for group, _ in self._groups.values():
+            if self._machine.cgroups:
+                self._machine.cgroups.remove(group)
         await self._machine.slices.remove(self.pod)
         try:
             await self._machine.client.delete(kinds.POD, meta.name, meta.namespace, grace_seconds=0, uid=meta.uid)
@@ -140,7 +146,7 @@ class PodRunner:
         recorder, meta = self._machine.recorder, self.pod.metadata
         hooks = Hooks(
             self._prepare, self._refresh, lambda kind, reason, message: recorder.note(self.pod, kind, reason, message), self._command,
-            lambda _: False,
+            self._oom_killed,
         )  # fmt: skip
         path = self._machine.settings.logs / meta.namespace / meta.name / f"{container.name}.log"
         return ContainerRunner(self._machine.settings, container, restart_policy, path, hooks)
@@ -198,11 +204,29 @@ class PodRunner:
         env |= {"PORT": str(port), "KFN_SPAWNED_AT": f"{time.time():.6f}"}
         cwd = container.working_dir or (image.source if image else "") or str(self._made_dir())
         argv = tuple(environment.expand(word, env) for word in command) if container.command else ()
-        bounds = limits.rlimits(limits.of(container), machine.settings.open_files, in_cgroup=False)
+        group = self._group(container)
+        bounds = limits.rlimits(limits.of(container), machine.settings.open_files, in_cgroup=group is not None)
         warmth = PLAIN if argv or image is None or image.warmth is None else image.warmth
         path = (image.source,) if image and image.source else ()
-        launch = Launch(self.pod.metadata.name, env, cwd, path, argv, bounds)
+        launch = Launch(self.pod.metadata.name, env, cwd, path, argv, bounds, (str(group / "cgroup.procs"),) if group else ())
         return Start(machine.pool.get(warmth), launch, port, f"{container.image}" if image is None else image.digest)
+
+    def _group(self, container: Container) -> Path | None:
+        """The container's cgroup, if it has limits and this machine lets us make one."""
+        wanted, cgroups = limits.of(container), self._machine.cgroups
+        if cgroups is None or wanted == limits.Limits():
+            return None
+        try:
+            group = cgroups.make(f"{self.pod.metadata.uid}-{container.name}", wanted)
+        except OSError as error:
+            log.warning("container %s of pod %s gets no cgroup: %s", container.name, self.pod.metadata.name, error)
+            return None
+        self._groups[container.name] = (group, cgroups.oom_kills(group))
+        return group
+
+    def _oom_killed(self, container: Container) -> bool:
+        group, before = self._groups.get(container.name, (None, 0))
+        return group is not None and self._machine.cgroups is not None and self._machine.cgroups.oom_kills(group) > before
 
     async def _mounted(self) -> dict[str, Path]:
         if self._volumes is None:

@@ -13,7 +13,6 @@ class Settings:
     name: str = "kfn-local"
     address: str = "127.0.0.1"  # where instances listen
     max_pods: int = 250
-    gateway: str = ""  # handed to every instance as KFN_GATEWAY when set
     backoff_first: float = 10.0  # second restart of a container; the first is at once
     backoff_max: float = 300.0
     backoff_reset: float = 600.0  # a container that ran this long starts over
