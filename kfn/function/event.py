@@ -1,10 +1,10 @@
-"""CloudEvents 1.0: the Event that a handler is given and may return, and its forms in HTTP (binary, structured, batched).
+"""CloudEvents 1.0: the Event that a handler is given and may return. Part of the author's SDK (`kfn.Event`, `kfn.cloudevent`).
 
-Part of the author's SDK (`kfn.Event`, `kfn.cloudevent`). Attributes go through byte for byte.
+Its forms in HTTP are in `event_http`.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from os import urandom
 from time import time as now
 from typing import Any, TypeVar
@@ -13,8 +13,6 @@ from kfn.function.errors import BadEvent
 from kfn.function.times import rfc3339
 
 REQUIRED = ("id", "source", "type")
-STRUCTURED = "application/cloudevents+json"
-BATCH = "application/cloudevents-batch+json"
 _CORE = frozenset(("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema"))
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 
@@ -36,7 +34,7 @@ class Event:
         self.attributes: dict[str, str] = {"specversion": "1.0", "id": id or urandom(16).hex(), "source": source, "type": type}
         for name, value in attributes.items():
             if value is not None:
-                self.attributes[name] = _text(name, value)
+                self.attributes[name] = as_text(name, value)
         self.attributes.setdefault("time", rfc3339(now()))
         self._body: bytes | None = None
         self._data = data
@@ -93,6 +91,10 @@ class Event:
         return self._data
 
     @property
+    def has_data(self) -> bool:
+        return self._data is not None or bool(self._body)
+
+    @property
     def body(self) -> bytes:
         """The data as bytes, as it came or as it will be sent."""
         if self._body is None:
@@ -120,92 +122,6 @@ class Event:
 own_source = "/kfn/function"  # set once, at start, to this function's name
 
 
-def is_event(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a request says that it carries a CloudEvent."""
-    for name, value in headers:
-        if name == b"ce-specversion" or name == b"ce-type" or name == b"ce-id":
-            return True
-        if name == b"content-type" and value.lower().startswith(b"application/cloudevents"):
-            return True
-    return False
-
-
-def from_http(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Event | None:
-    """The event in a request; None if it carries none. Header names are lower case. A malformed event raises BadEvent."""
-    attributes: dict[str, str] = {}
-    content_type = ""
-    for name, value in headers:
-        if name == b"content-type":
-            content_type = value.decode("latin-1")
-        elif name.startswith(b"ce-"):
-            attributes[name[3:].decode("latin-1")] = _from_header(name, value)
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == STRUCTURED:
-        return from_json(_parse(body))
-    if kind == BATCH:
-        raise BadEvent("This is a batch of events, and one event is taken at a time.")
-    if not attributes:
-        return None
-    if content_type:
-        attributes["datacontenttype"] = content_type
-    return Event.received(attributes, body)
-
-
-def batch_from_http(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> list[Event] | None:
-    """The events of a batched request; None if it is not one."""
-    for name, value in headers:
-        if name == b"content-type" and value.partition(b";")[0].strip().lower() == BATCH.encode():
-            items = _parse(body)
-            if not isinstance(items, list):
-                raise BadEvent("A batch of events is a JSON array.")
-            return [from_json(item) for item in items]
-    return None
-
-
-def from_json(item: Any) -> Event:
-    """An event in CloudEvents' JSON format."""
-    if not isinstance(item, dict):
-        raise BadEvent("A structured event is a JSON object.")
-    attributes = {name: _text(name, value) for name, value in item.items() if name not in ("data", "data_base64") and value is not None}
-    if "data_base64" in item:
-        from base64 import b64decode
-
-        try:
-            return Event.received(attributes, b64decode(item["data_base64"], validate=True))
-        except (ValueError, TypeError):
-            raise BadEvent("`data_base64` is not base64.") from None
-    data = item.get("data")
-    if data is not None:
-        attributes.setdefault("datacontenttype", "application/json")
-    return Event.received(attributes, None if data is not None else b"", data)
-
-
-def to_headers(event: Event) -> list[tuple[bytes, bytes]]:
-    """The event's attributes as headers of a binary-mode message; its body is `event.body`."""
-    headers = []
-    for name, value in event.attributes.items():
-        if name == "datacontenttype":
-            headers.append((b"content-type", value.encode("latin-1", "replace")))
-        else:
-            headers.append((b"ce-" + name.encode(), _to_header(value)))
-    return headers
-
-
-def to_json(event: Event) -> dict[str, Any]:
-    """The event in CloudEvents' JSON format."""
-    item: dict[str, Any] = dict(event.attributes)
-    if event._data is None and not event._body:
-        return item
-    data = event.data
-    if isinstance(data, bytes):
-        from base64 import b64encode
-
-        item["data_base64"] = b64encode(data).decode()
-    else:
-        item["data"] = data
-    return item
-
-
 def _validate(attributes: Mapping[str, str]) -> None:
     version = attributes.get("specversion")
     if version != "1.0":
@@ -227,7 +143,7 @@ def _is_time(text: str) -> bool:
     return shape and zone and clock[:2].isdigit() and clock[2:3] == ":" and clock[3:5].isdigit()
 
 
-def _text(name: str, value: Any) -> str:
+def as_text(name: str, value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -237,34 +153,9 @@ def _text(name: str, value: Any) -> str:
     raise BadEvent(f"attribute `{name}` is {value!r}; it must be a string, a number or a boolean.")
 
 
-def _from_header(name: bytes, value: bytes) -> str:
-    if b"%" in value:
-        from urllib.parse import unquote_to_bytes
-
-        value = unquote_to_bytes(value)
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise BadEvent(f"attribute `{name[3:].decode('latin-1')}` is not percent-encoded UTF-8.") from None
-
-
-def _to_header(value: str) -> bytes:
-    raw = value.encode()
-    if all(0x21 <= byte <= 0x7E and byte not in (0x22, 0x25) for byte in raw):
-        return raw
-    return b"".join(b"%c" % byte if 0x21 <= byte <= 0x7E and byte not in (0x22, 0x25) else b"%%%02X" % byte for byte in raw)
-
-
 def _is_json(content_type: str | None) -> bool:
     kind = (content_type or "").partition(";")[0].strip().lower()
     return kind in ("application/json", "text/json") or kind.endswith("+json")
-
-
-def _parse(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError as error:
-        raise BadEvent(f"The structured event is not JSON: {error}.") from None
 
 
 def _decode(body: bytes, content_type: str | None) -> Any:

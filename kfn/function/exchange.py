@@ -29,7 +29,6 @@ class Exchange:
         "_chunks",
         "_connection",
         "_left",
-        "_length",
         "_pending_head",
         "_waiter",
         "arrived",
@@ -39,6 +38,7 @@ class Exchange:
         "expects_continue",
         "headers",
         "keep_alive",
+        "length",
         "method",
         "sent",
         "status",
@@ -61,7 +61,7 @@ class Exchange:
         self._buffered = 0
         self._waiter: asyncio.Future[None] | None = None
         self.body_complete = False
-        self._length: int | None = None  # Content-Length of the request
+        self.length: int | None = None  # Content-Length of the request
         self.disconnected = False
         self.status = 0  # of the response; 0 until it has started
         self.sent = 0  # bytes of response body
@@ -71,9 +71,6 @@ class Exchange:
         self.complete = False
 
     # The request's body, as the connection feeds it
-
-    def sized(self, length: int) -> None:
-        self._length = length
 
     def feed(self, data: bytes) -> None:
         """Take a piece of the body; when too much is unread, the connection stops reading."""
@@ -126,8 +123,8 @@ class Exchange:
 
     async def read(self, limit: int) -> bytes:
         """The whole body, or BodyTooLarge as soon as it is known to be over the limit."""
-        if self._length is not None and self._length > limit:
-            raise BodyTooLarge(f"The body has {self._length} bytes; this function accepts {limit}. KFN_MAX_BODY sets the limit.")
+        if self.length is not None and self.length > limit:
+            raise BodyTooLarge(f"The body has {self.length} bytes; this function accepts {limit}. KFN_MAX_BODY sets the limit.")
         if self.body_complete and len(self._chunks) <= 1:
             return self._chunks.pop() if self._chunks else b""
         parts: list[bytes] = []

@@ -47,11 +47,14 @@ def main() -> int:
 
 def preload() -> None:
     """Import what every function's process needs, so that a forked child finds it there. Starts no thread and no loop."""
-    import asyncio  # noqa: F401
-    import urllib.parse  # noqa: F401
+    from importlib import import_module
 
-    import kfn.function.loader
-    import kfn.function.server  # noqa: F401
+    for name in (
+        "asyncio", "queue", "traceback", "urllib.parse", "httptools", "kfn.function.event_http", "kfn.function.faults",
+        "kfn.function.kinds.asgi", "kfn.function.kinds.knative", "kfn.function.kinds.plain", "kfn.function.kinds.wsgi",
+        "kfn.function.loader", "kfn.function.logs", "kfn.function.message", "kfn.function.server",
+    ):  # fmt: skip
+        import_module(name)
 
 
 def _report(error: BaseException) -> int:

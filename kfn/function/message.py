@@ -5,7 +5,8 @@ from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from typing import Any
 
 from kfn.function.errors import BadRequest
-from kfn.function.event import Event, from_http
+from kfn.function.event import Event
+from kfn.function.event_http import from_http
 from kfn.function.trace import Trace
 
 Body = str | bytes | bytearray | memoryview | dict[str, Any] | list[Any] | Iterable[Any] | AsyncIterable[Any] | None

@@ -12,6 +12,7 @@ import httptools
 
 from kfn.function.errors import BadRequest, HeadTooLarge, RequestError
 from kfn.function.exchange import Exchange
+from kfn.function.head import examine
 from kfn.function.settings import Settings
 
 LINGER = 2.0  # seconds in which a client may read an answer that was given before its request was complete
@@ -141,10 +142,13 @@ class Connection(asyncio.Protocol):
         if self._closing or self._refusal is not None:
             return
         try:
-            self._examine(exchange)
+            about = examine(exchange.method, exchange.target, exchange.version, exchange.headers)
         except BadRequest as error:
             self._refusal = error
             return
+        exchange.target = about.target
+        exchange.length = about.length
+        exchange.expects_continue = about.expects_continue
         exchange.keep_alive = parser.should_keep_alive() and not parser.should_upgrade()
         if not exchange.keep_alive:
             self._closing = True
@@ -178,28 +182,6 @@ class Connection(asyncio.Protocol):
         exchange.feed_end()
         if exchange.complete and exchange is self._active:
             self._next()
-
-    def _examine(self, exchange: Exchange) -> None:
-        """What HTTP demands beyond syntax."""
-        if exchange.method == b"CONNECT":
-            raise BadRequest("CONNECT is for proxies, and this is not one.")
-        if not exchange.target.startswith(b"/") and exchange.target != b"*":
-            # Absolute form, as to a proxy: a server must take it. Host says who is meant.
-            _, _, rest = exchange.target.partition(b"://")
-            _, slash, path = rest.partition(b"/")
-            exchange.target = slash + path or b"/"
-        hosts = 0
-        for name, value in exchange.headers:
-            if name == b"host":
-                hosts += 1
-            elif name == b"content-length":
-                exchange.sized(int(value))
-            elif name == b"expect" and value.lower() == b"100-continue":
-                exchange.expects_continue = exchange.version == "1.1"
-        if hosts > 1 or (hosts == 0 and exchange.version == "1.1"):
-            raise BadRequest("An HTTP/1.1 request needs exactly one Host header.")
-        if exchange.version not in ("1.0", "1.1"):
-            raise BadRequest(f"HTTP version {exchange.version} is not spoken here; use 1.1.")
 
     # For the exchange
 

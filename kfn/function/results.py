@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kfn.function.errors import BadResponse
-from kfn.function.event import Event, to_headers
+from kfn.function.event import Event
+from kfn.function.event_http import to_headers
 from kfn.function.message import Response
 
 TEXT = b"text/plain; charset=utf-8"

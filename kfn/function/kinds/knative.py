@@ -8,7 +8,8 @@ from functools import cache
 from typing import Any
 
 from kfn.function.errors import BadEvent
-from kfn.function.event import Event, from_http, is_event, to_headers, to_json
+from kfn.function.event import Event
+from kfn.function.event_http import from_http, is_event, to_headers, to_json
 from kfn.function.exchange import Exchange
 from kfn.function.kinds.asgi import App, Call, Message, scope
 from kfn.function.kinds.hooks import Hooks

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any
 
 from kfn.function.errors import BadEvent, BadRequest
-from kfn.function.event import BATCH, Event, batch_from_http, from_http, to_json
+from kfn.function.event import Event
+from kfn.function.event_http import BATCH, batch_from_http, from_http, to_json
 from kfn.function.exchange import Exchange
 from kfn.function.kinds.hooks import Hooks
 from kfn.function.message import Request

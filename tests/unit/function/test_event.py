@@ -7,7 +7,7 @@ import pytest
 
 import kfn
 from kfn.function.errors import BadEvent
-from kfn.function.event import batch_from_http, from_http, from_json, is_event, to_headers, to_json
+from kfn.function.event_http import batch_from_http, from_http, from_json, is_event, to_headers, to_json
 
 BASE = [(b"ce-specversion", b"1.0"), (b"ce-id", b"1"), (b"ce-source", b"/s"), (b"ce-type", b"t")]
 
