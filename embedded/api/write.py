@@ -72,6 +72,7 @@ def for_create(target: Target, body: Any, stamp: Stamp) -> Json:
         raise status.invalid(kind, "", [("metadata.name", "FieldValueRequired", "Required value: name or generateName is required")])
     _check_name(kind, name)
     _check_labels(kind, name, meta)
+    _check_owners(kind, name, meta)
     for field in _OWNED:
         meta.pop(field, None)
     meta |= {"uid": stamp.uid, "creationTimestamp": stamp.now}
@@ -107,6 +108,7 @@ def for_update(target: Target, old: Json, body: Any) -> Json:
     if target.subresource == "status":
         return {**old, "metadata": dict(was), "status": obj.get("status") or {}}
     _check_labels(kind, target.name, meta)
+    _check_owners(kind, target.name, meta)
     for field in _OWNED:
         meta.pop(field, None)
         if field in was:
@@ -166,6 +168,19 @@ def _check_labels(kind: Kind[Any], name: str, meta: Json) -> None:
         told = _label_fault(key, value) if isinstance(value, str) else None  # other types and nulls are the decoder's
         if told:
             raise status.invalid(kind, name, [("metadata.labels", "FieldValueInvalid", f"Invalid value: {told}")])
+
+
+def _check_owners(kind: Kind[Any], name: str, meta: Json) -> None:
+    """An owner without a uid would look like one that is gone, and take the object with it."""
+    references = meta.get("ownerReferences") or ()
+    faults = [
+        (f"metadata.ownerReferences[{i}].{field}", "FieldValueRequired", "Required value: must not be empty")
+        for i, reference in enumerate(references if isinstance(references, list) else ())
+        for field in ("apiVersion", "kind", "name", "uid")
+        if not (isinstance(reference, dict) and reference.get(field))
+    ]
+    if faults:
+        raise status.invalid(kind, name, faults)
 
 
 @lru_cache(maxsize=4096)

@@ -17,6 +17,7 @@ MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+_DRAWS = 8
 _LETTERS = string.ascii_lowercase + string.digits
 
 
@@ -30,7 +31,7 @@ async def create(store: Store, target: Target, request: Request) -> Answer:
         raise status.method_not_allowed()
     if kind.namespaced and not target.namespace:
         raise status.bad_request("an object of this kind is created in a namespace: POST to /namespaces/NAMESPACE/" + kind.plural)
-    wanted = write.for_create(target, request.body, stamp())
+    wanted = _named(store, target, request.body)
     name = wanted["metadata"]["name"]
     if kind.namespaced:
         _check_namespace(store, target, name)
@@ -142,6 +143,17 @@ async def replace(store: Store, target: Target, request: Request, old: Json, bod
     if not request.dry_run:
         await settled(store.remove(kind, key, new) if deletion.finished(kind, new) else store.put(kind, key, new))
     return Answer(200, new, warnings, "object")
+
+
+def _named(store: Store, target: Target, body: Any) -> Json:
+    """The object to create; a generated name that is taken by chance is drawn again, as Kubernetes does."""
+    for _ in range(_DRAWS):
+        wanted = write.for_create(target, body, stamp())
+        meta = wanted["metadata"]
+        given = isinstance(body, dict) and (body.get("metadata") or {}).get("name")
+        if given or store.get(target.kind, (target.namespace, meta["name"])) is None:
+            break
+    return wanted
 
 
 def _check_namespace(store: Store, target: Target, name: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from embedded.api import writes
 from embedded.api.journal import Full
 from embedded.api.settings import Settings
 from tests.unit.embedded_api.memory import MAPS, MERGE, PODS, SECRETS, Memory
@@ -19,6 +20,19 @@ class TestCreate:
         m = await Memory.open()
         code, body = await m.call("POST", PODS, {"metadata": {"generateName": "p-"}})
         assert code == 201 and body["metadata"]["name"].startswith("p-") and len(body["metadata"]["name"]) == 7
+
+    async def test_a_generated_name_that_is_taken_is_drawn_again(self, monkeypatch):
+        m = await Memory.open()
+        drawn = iter("aaaaaaaaaabbbbb")
+        monkeypatch.setattr(writes.secrets, "choice", lambda _: next(drawn))
+        made = [(await m.call("POST", PODS, {"metadata": {"generateName": "p-"}}))[1]["metadata"]["name"] for _ in range(2)]
+        assert made == ["p-aaaaa", "p-bbbbb"]
+
+    async def test_an_owner_without_a_uid_is_refused_by_field(self):
+        m = await Memory.open()
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": "p"}
+        code, refusal = await m.call("POST", MAPS, {"metadata": {"name": "a", "ownerReferences": [owner]}})
+        assert code == 422 and "metadata.ownerReferences[0].uid: Required value" in refusal["message"]
 
     async def test_status_and_what_the_server_owns_cannot_be_set(self):
         m = await Memory.open()
