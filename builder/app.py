@@ -27,6 +27,7 @@ from builder.store import Image, ImageStore
 
 Progress = Callable[[Step], None]
 DEFAULT_NAMESPACE = "default"
+HEAVY = 500_000_000  # bytes of layers from which the build warns
 
 
 class _CacheCorrupt(TransientError):
@@ -94,7 +95,7 @@ async def _build(source: Path, options: BuildOptions, progress: Progress, warnin
         handler=code.handler,
         layers=layers,
         seconds=anyio.current_time() - start,
-        warnings=(*warnings, *tree.warnings, *deps.warnings),
+        warnings=(*warnings, *tree.warnings, *deps.warnings, *_heavy(layers)),
         project=project,
         name=name,
         namespace=namespace,
@@ -118,6 +119,15 @@ def _assemble(store: ImageStore, cache: Cache, name: str, facts: image.Facts, la
         bare = tuple(built.layer for built in layers)
         config = image.config(facts, bare)
         return store.add(name, image.manifest(facts, store.put(config), len(config), bare))
+
+
+def _heavy(layers: tuple[BuiltLayer, ...]) -> tuple[str, ...]:
+    """A warning for an image that will take its time to reach a node."""
+    total = sum(built.layer.size for built in layers)
+    if total < HEAVY:
+        return ()
+    top = sorted(layers, key=lambda built: -built.layer.size)[:5]
+    return (f"the image has {size(total)}; the largest: {', '.join(f'{built.title} {size(built.layer.size)}' for built in top)}",)
 
 
 def size(count: int) -> str:

@@ -55,5 +55,8 @@ async def _pins(uv: Uv, inputs: Inputs, options: BuildOptions) -> tuple[tuple[Pi
         raise LockStale(f"{why}, for Python {uv.python.minor} on {uv.platform or uv.python.machine}; build once without --locked")
     resolved = await uv.resolve(inputs, old, options.resolve_timeout)
     pins = lockfile.parse(resolved, inputs.file)
-    await anyio.to_thread.run_sync(files.write, path, lockfile.with_header(wanted, resolved).encode())
+    try:
+        await anyio.to_thread.run_sync(files.write, path, lockfile.with_header(wanted, resolved).encode())
+    except OSError as error:
+        return pins, (f"{LOCK} could not be written ({error.strerror}), so the next build may choose other versions",)
     return pins, ((f"{LOCK} was made anew from {inputs.file}",) if old else ())

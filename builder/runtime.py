@@ -20,10 +20,11 @@ LIBRARIES = ("httptools",)
 
 async def runtime_layer(cache: Cache, interpreter: Interpreter, timeout: float) -> tuple[Cached, bool]:
     """The layer, and whether it was there already."""
-    name = key("runtime", FORMAT, interpreter.version, interpreter.tag, interpreter.machine, _fingerprint())
+    everything = _everything()
+    name = key("runtime", FORMAT, interpreter.version, interpreter.tag, interpreter.machine, _fingerprint(everything))
     if found := cache.get(name):
         return found, True
-    content = _content()
+    content = _needed(everything)
     with cache.folder() as scratch:
         for path, data in content.items():
             (scratch / "in" / path).parent.mkdir(parents=True, exist_ok=True)
@@ -42,35 +43,36 @@ def bytecode(folder: Path, prefix: str) -> list[Member]:
     return [Member(f"{prefix}/{path.relative_to(folder).as_posix()}", source=path) for path in folder.rglob("*.pyc")]
 
 
-def _fingerprint() -> str:
-    """Of all that the layer can be made of, a little more than it has: cheap enough for every build."""
-    root, seen = Path(kfn.__file__).parent, hashlib.sha256()
-    found = {f"kfn/{path.relative_to(root).as_posix()}": path.read_bytes() for path in root.rglob("*.py")}
-    for library in LIBRARIES:
-        found |= _library(library)
-    for path, data in sorted(found.items()):
-        seen.update(f"{path}\0{len(data)}\0".encode() + data)
-    return seen.hexdigest()
-
-
-def _content() -> dict[str, bytes]:
-    """Files by their path below the runtime folder."""
+def _everything() -> dict[str, bytes]:
+    """All that the layer can be made of, by path, a little more than it has. Read once, so that key and content agree."""
     root = Path(kfn.__file__).parent
-    found: dict[str, bytes] = {}
-    pending = [root / "__init__.py", *sorted((root / "function").rglob("*.py"))]
-    while pending:
-        path = pending.pop()
-        name = f"kfn/{path.relative_to(root).as_posix()}"
-        if name not in found:
-            found[name] = path.read_bytes()
-            pending += _own_imports(found[name], root)
+    found = {f"kfn/{path.relative_to(root).as_posix()}": path.read_bytes() for path in root.rglob("*.py")}
     for library in LIBRARIES:
         found |= _library(library)
     return found
 
 
-def _own_imports(text: bytes, root: Path) -> list[Path]:
-    """The other files of kfn that this one imports, wherever in it."""
+def _fingerprint(everything: dict[str, bytes]) -> str:
+    seen = hashlib.sha256()
+    for path, data in sorted(everything.items()):
+        seen.update(f"{path}\0{len(data)}\0".encode() + data)
+    return seen.hexdigest()
+
+
+def _needed(everything: dict[str, bytes]) -> dict[str, bytes]:
+    """The function side of kfn with what it imports, and the libraries."""
+    found = {path: data for path, data in everything.items() if not path.startswith("kfn/")}
+    pending = ["kfn/__init__.py", *(path for path in everything if path.startswith("kfn/function/"))]
+    while pending:
+        path = pending.pop()
+        if path in everything and path not in found:
+            found[path] = everything[path]
+            pending += _own_imports(everything[path])
+    return found
+
+
+def _own_imports(text: bytes) -> list[str]:
+    """The files of kfn that this one may import, wherever in it; not all of them need exist."""
     if b"kfn" not in text:
         return []
     names: set[str] = set()
@@ -83,9 +85,8 @@ def _own_imports(text: bytes, root: Path) -> list[Path]:
     for name in names:
         parts = name.split(".")
         if parts[0] == "kfn":
-            places = [root.joinpath(*parts[1:n], "__init__.py") for n in range(2, len(parts) + 1)]
-            places.append(root.joinpath(*parts[1:]).with_suffix(".py") if len(parts) > 1 else root / "__init__.py")
-            found += [place for place in places if place.is_file()]
+            found += ["/".join([*parts[:n], "__init__.py"]) for n in range(1, len(parts) + 1)]
+            found.append("/".join(parts) + ".py")
     return found
 
 

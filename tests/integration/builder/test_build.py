@@ -110,6 +110,13 @@ class TestReproducibility:
         assert (await workshop.build(source)).digest == first.digest
 
 
+async def test_a_heavy_image_is_told_with_its_largest_layers(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builder.app.HEAVY", 1_000_000)
+    (warning,) = (await workshop.build(workshop.source())).warnings
+    assert warning.startswith("the image has 2.")
+    assert "the largest: kfn runtime 2." in warning
+
+
 class TestBadInput:
     async def test_an_unknown_handler_is_told_before_any_dependency_is_asked_for(self, workshop: Workshop) -> None:
         source = workshop.source(func_py="def handel(request): ...\n", requirements_txt="no-such-package-at-all==1\n")

@@ -74,6 +74,12 @@ class TestRequirements:
         assert set(pins) == {"idna", "tomli"}
         assert "kfn.lock was made anew from requirements.txt" in result.warnings
 
+    async def test_a_source_that_cannot_be_written_to_is_built_with_a_warning(self, workshop: Workshop) -> None:
+        source = workshop.source(func_py=USES, requirements_txt="idna\n")
+        (source / "kfn.lock").mkdir()  # renaming a file over a folder fails, also for root
+        result = await workshop.build(source)
+        assert any("kfn.lock could not be written" in warning for warning in result.warnings)
+
     async def test_offline_without_a_lock_is_worth_another_try(self, workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
         unreachable(monkeypatch)
         with pytest.raises(IndexUnreachable):
