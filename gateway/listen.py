@@ -1,58 +1,45 @@
-"""One client's connection: reads requests, keeps them in order, and hands each to the gateway as an Exchange.
+"""One client's connection: its requests in order, each an Exchange, and what the connection may cost while nothing happens on it.
 
-It guards what a connection may cost (head size, time, pipelining, idling) and refuses what is not HTTP/1.1; it knows nothing of routes.
+It knows nothing of routes. Reading is `read`, answering is the exchange's; here is whose turn it is, and when the connection ends.
 """
 
 import asyncio
-import logging
 from collections import deque
-from random import getrandbits
-from typing import TYPE_CHECKING, Any, cast
-
-import httptools
+from typing import TYPE_CHECKING, cast
 
 from gateway import answers, heads
-from gateway.errors import BadRequest, HeadTimeout, HeadTooLarge, InternalError, Refusal
+from gateway.errors import HeadTimeout, Refusal
 from gateway.exchange import Exchange
+from gateway.read import RequestReader
 
 if TYPE_CHECKING:
     from gateway.chain import Chain
-
-log = logging.getLogger(__name__)
 
 PIPELINE = 8  # requests read ahead on one connection; behind that the client is not read from
 
 
 class ClientConnection(asyncio.Protocol):
     __slots__ = (
-        "_ahead", "_chain", "_head_bytes", "_headers", "_parser", "_paused", "_raw", "_reading", "_reusable", "_stripped", "_target",
-        "_trailers", "_unstarted", "current", "head_since", "idle_since", "lingering", "peer", "transport", "writable",
+        "_ahead", "_chain", "_held", "_paused", "_reader", "_reading", "_reusable", "_unstarted", "_upgrading",
+        "current", "head_since", "idle_since", "lingering", "transport", "writable",
     )  # fmt: skip
 
     def __init__(self, chain: "Chain") -> None:
         self._chain = chain
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self.peer = b"unknown"
         self.current: Exchange | None = None  # the one being answered
         self.idle_since = chain.clock()
         self.head_since = 0.0  # when an unfinished head began
         self.lingering = False
         self.writable = True
-        self._ahead: deque[Exchange | Refusal] = deque()
+        self._reader = RequestReader(self, chain.settings)
         self._reading: Exchange | None = None  # the one whose body is being read
+        self._unstarted: Exchange | None = None  # the current one, while the bytes that its head came with are being read
+        self._upgrading: Exchange | None = None  # one that asks for another protocol; nothing behind it is read until it is answered
+        self._held = b""  # what the client sent behind such a request
+        self._ahead: deque[Exchange | Refusal] = deque()
         self._reusable = True
         self._paused = False
-        self._raw = b""  # what a client that asked for an upgrade sent before it was answered
-        self._unstarted: Exchange | None = None
-        self._stripped = False  # the request asks for an upgrade that is not passed on
-        self._begin_parser()
-
-    def _begin_parser(self) -> None:
-        self._parser: Any = httptools.HttpRequestParser(self)
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._trailers: list[tuple[bytes, bytes]] = []
-        self._target = b""
-        self._head_bytes = 0
 
     # The transport's side.
 
@@ -60,7 +47,7 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         name = transport.get_extra_info("peername")
         if isinstance(name, tuple):
-            self.peer = str(name[0]).encode()
+            self._reader.peer = str(name[0]).encode()
         self._chain.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -71,30 +58,27 @@ class ClientConnection(asyncio.Protocol):
             self.current.client_gone()
 
     def data_received(self, data: bytes) -> None:
-        if self.lingering or not self._reusable:
-            return
-        if self._reading is None:
-            self._head_bytes += len(data)
-            if not self.head_since:
-                self.head_since = self._chain.clock()
-        elif self._reading.head.upgrade:
+        reader = self._reader
+        if self._upgrading is not None:
             self._hold(data)
             return
+        if self.lingering or not (self._reusable or reader.in_body):
+            return  # nothing that comes now means anything
+        if not self.head_since and not reader.in_body:
+            self.head_since = self._chain.clock()
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
+            rest = reader.feed(data)
+        except Refusal as why:
+            if self._reusable or reader.in_body:
+                self._start(complete=True)
+                self._refuse(why)
+            return
+        if self._unstarted is not None:
             self._start()
-            self._upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            if not self._reusable and self._reading is None:
-                return  # bytes behind the connection's last request mean nothing
-            self._start(complete=True)
-            self._refuse(_reason(error))
-        else:
-            if self._unstarted is not None:
-                self._start()
-            if self._reading is None and self._head_bytes > self._chain.settings.max_head and not self.lingering:
-                self._refuse(HeadTooLarge(f"The request's head is over {self._chain.settings.max_head} bytes."))
+        if rest and self._upgrading is not None:
+            self._hold(rest)
+        elif rest:
+            self.data_received(rest)  # the request for an upgrade has been answered already
 
     def eof_received(self) -> None:
         """A client that ends its side has gone: nothing tells that from a client that only has no more to say. See ADR 3."""
@@ -109,66 +93,43 @@ class ClientConnection(asyncio.Protocol):
         if self.current is not None:
             self.current.resume_upstream()
 
-    # The parser's side.
+    # The reader's side.
 
-    def on_message_begin(self) -> None:
-        if not self._reusable:
-            raise ValueError("bytes after the last request")
-        self._headers = []
-        self._target = b""
-
-    def on_url(self, target: bytes) -> None:
-        self._target += target
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        (self._headers if self._reading is None else self._trailers).append((name, value))
-
-    def on_headers_complete(self) -> None:
-        parser, chain = self._parser, self._chain
-        if self._head_bytes > chain.settings.max_head and self._head_size() > chain.settings.max_head:
-            raise HeadTooLarge(f"The request's head is over {chain.settings.max_head} bytes.")
-        head = heads.request(
-            parser.get_method(), self._target, parser.get_http_version(), self._headers, self.peer, getrandbits(192),
-            chain.settings.max_headers,
-        )  # fmt: skip
-        self._head_bytes = 0
+    def request_begun(self, head: heads.RequestHead) -> None:
         self.head_since = 0.0
-        self._stripped = not head.upgrade and parser.should_upgrade()
-        if not head.keep_alive or chain.stopping:
+        if not head.keep_alive or self._chain.stopping:
             self._reusable = False
-        exchange = self._reading = Exchange(chain, self, head, keep_alive=self._reusable)
-        if self.current is None:
-            self.current = exchange
-            self.idle_since = 0.0
-            if head.length:
-                self._unstarted = exchange  # its body may be in the same bytes, and can then go out in one write with the head
-            else:
-                exchange.start()
-        else:
+        exchange = self._reading = Exchange(self._chain, self, head, keep_alive=self._reusable)
+        if head.upgrade:
+            self._upgrading = exchange
+        if self.current is not None:
             self._ahead.append(exchange)
             if len(self._ahead) >= PIPELINE:
                 self.pause_reading()
+            return
+        self.current = exchange
+        self.idle_since = 0.0
+        if head.length:
+            self._unstarted = exchange  # its body may be in the same bytes, and can then go out in one write with the head
+        else:
+            exchange.start()
 
-    def on_body(self, data: bytes) -> None:
+    def request_body(self, data: bytes) -> None:
         if self._reading is not None:
             self._reading.request_body(data)
 
-    def on_message_complete(self) -> None:
-        exchange = self._reading
-        if exchange is None or self._stripped:
-            return
-        if not exchange.head.upgrade:
-            self._reading = None
-        trailers = self._trailers
-        if trailers:
-            self._trailers = []
-        exchange.request_done(trailers)
+    def request_done(self, trailers: heads.Headers) -> None:
+        exchange, self._reading = self._reading, None
+        if exchange is not None:
+            exchange.request_done(trailers)
 
     # The exchange's side.
 
     def finished(self, exchange: Exchange) -> None:
         """The exchange has been answered to the last byte, or refused."""
         self.current = None
+        if self._upgrading is exchange:
+            self._upgrading = None
         if self.transport.is_closing():
             return
         if not exchange.body_done:
@@ -179,12 +140,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self.idle_since = self._chain.clock()
         if exchange.head.upgrade:
-            self._reading = None
-            self._begin_parser()
-            held, self._raw = self._raw, b""
-            self.resume_reading()
-            if held:
-                self.data_received(held)
+            self._go_on_without_upgrade()
             return
         if self._ahead:
             self._next()
@@ -206,24 +162,22 @@ class ClientConnection(asyncio.Protocol):
     def detach(self) -> bytes:
         """The connection becomes a tunnel: what the client has sent behind its head, for the other side."""
         self._chain.connections.discard(self)
-        held, self._raw = self._raw, b""
+        held, self._held = self._held, b""
         self.resume_reading()
         return held
 
-    def overdue(self, now: float) -> bool:
-        """Close what idles or dawdles. True when it was closed."""
+    # The chain's side.
+
+    def overdue(self, now: float) -> None:
+        """Close what idles or dawdles."""
         settings = self._chain.settings
         if self.lingering:
             if now - self.idle_since > settings.linger:
                 self.transport.abort()
-            return True
-        if self.head_since and self.current is None and now - self.head_since > settings.read_head:
+        elif self.head_since and self.current is None and now - self.head_since > settings.read_head:
             self._refuse(HeadTimeout())
-            return True
-        if self.idle_since and not self.head_since and now - self.idle_since > settings.keep_alive:
+        elif self.idle_since and not self.head_since and now - self.idle_since > settings.keep_alive:
             self.transport.close()
-            return True
-        return False
 
     def stop(self) -> None:
         """The gateway stops: go now if nothing is under way, else after the answer."""
@@ -274,62 +228,16 @@ class ClientConnection(asyncio.Protocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
-    def _head_size(self) -> int:
-        return len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers)
-
     def _hold(self, data: bytes) -> None:
-        self._raw += data
-        if len(self._raw) > self._chain.settings.waiting_body:
+        self._held += data
+        if len(self._held) > self._chain.settings.waiting_body:
             self.pause_reading()
 
-    def _upgrade(self, rest: bytes) -> None:
-        exchange = self._reading
-        if self._stripped and exchange is not None:
-            # The parser stops at a request for an upgrade, but this one goes on as plain HTTP: show a new parser how its body is framed.
-            self._stripped = False
-            self._begin_parser()
-            if exchange.head.length == 0:
-                self._reading = None
-                exchange.request_done(())
-            else:
-                self._prime(exchange)
-            if rest:
-                self.data_received(rest)
-        elif rest and exchange is None:
-            self.data_received(rest)  # it was refused at once; the connection goes on
-        elif rest:
-            self._hold(rest)
-
-    def _prime(self, exchange: Exchange) -> None:
-        framing = b"Transfer-Encoding: chunked" if exchange.head.length < 0 else b"Content-Length: %d" % exchange.head.length
-        parser = self._parser = httptools.HttpRequestParser(_Body(self))
-        parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
-
-
-def _reason(error: Exception) -> Refusal:
-    """What went wrong in the parser, or in what it called."""
-    why = error.__context__
-    if isinstance(why, Refusal):
-        return why
-    if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(why, ValueError):
-        log.error("a request could not be handled", exc_info=why)
-        return InternalError()
-    return BadRequest(f"The request is not valid HTTP/1.1: {error}.")
-
-
-class _Body:
-    """What a parser of a body alone calls."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self.on_body = connection.on_body
-        self.connection = connection
-        self.begun = False
-
-    def on_message_begin(self) -> None:
-        if self.begun:
-            raise BadRequest("Requests may not follow at once on one that asked for an upgrade.")
-        self.begun = True
-
-    def on_message_complete(self) -> None:
-        self.connection.on_message_complete()
-        self.connection._begin_parser()
+    def _go_on_without_upgrade(self) -> None:
+        """The upgrade was declined: what the client sent behind it are requests."""
+        self._reading = None
+        self._reader.restart()
+        held, self._held = self._held, b""
+        self.resume_reading()
+        if held:
+            self.data_received(held)

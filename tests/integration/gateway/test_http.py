@@ -42,6 +42,22 @@ async def test_a_chunked_request_with_trailers_arrives_whole() -> None:
         assert instance.connections == 1
 
 
+async def test_the_last_request_of_a_connection_is_read_to_its_end() -> None:
+    async def echo(request: Received, reader: Reader, writer: Writer) -> bytes | None:
+        return ok(request.body)
+
+    async with upstream(echo) as instance, routed() as gw:
+        gw.cluster.instance(instance.port)
+        client = await gw.client()
+        await client.send(f"POST / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\nContent-Length: 6\r\n\r\nabc".encode())
+        await gw.until(lambda: instance.connections == 1)
+        await client.send(b"def")
+        answer = await client.answer()
+        assert (answer.body, answer.headers["connection"]) == (b"abcdef", "close")
+        assert await client.reader.read() == b""
+        await client.close()
+
+
 async def test_trailers_of_an_answer_are_passed_on() -> None:
     async def trailing(request: Received, reader: Reader, writer: Writer) -> bytes | None:
         return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 6\r\n\r\n"
@@ -177,6 +193,21 @@ async def test_an_upgrade_with_a_body_or_to_h2c_goes_on_as_http_1_1() -> None:
         assert (await client.ask("GET", Connection="Upgrade", Upgrade="h2c")).status == 200
         assert (await client.ask("GET")).status == 200
         await client.close()
+
+
+async def test_requests_behind_a_declined_upgrade_are_answered() -> None:
+    async def path(request: Received, reader: Reader, writer: Writer) -> bytes | None:
+        return ok(request.line.split()[1].encode())
+
+    async with upstream(path) as instance, routed() as gw:
+        gw.cluster.instance(instance.port)
+        for host, status in ((HOST, 200), ("unknown.example", 404)):
+            client = await gw.client()
+            asks = f"GET /up HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+            await client.send(f"{asks}GET /next HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            assert (await client.answer()).status == status
+            assert (await client.answer()).body == b"/next"
+            await client.close()
 
 
 async def test_pipelined_requests_are_answered_in_order() -> None:

@@ -1,0 +1,164 @@
+"""Reading requests from a client's bytes: one strict parser, and the limits of a head. What is wrong is raised as a Refusal.
+
+It knows nothing of connections and exchanges: what it has understood goes to a `Requests`.
+"""
+
+import logging
+from random import getrandbits
+from typing import Any, Protocol
+
+import httptools
+
+from gateway import heads
+from gateway.errors import BadRequest, HeadTooLarge, InternalError, Refusal
+from gateway.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Requests(Protocol):
+    """Who is told. A request is begun, has body, is done; then comes the next."""
+
+    def request_begun(self, head: heads.RequestHead) -> None: ...
+
+    def request_body(self, data: bytes) -> None: ...
+
+    def request_done(self, trailers: heads.Headers) -> None: ...
+
+
+class RequestReader:
+    __slots__ = (
+        "_declined",
+        "_head_bytes",
+        "_headers",
+        "_length",
+        "_parser",
+        "_settings",
+        "_target",
+        "_to",
+        "_trailers",
+        "in_body",
+        "last",
+        "peer",
+    )
+
+    def __init__(self, to: Requests, settings: Settings) -> None:
+        self._to = to
+        self._settings = settings
+        self.peer = b"unknown"
+        self.last = False  # the request being read is the connection's last
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew at the start of a request."""
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._trailers: list[tuple[bytes, bytes]] = []
+        self._target = b""
+        self._head_bytes = 0
+        self._length = 0
+        self._declined = False  # this request asks for an upgrade that is not passed on
+        self.in_body = False  # a head has been read, and its request not yet to the end
+
+    def feed(self, data: bytes) -> bytes:
+        """Read on. Gives back what follows a request for an upgrade: that is not ours to read. Raises Refusal."""
+        if not self.in_body:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            rest = data[upgrade.args[0] :]
+            if not self._declined:
+                return rest
+            self._go_on_without_upgrade()
+            return self.feed(rest) if rest else b""
+        except httptools.HttpParserError as error:
+            raise _reason(error) from None
+        if not self.in_body and self._head_bytes > self._settings.max_head:
+            raise HeadTooLarge(f"The request's head is over {self._settings.max_head} bytes.")
+        return b""
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        if self.last:
+            raise ValueError("bytes after the last request")
+        self._headers = []
+        self._target = b""
+
+    def on_url(self, target: bytes) -> None:
+        self._target += target
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        (self._trailers if self.in_body else self._headers).append((name, value))
+
+    def on_headers_complete(self) -> None:
+        parser, settings = self._parser, self._settings
+        if self._head_bytes > settings.max_head and self._head_size() > settings.max_head:
+            raise HeadTooLarge(f"The request's head is over {settings.max_head} bytes.")
+        version = parser.get_http_version()
+        head = heads.request(parser.get_method(), self._target, version, self._headers, self.peer, getrandbits(192), settings.max_headers)
+        self._head_bytes = 0
+        self._length = head.length
+        self._declined = not head.upgrade and parser.should_upgrade()
+        self.in_body = True
+        self.last = not head.keep_alive
+        self._to.request_begun(head)
+
+    def on_body(self, data: bytes) -> None:
+        self._to.request_body(data)
+
+    def on_message_complete(self) -> None:
+        if self._declined or not self.in_body:
+            return
+        self.in_body = False
+        trailers = self._trailers
+        if trailers:
+            self._trailers = []
+        self._to.request_done(trailers)
+
+    # Inside.
+
+    def _head_size(self) -> int:
+        return len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers)
+
+    def _go_on_without_upgrade(self) -> None:
+        """The parser stops at a request for an upgrade, but this one goes on as plain HTTP: show a new parser how its body is framed."""
+        length = self._length
+        self.restart()
+        self.in_body = True
+        if length == 0:
+            self.on_message_complete()
+            return
+        framing = b"Transfer-Encoding: chunked" if length < 0 else b"Content-Length: %d" % length
+        self._parser = httptools.HttpRequestParser(_Body(self))
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
+
+
+class _Body:
+    """What a parser that reads only a body calls."""
+
+    def __init__(self, reader: RequestReader) -> None:
+        self.on_body = reader.on_body
+        self._reader = reader
+        self._begun = False
+
+    def on_message_begin(self) -> None:
+        if self._begun:
+            raise BadRequest("Requests may not follow at once on one that asked for an upgrade.")
+        self._begun = True
+
+    def on_message_complete(self) -> None:
+        self._reader.on_message_complete()
+        self._reader.restart()
+
+
+def _reason(error: Exception) -> Refusal:
+    """What went wrong in the parser, or in what it called."""
+    why = error.__context__
+    if isinstance(why, Refusal):
+        return why
+    if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(why, ValueError):
+        log.error("a request could not be handled", exc_info=why)
+        return InternalError()
+    return BadRequest(f"The request is not valid HTTP/1.1: {error}.")
