@@ -20,6 +20,7 @@ from embedded.node.logfile import LogFile
 from embedded.node.pod import Machine, PodRunner
 from embedded.node.pool import MARKER, Pool
 from embedded.node.ports import Ports
+from embedded.node.prepare import Supplies
 from embedded.node.recorder import Recorder
 from embedded.node.settings import Settings
 from embedded.node.slices import MANAGED_BY, MANAGER, Slices
@@ -95,7 +96,7 @@ class Node:
     @property
     def zygotes(self) -> list[Zygote]:
         """The warm parents that run now."""
-        return self._machine.pool.zygotes if self._machine else []
+        return self._machine.supplies.pool.zygotes if self._machine else []
 
     def _writer(self, namespace: str, pod: str, container: str) -> Callable[[], LogFile | None]:
         def current() -> LogFile | None:
@@ -112,8 +113,9 @@ class Node:
         slices = Slices(self._client, tasks, settings.name)
         recorder = Recorder(self._client, tasks, settings.name)
         env = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
-        ports, groups = Ports(settings.address), cgroups.find(pool.marker[MARKER])
-        self._machine = Machine(settings, self._client, tasks, self._images, pool, ports, slices, recorder, env, groups)
+        groups = cgroups.find(pool.marker[MARKER])
+        supplies = Supplies(settings, self._client, self._images, pool, Ports(settings.address), env, groups)
+        self._machine = Machine(settings, self._client, tasks, supplies, slices, recorder)
         controller = Deployments(
             self._client, tasks, settings.name, self._pods_of, self._adopt, lambda: settings.max_pods - len(self._pods)
         )  # fmt: skip
@@ -183,7 +185,7 @@ class Node:
         try:
             image = await self._images.prepare(reference)
             if image.warmth:
-                machine.pool.get(image.warmth)
+                machine.supplies.pool.get(image.warmth)
         except NodeError as error:
             log.info("image %s is not warm: %s", reference, error)
         finally:
@@ -220,8 +222,8 @@ class Node:
             async with anyio.create_task_group() as ending:
                 for runner in list(self._pods.values()):
                     ending.start_soon(runner.stop, self._settings.shutdown)
-        if self._machine.cgroups:
-            self._machine.cgroups.remove_all()
+        if groups := self._machine.supplies.cgroups:
+            groups.remove_all()
         self._machine = None
 
 

@@ -17,8 +17,9 @@ from embedded.node.health import Health
 from embedded.node.logfile import LogFile, set_aside
 from embedded.node.pipes import PipeReader
 from embedded.node.podstatus import CREATING, View
+from embedded.node.process import Exit, Launch, Process
 from embedded.node.settings import Settings
-from embedded.node.zygote import Exit, Launch, Process, Zygote
+from embedded.node.zygote import Zygote
 from kfn.api.core import Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting
 from kfn.clock import timestamp
 
@@ -113,12 +114,15 @@ class ContainerRunner:
 
     async def _once(self, start: Start) -> int | None:
         """One run of the process; answers its exit code, None if it could not be started."""
-        set_aside(self._log_path, self._settings.log_files)
         self.log = LogFile(self._log_path, max_bytes=self._settings.log_bytes, files=self._settings.log_files)
         self.port = start.port
         health = Health(self._settings, self.container, start.port, self._told, lambda argv: self._hooks.run(self.container, argv))
-        output = PipeReader(self.log.feed)
-        ready = PipeReader(lambda data: health.ready_line.set() if b"\n" in data else None)
+        try:
+            set_aside(self._log_path, self._settings.log_files)
+            output = PipeReader(self.log.feed)
+            ready = PipeReader(lambda data: health.ready_line.set() if b"\n" in data else None)
+        except OSError as error:
+            return self._failed(f"no files for it: {error}")
         try:
             process = self._process = await start.zygote.start(start.launch, output.write_fd, ready.write_fd)
             began = timestamp()
@@ -135,15 +139,19 @@ class ContainerRunner:
             with anyio.move_on_after(LAST_OUTPUT):
                 await output.ended.wait()
         except StartFailed as error:
-            self._show(state=ContainerState(waiting=ContainerStateWaiting(error.reason, str(error))), ready=False)
-            self._hooks.note("Warning", "Failed", str(error))
-            return 128
+            return self._failed(str(error))
         finally:
             output.close()
             ready.close()
             self.log.close()
         self._show_end(ended, began, container_id)
         return ended.exit_code
+
+    def _failed(self, why: str) -> int:
+        """It could not be started."""
+        self._show(state=ContainerState(waiting=ContainerStateWaiting(StartFailed.reason, why)), ready=False)
+        self._hooks.note("Warning", "Failed", why)
+        return 128
 
     def _show_end(self, ended: Exit, began: str, container_id: str) -> None:
         code = ended.exit_code

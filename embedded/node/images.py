@@ -19,8 +19,8 @@ from builder.errors import BuildError
 from builder.store import Image, ImageStore
 from embedded.node.errors import BadImage, ImageMissing
 from embedded.node.layers import Layers
+from embedded.node.process import Warmth
 from embedded.node.settings import Settings
-from embedded.node.zygote import Warmth
 
 RUNTIME = "dev.kfn.runtime"
 PYTHON = "dev.kfn.python"

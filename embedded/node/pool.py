@@ -9,7 +9,8 @@ from types import TracebackType
 import anyio
 from anyio.abc import TaskGroup
 
-from embedded.node.zygote import Warmth, Zygote
+from embedded.node.process import Warmth
+from embedded.node.zygote import Zygote
 
 log = logging.getLogger(__name__)
 

@@ -32,16 +32,23 @@ async def materialise(client: Client, pod: Pod, folder: Path) -> dict[str, Path]
             found[name] = Path(volume["hostPath"].get("path", "/"))
             continue
         contents = await _contents(client, pod, name, volume)
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for key, data in contents.items():
-            target = path / key
-            if path.resolve() not in target.resolve().parents:
-                raise BadPod(f"volume {name}: {key!r} leads out of the volume")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
-            target.chmod(0o600)
+        try:
+            _fill(path, contents)
+        except (OSError, ValueError) as error:
+            raise BadPod(f"volume {name} cannot be written: {error}") from error
         found[name] = path
     return found
+
+
+def _fill(folder: Path, contents: Mapping[str, bytes]) -> None:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for key, data in contents.items():
+        target = folder / key
+        if folder.resolve() not in target.resolve().parents:
+            raise ValueError(f"{key!r} leads out of the volume")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        target.chmod(0o600)
 
 
 async def _contents(client: Client, pod: Pod, name: str, volume: Mapping[str, Any]) -> dict[str, bytes]:

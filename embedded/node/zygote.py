@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import anyio
 
 import kfn.function
 from embedded.node.errors import StartFailed
+from embedded.node.process import Exit, Launch, Process, Warmth
 from kfn.function.zygote import HEADER, Channel
 
 log = logging.getLogger(__name__)
@@ -28,63 +28,6 @@ PROGRAM = Path(kfn.function.__file__).parent / "zygote.py"
 FLAGS = ("-I", "-S", "-u", "-X", "utf8")  # no user site, no .pth files, no platform packages
 WARM_LIMIT = 60.0  # seconds that a zygote may take to import its preload list; then it goes without
 START_LIMIT = 130.0  # seconds that a start waits for its zygote
-
-
-@dataclass(frozen=True, slots=True)
-class Warmth:
-    """What makes a zygote: two functions with equal warmth share one."""
-
-    interpreter: str
-    path: tuple[str, ...]
-    imports: tuple[str, ...]
-    preload: tuple[str, ...]
-    entry: str
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """One instance to fork. With `argv` it becomes that command, else the function server with `path` before sys.path."""
-
-    name: str
-    env: Mapping[str, str]
-    cwd: str = ""
-    path: tuple[str, ...] = ()
-    argv: tuple[str, ...] = ()
-    limits: Mapping[str, int] = field(default_factory=dict)
-    cgroup: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """How a process ended: an exit code, or the signal that killed it."""
-
-    code: int
-    signal: int = 0
-
-    @property
-    def exit_code(self) -> int:
-        """As a container reports it: 128 plus the signal."""
-        return 128 + self.signal if self.signal else self.code
-
-
-class Process:
-    """A forked instance. `ended` is done when it is gone."""
-
-    def __init__(self, zygote: "Zygote", key: str) -> None:
-        self.pid = 0
-        self.started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
-        self._zygote = zygote
-        self._key = key
-
-    async def gone(self) -> Exit:
-        """How it ended. Cancelling the wait does not disturb others that wait."""
-        return await asyncio.shield(self.ended)
-
-    def signal(self, number: int, *, group: bool = False) -> None:
-        """Send a signal to the process, or to its whole group. After its end this does nothing."""
-        if not self.ended.done():
-            self._zygote.send({"op": "signal", "id": self._key, "signal": number, "group": group})
 
 
 class Zygote:
@@ -110,7 +53,10 @@ class Zygote:
         while True:
             began = anyio.current_time()
             dropped = len(self.dropped)
-            await self._once()
+            try:
+                await self._once()
+            except OSError as error:
+                self._hear({"event": "broken", "error": f"{self.warmth.interpreter}: {error}"})
             if len(self.dropped) > dropped:
                 continue
             delay = 0.1 if anyio.current_time() - began > 60 else min(delay * 2, 30.0)
@@ -131,7 +77,7 @@ class Zygote:
                 raise StartFailed(f"the warm parent process cannot start: {self.broken or 'it died'}")
             self._count += 1
             key = str(self._count)
-            process = self.children[key] = Process(self, key)
+            process = self.children[key] = Process(self.send, key)
             message = {
                 "op": "start", "id": key, "files": ["log", "ready"][: len(fds)], "fds": len(fds), "name": launch.name,
                 "env": dict(launch.env), "cwd": launch.cwd, "path": launch.path, "argv": launch.argv,
@@ -218,7 +164,7 @@ class Zygote:
             with anyio.CancelScope(shield=True):
                 await _reap(process)
             for child in self.children.values():
-                _settle(child, Exit(0, signal.SIGKILL))
+                child.settle(Exit(0, signal.SIGKILL))
             self.children.clear()
 
     def _give_up(self, process: "subprocess.Popen[bytes]") -> None:
@@ -267,18 +213,11 @@ class Zygote:
             process.pid = message["pid"]
             process.started.set_result(process.pid)
         elif event == "exit":
-            _settle(self.children.pop(message["id"]), Exit(message["code"], message["signal"]))
+            self.children.pop(message["id"]).settle(Exit(message["code"], message["signal"]))
         elif event == "failed":
             process = self.children.pop(message["id"])
             log.error("zygote %s: %s", self.name, message["error"])
-            _settle(process, Exit(128))
-
-
-def _settle(process: Process, how: Exit) -> None:
-    if not process.started.done():
-        process.started.set_result(0)
-    if not process.ended.done():
-        process.ended.set_result(how)
+            process.settle(Exit(128))
 
 
 async def _reap(process: "subprocess.Popen[bytes]") -> None:

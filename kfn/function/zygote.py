@@ -236,7 +236,8 @@ def _limit(message: dict[str, Any]) -> None:
 
 def _name(name: str) -> None:
     if _libc is not None:
-        _libc.prctl(PR_SET_NAME, name.encode()[-15:], 0, 0, 0)
+        word = name.encode()
+        _libc.prctl(PR_SET_NAME, word if len(word) < 16 else word[:9] + word[-6:], 0, 0, 0)  # the kernel keeps 15 bytes
 
 
 def _kill_group(pid: int, number: int) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import anyio
 
-from embedded.node.zygote import Exit, Launch, Warmth, Zygote
+from embedded.node.process import Exit, Launch, Warmth
+from embedded.node.zygote import Zygote
 
 ENTRY = """
 import os, sys, random, time, signal
