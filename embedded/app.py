@@ -114,6 +114,7 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
             web.serving(http_app(server, token), certificate=web.Certificate(certificate.cert_path, certificate.key_path), drain=1)
         )
         admin_port = await stack.enter_async_context(web.serving(admin.app(front, token), drain=1))
+        stack.callback(server.end_watches)  # first of all at the end: an open `kubectl get -w` would be waited for
         address = f"https://127.0.0.1:{port}"
         datadir.write_kubeconfig(data, server=address, ca_pem=certificate.ca_pem, token=token)
         yield {
