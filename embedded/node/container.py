@@ -149,7 +149,9 @@ class ContainerRunner:
 
     def _failed(self, why: str) -> int:
         """It could not be started."""
-        self._show(state=ContainerState(waiting=ContainerStateWaiting(StartFailed.reason, why)), ready=False)
+        now = timestamp()
+        over = ContainerStateTerminated(128, None, "StartError", why, now, now)
+        self._show(state=ContainerState(terminated=over), ready=False, started=False, problem="")
         self._hooks.note("Warning", "Failed", why)
         return 128
 

@@ -28,7 +28,7 @@ class BadImage(NodeError):
 class StartFailed(NodeError):
     """The process could not be started."""
 
-    reason = "RunContainerError"
+    reason = "StartError"
 
 
 class NoLog(NodeError, LookupError):

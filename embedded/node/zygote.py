@@ -135,7 +135,8 @@ class Zygote:
         gone = anyio.Event()
         process, channel = self._spawn()
         self._channel, self.pid = channel, process.pid
-        self.broken = ""
+        if self.broken:
+            self.broken, self._up = "", anyio.Event()
 
         def readable() -> None:
             try:

@@ -197,3 +197,38 @@ async def test_at_the_node_s_end_instances_get_to_finish(tmp_path: Path) -> None
         await p.pod_when(ready)
         await anyio.sleep(0.1)
     assert mark.read_text() == "done\n"
+
+
+async def test_a_runtime_that_does_not_import_is_said_in_the_pod_and_ends_nothing_else(tmp_path: Path) -> None:
+    async with platform(tmp_path, imports=("no.such.module",), **QUICK) as p:
+        await p.deploy(p.image(HELLO))
+        pod = await p.pod_when(lambda pod: restarts(pod) >= 1)
+        over = pod.status.container_statuses[0].last_state.terminated
+        assert over and over.reason == "StartError" and "No module named 'no'" in over.message
+        await p.deploy("busybox", name="other", command=["sleep", "60"], ports=None)
+        await p.pods_when(lambda pods: any(map(ready, pods)))
+
+
+async def test_an_interpreter_that_is_not_here_is_named_with_what_to_do(tmp_path: Path) -> None:
+    async with platform(tmp_path, **QUICK) as p:
+        await p.deploy(p.image(HELLO, python="3.99.1"))
+        pod = await p.pod_when(lambda pod: waiting(pod)[0] == "CreateContainerError")
+        assert "needs Python 3.99" in waiting(pod)[1] and "uv python install 3.99" in waiting(pod)[1]
+
+
+async def test_a_memory_limit_is_kept(tmp_path: Path) -> None:
+    source = {"func.py": "x = bytearray(600 << 20)\ndef handle(request):\n    return 'x'\n"}
+    async with platform(tmp_path, **QUICK) as p:
+        await p.deploy(p.image(source), resources={"limits": {"memory": "200Mi"}})
+        pod = await p.pod_when(lambda pod: restarts(pod) >= 1)
+        over = pod.status.container_statuses[0].last_state.terminated
+        assert over and over.reason in ("Error", "OOMKilled")
+        assert over.reason == "OOMKilled" or "MemoryError" in over.message
+
+
+async def test_a_full_node_starts_no_more(tmp_path: Path) -> None:
+    async with platform(tmp_path, max_pods=2) as p:
+        await p.deploy("busybox", command=["sleep", "60"], ports=None, replicas=5)
+        await p.pods_when(lambda pods: sum(map(ready, pods)) == 2)
+        await anyio.sleep(0.1)
+        assert len(await p.pods()) == 2
