@@ -415,3 +415,20 @@ async def test_changes_of_the_table_fail_no_request() -> None:
                 gw.cluster.route(name=f"other-{round_}")
                 await anyio.sleep(0.003)
         assert statuses == [200] * 600
+
+
+async def test_a_cancelled_gateway_finishes_what_is_under_way_and_refuses_what_waits() -> None:
+    async def slow(request: Received, reader: Reader, writer: Writer) -> bytes | None:
+        await anyio.sleep(0.1)
+        return ok()
+
+    async with upstream(slow) as instance:
+        async with routed(_timed(container_concurrency=1), drain=3.0) as gw:
+            gw.cluster.instance(instance.port)
+            under_way = asyncio.create_task(gw.get())
+            await gw.until(lambda: bool(instance.received))
+            waiting = asyncio.create_task(gw.get())
+            await gw.until(lambda: len(gw.line().waiting) == 1)
+        assert (await under_way).status == 200
+        refused = await waiting
+        assert (refused.status, refused.text) == (503, "The gateway is shutting down.\n")
