@@ -6,6 +6,7 @@ parent (`zygote.py`) -> `slices.py` tells where it is, `health.py` when it is re
 
 import logging
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable
 
 import anyio
@@ -67,6 +68,7 @@ class Node:
 
     async def run(self) -> None:
         settings = self._settings
+        await anyio.to_thread.run_sync(lambda: shutil.rmtree(settings.pods, ignore_errors=True))  # a crash may have left Secrets there
         for folder in (settings.layers, settings.logs, settings.pods):
             folder.mkdir(parents=True, exist_ok=True)
         marker = await anyio.to_thread.run_sync(leftovers.end, settings.data)
