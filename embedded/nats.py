@@ -244,10 +244,17 @@ jetstream {{
 
 
 def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A port below those that the kernel gives to outgoing connections: one of these could take it while the child is started
+    again, a client that connects to it by chance included."""
+    for _ in range(200):
+        port = secrets.randbelow(12_000) + 20_000
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise NatsError("no free port for nats-server between 20000 and 32000")
 
 
 def _why(dir: Path, log_from: int) -> str:

@@ -41,7 +41,7 @@ class Bus:
         self._closing = False
         self.ending = False
         self._lost = anyio.Event()
-        self._listeners: dict[Callable[[], None], None] = {}
+        self._listeners: dict[Callable[[], object], None] = {}
         self.client = nats.NATS()
 
     @asynccontextmanager
@@ -63,7 +63,7 @@ class Bus:
     def is_up(self) -> bool:
         return bool(self.client.is_connected)
 
-    def on_reconnect(self, listener: Callable[[], None]) -> Callable[[], None]:
+    def on_reconnect(self, listener: Callable[[], object]) -> Callable[[], object]:
         """Call `listener` after every reconnect, until the returned function is called."""
         self._listeners[listener] = None
         return lambda: self._listeners.pop(listener, None)
@@ -92,14 +92,21 @@ class Bus:
     async def publish(
         self, stream: str, subject: str, headers: dict[str, str], payload: bytes, *, id: str, timeout: float | None = None
     ) -> Published:
-        """Store one message; returns once it is on disk. Raises `Unavailable`, `Full`, `TooLarge`, `Refused`."""
-        limit = self._settings.publish_timeout if timeout is None else timeout
-        began = anyio.current_time()
-        await self.up(limit)
-        left = max(0.05, limit - (anyio.current_time() - began))
+        """Store one message; returns once it is on disk. Raises `Unavailable`, `Full`, `TooLarge`, `Refused`.
+
+        One whose acknowledgement was lost with the connection is sent again at once: by its id it is stored once.
+        """
+        end = anyio.current_time() + (self._settings.publish_timeout if timeout is None else timeout)
         sent = {**headers, "Nats-Msg-Id": id, "Nats-Expected-Stream": stream}
-        answer = await self._request(subject, payload, left, sent)
-        return Published(int(answer.get("seq", 0)), bool(answer.get("duplicate")))
+        while True:
+            await self.up(end - anyio.current_time())
+            with anyio.CancelScope() as attempt:
+                forget = self.on_reconnect(attempt.cancel)
+                try:
+                    answer = await self._request(subject, payload, max(0.05, end - anyio.current_time()), sent)
+                finally:
+                    forget()
+                return Published(int(answer.get("seq", 0)), bool(answer.get("duplicate")))
 
     async def ensure_stream(self, wanted: streams.Config) -> None:
         """Create the stream, or change what differs. Raises `BusError`."""

@@ -10,9 +10,13 @@ from typing import Any
 
 import anyio
 import httpx
+import pytest
 
 from tests.fakes.sink import sink
 from tests.integration.eventing.stage import Stage, stage
+
+# nats-py leaves the socket of a failed attempt to reconnect to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*socket:pytest.PytestUnraisableExceptionWarning")
 
 EVENT = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
 STRUCTURED = [("content-type", "application/cloudevents+json")]

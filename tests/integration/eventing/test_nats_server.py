@@ -15,6 +15,9 @@ import pytest
 from embedded import process_death
 from embedded.nats import NatsError, NatsServer, nats_server
 
+# nats-py leaves the socket of a failed attempt to reconnect to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*socket:pytest.PytestUnraisableExceptionWarning")
+
 
 async def connect(server: NatsServer) -> nats.NATS:
     async def quiet(error: Exception) -> None: ...
