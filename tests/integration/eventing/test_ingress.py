@@ -16,7 +16,7 @@ from tests.fakes.sink import sink
 from tests.integration.eventing.stage import Stage, stage
 
 # nats-py leaves the socket of a failed attempt to reconnect to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*socket:pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*([Ss]ocket|Transport):pytest.PytestUnraisableExceptionWarning")
 
 EVENT = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
 STRUCTURED = [("content-type", "application/cloudevents+json")]

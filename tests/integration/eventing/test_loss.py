@@ -14,7 +14,7 @@ from tests.fakes.sink import Got, Say, reply, sink
 from tests.integration.eventing.stage import FAST, Stage, set_up, stage, until
 
 # nats-py leaves the socket of a failed attempt to reconnect to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*socket:pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*([Ss]ocket|Transport):pytest.PytestUnraisableExceptionWarning")
 
 PATIENT = DeliverySpec(retry=20, backoff_policy="linear", backoff_delay="PT0.1S")
 

@@ -16,7 +16,7 @@ from embedded import process_death
 from embedded.nats import NatsError, NatsServer, nats_server
 
 # nats-py leaves the socket of a failed attempt to reconnect to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*socket:pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*([Ss]ocket|Transport):pytest.PytestUnraisableExceptionWarning")
 
 
 async def connect(server: NatsServer) -> nats.NATS:
