@@ -10,7 +10,7 @@ from controller.settings import Settings
 from kfn.api import core, names
 from kfn.api.duration import parse_go
 from kfn.api.meta import ObjectMeta
-from kfn.api.serving import Revision
+from kfn.api.serving import Revision, RevisionSpec
 
 DEFAULT_PORT = 8080
 DEFAULT_TIMEOUT = 300
@@ -122,6 +122,16 @@ def _pod(revision: Revision, settings: Settings) -> core.PodSpec:
     return core.PodSpec(**fields)
 
 
+def _limits(spec: RevisionSpec) -> list[core.EnvVar]:
+    """What kfn's function server should know of the Revision's limits: threads for sync handlers, and how long to drain."""
+    limits = []
+    if spec.container_concurrency:
+        limits.append(core.EnvVar("KFN_CONCURRENCY", str(spec.container_concurrency)))
+    if spec.timeout_seconds:
+        limits.append(core.EnvVar("KFN_DRAIN_TIMEOUT", str(spec.timeout_seconds)))
+    return limits
+
+
 def _container(revision: Revision, container: core.Container, takes_traffic: bool, settings: Settings) -> core.Container:
     labels = revision.metadata.labels
     env = [
@@ -129,6 +139,7 @@ def _container(revision: Revision, container: core.Container, takes_traffic: boo
         core.EnvVar("K_CONFIGURATION", labels.get(names.CONFIGURATION, "")),
         core.EnvVar("K_SERVICE", labels.get(names.SERVICE, "")),
         core.EnvVar("KFN_NAMESPACE", revision.metadata.namespace),
+        *_limits(revision.spec),
     ]
     ports = container.ports
     probe = container.readiness_probe
