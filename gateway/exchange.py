@@ -160,6 +160,11 @@ class Exchange:
     def request_too_large(self, most: int) -> None:
         self.refuse(BodyTooLarge(f"The request's body is over {most} bytes."))
 
+    def forget_body(self) -> None:
+        """Hold none of it any more."""
+        if self._ahead is not None:
+            self._ahead.take()
+
     def client_gone(self) -> None:
         if not self.ended:
             self._drop_upstream()
@@ -343,8 +348,7 @@ class Exchange:
             return
         self.ended = True
         chain, line, instance = self._chain, self.line, self.instance
-        if self._ahead is not None:
-            self._ahead.take()
+        self.forget_body()
         if line is not None:
             chain.active.discard(self)
             line.meter.leave(chain.clock(), self.arrived, self.status)

@@ -53,6 +53,9 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._chain.connections.discard(self)
         self._reusable = False
+        for exchange in self._ahead:
+            if isinstance(exchange, Exchange):
+                exchange.forget_body()
         self._ahead.clear()
         if self.current is not None:
             self.current.client_gone()
@@ -69,9 +72,9 @@ class ClientConnection(asyncio.Protocol):
         try:
             rest = reader.feed(data)
         except Refusal as why:
+            self._start(complete=True)
             if self._reusable or reader.in_body:
-                self._start(complete=True)
-                self._refuse(why)
+                self._refuse(why)  # else these are bytes behind the last request, and mean nothing
             return
         if self._unstarted is not None:
             self._start()

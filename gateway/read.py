@@ -64,16 +64,19 @@ class RequestReader:
         """Read on. Gives back what follows a request for an upgrade: that is not ours to read. Raises Refusal."""
         if not self.in_body:
             self._head_bytes += len(data)
+        stopped = -1
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            rest = data[upgrade.args[0] :]
+            stopped = upgrade.args[0]
+        except httptools.HttpParserError as error:
+            raise _reason(error) from None
+        if stopped >= 0:
+            rest = data[stopped:]
             if not self._declined:
                 return rest
             self._go_on_without_upgrade()
             return self.feed(rest) if rest else b""
-        except httptools.HttpParserError as error:
-            raise _reason(error) from None
         if not self.in_body and self._head_bytes > self._settings.max_head:
             raise HeadTooLarge(f"The request's head is over {self._settings.max_head} bytes.")
         return b""

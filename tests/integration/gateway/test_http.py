@@ -232,6 +232,26 @@ async def test_garbage_behind_a_good_request_is_refused_after_its_answer() -> No
         assert len(instance.received) == 2
 
 
+async def test_bytes_behind_the_last_request_are_ignored() -> None:
+    async with upstream() as instance, routed() as gw:
+        gw.cluster.instance(instance.port)
+        post = f"POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 3\r\n\r\nabc"
+        answer = await _raw(gw, f"{post}GET / HTTP/1.0\r\nHost: {HOST}\r\n\r\nGET /ignored HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        assert answer.count(b"HTTP/1.1 200 OK") == 2
+        assert [r.line for r in instance.received] == ["POST / HTTP/1.1", "GET / HTTP/1.1"]
+
+
+async def test_the_memory_of_pipelined_bodies_is_given_back_when_the_client_leaves() -> None:
+    async with routed() as gw:
+        client = await gw.client()
+        await client.send(b"".join(b"POST / HTTP/1.1\r\nHost: %b\r\nContent-Length: 3\r\n\r\nabc" % HOST.encode() for _ in range(3)))
+        chain = gw.gateway.chain
+        assert chain is not None
+        await gw.until(lambda: chain.shared.held == 9)
+        await client.close()
+        await gw.until(lambda: chain.shared.held == 0)
+
+
 async def test_a_pipelined_request_that_is_refused_is_answered_in_its_turn() -> None:
     async def slow(request: Received, reader: Reader, writer: Writer) -> bytes | None:
         await anyio.sleep(0.02)
