@@ -20,7 +20,7 @@ from autoscaler import app as autoscaler
 from autoscaler import settings as autoscaler_settings
 from controller import app as controller
 from controller import settings as controller_settings
-from embedded import admin, datadir, tls
+from embedded import addresses, admin, datadir, tls
 from embedded.api import app as api
 from embedded.api.http import http_app
 from embedded.api.local import LocalTransport
@@ -46,6 +46,7 @@ class Settings:
     data_dir: Path
     host: str = "127.0.0.1"  # where the gateway listens; the API server and the rest stay on loopback
     port: int = 8080  # the gateway's; 0 picks a free one
+    drain: float = 10.0  # seconds that requests under way have at the end
     autoscaler: autoscaler_settings.Settings = field(default_factory=autoscaler_settings.Settings)
 
 
@@ -84,6 +85,7 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
     """Start everything, innermost last; give the facts of platform.json; stop everything in the opposite order."""
     data = settings.data_dir
     token = datadir.token(data)
+    ports = addresses.remembered(data)
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(api.open_server(data / "state.db"))
         nats = await stack.enter_async_context(nats_server(data / "nats"))
@@ -97,7 +99,9 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
         await stack.enter_async_context(_running("autoscaler", scaler.run))
 
         front = gateway.Gateway(
-            _client(server, "system:kfn:gateway"), scaler, gateway_settings.Settings(host=settings.host, port=settings.port)
+            _client(server, "system:kfn:gateway"),
+            scaler,
+            gateway_settings.Settings(host=settings.host, port=settings.port, drain=settings.drain),
         )
         await stack.enter_async_context(_serving("gateway", front))
         domain = f"localhost:{front.port}" if front.port != 80 else "localhost"
@@ -106,14 +110,20 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
         await stack.enter_async_context(_running("controller", manager.run))
 
         bus = eventing.Eventing(
-            _client(server, "system:kfn:eventing"), _bus_settings(nats, (_reachable(settings.host).strip("[]"), front.port), token)
+            _client(server, "system:kfn:eventing"),
+            _bus_settings(nats, (_reachable(settings.host).strip("[]"), front.port), ports["events"], token),
         )
         await stack.enter_async_context(_serving("eventing", bus))
 
         port = await stack.enter_async_context(
-            web.serving(http_app(server, token), certificate=web.Certificate(certificate.cert_path, certificate.key_path), drain=1)
+            web.serving(
+                http_app(server, token),
+                port=ports["api"],
+                certificate=web.Certificate(certificate.cert_path, certificate.key_path),
+                drain=1,
+            )
         )
-        admin_port = await stack.enter_async_context(web.serving(admin.app(front, token), drain=1))
+        admin_port = await stack.enter_async_context(web.serving(admin.app(front, token), port=ports["admin"], drain=1))
         stack.callback(server.end_watches)  # first of all at the end: an open `kubectl get -w` would be waited for
         address = f"https://127.0.0.1:{port}"
         datadir.write_kubeconfig(data, server=address, ca_pem=certificate.ca_pem, token=token)
@@ -136,8 +146,10 @@ def _client(server: ApiServer, user: str) -> Client:
     return Client(LocalTransport(server, user))
 
 
-def _bus_settings(nats: NatsServer, gateway: tuple[str, int], token: str) -> eventing_settings.Settings:
-    return eventing_settings.Settings(nats_url=nats.url, nats_user=nats.user, nats_password=nats.password, gateway=gateway, token=token)
+def _bus_settings(nats: NatsServer, gateway: tuple[str, int], port: int, token: str) -> eventing_settings.Settings:
+    return eventing_settings.Settings(
+        nats_url=nats.url, nats_user=nats.user, nats_password=nats.password, gateway=gateway, port=port, token=token
+    )
 
 
 @asynccontextmanager

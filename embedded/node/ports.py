@@ -24,22 +24,28 @@ class Ports:
     def take(self) -> int:
         """A port nobody listens on. Where the whole range is taken, the kernel chooses."""
         for port in itertools.islice(self._walk, LAST - FIRST + 1):
-            if port not in self._held and self._try(port):
+            if port not in self._held and _bindable(self._address, port):
                 break
         else:
-            port = self._try(0)
+            port = _bindable(self._address, 0)
         self._held.add(port)
         return port
 
     def give_back(self, port: int) -> None:
         self._held.discard(port)
 
-    def _try(self, port: int) -> int:
-        """The port, if it can be bound; else 0."""
-        with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                sock.bind((self._address, port))
-            except OSError:
-                return 0
-            return int(sock.getsockname()[1])
+
+def is_free(address: str, port: int) -> bool:
+    """Whether nobody listens there now."""
+    return _bindable(address, port) == port
+
+
+def _bindable(address: str, port: int) -> int:
+    """The port, if it can be bound (one that the kernel chose, for 0); else 0."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((address, port))
+        except (OSError, OverflowError):
+            return 0
+        return int(sock.getsockname()[1])
