@@ -2,7 +2,7 @@
 
 import click
 
-from cli import objects, output, session
+from cli import complete, objects, output, session
 from kfn.api import eventing, kinds, names
 from kfn.api.meta import ObjectMeta
 
@@ -24,7 +24,7 @@ def create(session: session.Session, name: str, wait: bool) -> None:
     async def work() -> eventing.Broker:
         async with session.client() as client:
             meta = ObjectMeta(name=name, namespace=session.namespace, annotations={names.BROKER_CLASS: eventing.BROKER_CLASS})
-            made = await client.create(kinds.BROKER, eventing.Broker(metadata=meta), session.namespace)
+            made = await objects.create(client, kinds.BROKER, eventing.Broker(metadata=meta), session.namespace, "broker")
             return await until_ready(client, kinds.BROKER, name, session.namespace, timeout=60) if wait else made
 
     broker = run(work)
@@ -43,13 +43,13 @@ def list_(session: session.Session, output: str) -> None:
 
     async def work() -> list[eventing.Broker]:
         async with session.client() as client:
-            return (await client.list(kinds.BROKER, session.namespace))[0]
+            return await objects.listed(client, kinds.BROKER, session.namespace)
 
     show(output, run(work), row, empty=f"No brokers in namespace {session.namespace}. `kfn broker create default` makes one.")
 
 
 @command.command("describe")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.brokers)
 @output.option
 @session.options
 def describe(session: session.Session, name: str, output: str) -> None:
@@ -71,10 +71,9 @@ def describe(session: session.Session, name: str, output: str) -> None:
     out.fields(
         [("Name", name), ("Namespace", session.namespace), ("Address", address), ("Dead letters", broker.status.dead_letter_sink_uri)]
     )
-    for c in broker.status.conditions:
-        out.fields([(c.type, " ".join(p for p in (c.status, c.reason, c.message) if p))], indent=2)
+    out.conditions(broker.status.conditions)
     if triggers:
-        click.echo("Triggers:")
+        click.echo("\nTriggers:")
         out.table(
             [
                 {"  NAME": f"  {t.metadata.name}", "SUBSCRIBER": t.status.subscriber_uri, "READY": objects.ready(t.status.conditions)}
@@ -84,7 +83,7 @@ def describe(session: session.Session, name: str, output: str) -> None:
 
 
 @command.command("delete")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete.brokers)
 @session.options
 def delete(session: session.Session, names: tuple[str, ...]) -> None:
     """Delete brokers, with the events still in them."""

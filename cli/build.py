@@ -10,8 +10,15 @@ from cli import output
 from cli.failures import CliError
 
 if TYPE_CHECKING:
-    from builder.options import BuildOptions, BuildResult
+    from builder.options import BuildOptions, BuildResult, Step
     from cli.session import Session
+
+NEXT = {
+    "project": "source: reading and compiling",
+    "source": "deps: resolving, downloading and unpacking",
+    "deps": "runtime: collecting kfn's own files",
+    "runtime": "image: writing",
+}  # what follows the step of that name
 
 
 def flags(command: "output.F") -> "output.F":
@@ -29,9 +36,9 @@ def flags(command: "output.F") -> "output.F":
 @click.command("build")
 @click.argument("path", type=click.Path(path_type=Path), default=".")
 @click.option("--name", help="The function's name (default: func.yaml's, or the folder's).")
-@click.option("-n", "--namespace", help="Namespace.")
+@click.option("-n", "--namespace", help="Namespace that the image's name begins with (default: func.yaml's, or default).")
 @click.option("--store", type=click.Path(file_okay=False, path_type=Path), help="Image store (default: the running platform's).")
-@click.option("-o", "--output", "form", type=click.Choice(("text", "json")), default="text")
+@click.option("-o", "--output", "form", type=click.Choice(("text", "json")), default="text", help="Output format.")
 @flags
 def command(
     path: Path,
@@ -44,7 +51,12 @@ def command(
     no_cache: bool,
     quiet: bool,
 ) -> None:
-    """Build the function in PATH; print its image's reference, by digest, on the last line."""
+    """Build the function in PATH; print its image's reference, by digest, on the last line.
+
+    \b
+    kfn build greet
+    kfn build greet --locked -o json
+    """
     from builder.options import BuildOptions
 
     options = BuildOptions(
@@ -63,12 +75,25 @@ def build(path: Path, options: "BuildOptions", progress: output.Progress) -> "Bu
     from builder.app import build as work
     from cli.session import run
 
-    if not path.is_dir():
-        raise CliError(f"{path}: no such folder" if not path.exists() else f"{path} is not a folder; give the function's folder", 2)
-    result = run(work, path, options, lambda s: progress.done(s.name, f"{s.detail}{'   cached' if s.cached else ''}", s.seconds))
+    require_folder(path)
+
+    def show(step: "Step") -> None:
+        progress.done(step.name, f"{step.detail}{'   cached' if step.cached else ''}", step.seconds)
+        if doing := NEXT.get(step.name):
+            progress.say(doing)
+
+    try:
+        result = run(work, path, options, show)
+    finally:
+        progress.clear()
     for warning in result.warnings:
         click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
     return result
+
+
+def require_folder(path: Path) -> None:
+    if not path.is_dir():
+        raise CliError(f"{path}: no such folder" if not path.exists() else f"{path} is not a folder; give the function's folder", 2)
 
 
 def store_of(session: "Session") -> Path:

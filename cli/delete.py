@@ -2,12 +2,12 @@
 
 import click
 
-from cli import objects, session
+from cli import complete, objects, session
 from kfn.api import kinds
 
 
 @click.command("delete")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete.functions)
 @session.options
 def command(session: session.Session, names: tuple[str, ...]) -> None:
     """Delete functions. Their revisions, routes and instances go with them."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import build, objects, output, session
+from cli import build, objects, output, reasons, session
 from cli.failures import CliError
 from cli.waiting import NotReady, until_ready
 from kfn.api import core, kinds, names, serving
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @click.option("--name", help="The function's name (default: func.yaml's, or the folder's).")
 @click.option("--image", help="Deploy this image instead of building one; PATH is then not read, and --name is needed.")
 @click.option("-e", "--env", "envs", multiple=True, metavar="NAME=VALUE", help="Environment variable; may be repeated.")
-@click.option("--wait-timeout", type=float, default=120, show_default=True, help="Seconds to wait until it serves.")
+@click.option(
+    "--wait-timeout", type=click.FloatRange(min=0, min_open=True), default=120, show_default=True, help="Seconds to wait until it serves."
+)
 @click.option("--no-wait", is_flag=True, help="Return as soon as the platform has accepted it.")
 @build.flags
 @session.options
@@ -30,18 +32,27 @@ def command(
     session: session.Session, path: Path, name: str | None, image: str | None, envs: tuple[str, ...], wait_timeout: float, no_wait: bool,
     offline: bool, locked: bool, no_cache: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Build and deploy the function in PATH; the last line of output is its URL."""
+    """Build and deploy the function in PATH; the last line of output is its URL.
+
+    \b
+    kfn deploy greet
+    kfn deploy greet -e LOG_LEVEL=debug -n staging
+    kfn deploy --image kfn.local/default/greet@sha256:... --name greet-copy
+    """
     from cli.session import run
 
     progress = output.Progress(quiet=quiet)
+    environment = env_vars(envs)
+    if image and not name:
+        raise CliError("--image needs --name, which names the function", 2)
+    namespace = session.namespace if image else _namespace(session, path)
+    run(_require_platform, session, namespace)
     project: Project | None = None
     if image:
-        if not name:
-            raise CliError("--image needs --name", 2)
         manifest: dict[str, Any] = {
             "apiVersion": serving.API_VERSION,
             "kind": "Service",
-            "metadata": {"name": name, "namespace": session.namespace},
+            "metadata": {"name": name, "namespace": namespace},
             "spec": {"template": {"spec": {"containers": [{"image": image}]}}},
         }
     else:
@@ -49,14 +60,32 @@ def command(
         from builder.service import service_manifest
 
         options = BuildOptions(
-            store=build.store_of(session), name=name or "", namespace=session.namespace, offline=offline, locked=locked, no_cache=no_cache
+            store=build.store_of(session), name=name or "", namespace=namespace, offline=offline, locked=locked, no_cache=no_cache
         )
         result = build.build(path, options, progress)
         project, name = result.project, result.name
-        manifest = service_manifest(project, result.reference, name=name, namespace=session.namespace)
-    _add_envs(manifest, envs)
-    url = run(_apply, session, manifest, project, progress, 0 if no_wait else wait_timeout)
+        manifest = service_manifest(project, result.reference, name=name, namespace=namespace)
+    _add_envs(manifest, environment)
+    try:
+        url = run(_apply, session, manifest, project, progress, 0 if no_wait else wait_timeout)
+    except KeyboardInterrupt:
+        progress.clear()
+        raise CliError(f"interrupted. What the platform has accepted goes on; `kfn describe {name}` shows it", 130) from None
     click.echo(url)
+
+
+def _namespace(session: session.Session, path: Path) -> str:
+    """-n, else func.yaml's, else the context's."""
+    from builder.project import load_project
+
+    build.require_folder(path)
+    return session.asked or load_project(path).namespace or session.namespace
+
+
+async def _require_platform(session: session.Session, namespace: str) -> None:
+    """Before a build is made for it."""
+    async with session.client() as client:
+        await objects.require_namespace(client, namespace)
 
 
 async def _apply(
@@ -71,11 +100,12 @@ async def _apply(
         if wait:
             try:
                 service = await until_ready(
-                    client, kinds.SERVICE, name, namespace, timeout=wait, generation=service.metadata.generation, say=progress.say
-                )
+                    client, kinds.SERVICE, name, namespace, timeout=wait, generation=service.metadata.generation,
+                    say=lambda why: progress.say(f"deploy: {why}"),
+                )  # fmt: skip
             except NotReady as error:
                 progress.clear()
-                raise NotReady(f"{error}{await _evidence(client, name, namespace)}") from None
+                raise NotReady(f"{error}{await _evidence(client, service, str(error))}") from None
         progress.done(
             "deploy", f"{name} {change}{', ' + service.status.latest_ready_revision_name if wait else ''}", time.monotonic() - start
         )
@@ -128,32 +158,45 @@ async def _subscribe(client: Client, project: "Project", name: str, namespace: s
         await client.delete(kinds.TRIGGER, leftover, namespace)
 
 
-async def _evidence(client: Client, name: str, namespace: str) -> str:
-    """What the newest instance printed last, when the message does not have it already."""
+async def _evidence(client: Client, service: serving.Service, told: str) -> str:
+    """What the newest instance printed last, unless the message has it already; and what serves meanwhile."""
+    name, namespace = service.metadata.name, service.metadata.namespace
+    parts = []
     try:
         pods, _ = await client.list(kinds.POD, namespace, labels=f"{names.SERVICE}={name}")
-        lines = [await _last_lines(client, pod) for pod in sorted(pods, key=lambda p: p.metadata.creation_timestamp)[-1:]]
+        newest = sorted(pods, key=lambda p: p.metadata.creation_timestamp)[-1:]
+        if newest and (lines := reasons.news(await _last_lines(client, newest[0]), told)):
+            parts.append("last log lines:\n" + "\n".join(f"  {line}" for line in lines))
+        serving_now = (await client.get(kinds.SERVICE, name, namespace)).status.latest_ready_revision_name
     except errors.KubeError:
-        return ""
-    return f"\n\nlast log lines:\n{lines[0]}" if lines and lines[0] else f"\n\n`kfn describe {name}` and `kfn logs {name}` tell more"
+        serving_now = ""
+    if serving_now:
+        parts.append(f"{serving_now} goes on serving")
+    parts.append(f"`kfn describe {name}` and `kfn logs {name}` tell more")
+    return "\n\n" + "\n".join(parts)
 
 
-async def _last_lines(client: Client, pod: core.Pod) -> str:
+async def _last_lines(client: Client, pod: core.Pod) -> list[str]:
     text = b""
     async with client.logs(pod.metadata.name, pod.metadata.namespace, tail=10) as chunks:
         async for chunk in chunks:
             text += chunk
-    return "\n".join(f"  {line}" for line in text.decode("utf-8", "replace").rstrip().splitlines())
+    return text.decode("utf-8", "replace").rstrip().splitlines()
 
 
-def _add_envs(manifest: dict[str, Any], envs: tuple[str, ...]) -> None:
-    container = manifest["spec"]["template"]["spec"]["containers"][0]
-    given = {}
-    for item in envs:
+def env_vars(given: tuple[str, ...]) -> dict[str, str]:
+    """`NAME=VALUE` texts; the last of a name counts."""
+    parsed = {}
+    for item in given:
         name, equals, value = item.partition("=")
         if not equals or not name:
             raise CliError(f"-e {item!r} is not NAME=VALUE", 2)
-        given[name] = value
+        parsed[name] = value
+    return parsed
+
+
+def _add_envs(manifest: dict[str, Any], given: dict[str, str]) -> None:
+    container = manifest["spec"]["template"]["spec"]["containers"][0]
     kept = [e for e in container.get("env", []) if e["name"] not in given]
     if kept or given:
         container["env"] = kept + [{"name": k, "value": v} for k, v in given.items()]

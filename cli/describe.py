@@ -1,18 +1,16 @@
 """kfn describe: one function in full, for a person who wonders why."""
 
-import json
-import urllib.request
-from typing import Any
+from dataclasses import dataclass
 
 import click
 
-from cli import objects, output, session
+from cli import coldstarts, complete, objects, output, reasons, session
 from kfn.api import core, eventing, kinds, names, serving
 from kfn.kube.client import Client
 
 
 @click.command("describe")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.functions)
 @output.option
 @session.options
 def command(session: session.Session, name: str, output: str) -> None:
@@ -30,20 +28,21 @@ def command(session: session.Session, name: str, output: str) -> None:
         show(output, [found.service], lambda s, wide: {}, empty="", single=True)
         return
     _print(found)
-    _cold_starts(session, found, run(session.config.token))
+    coldstarts.show(session, found.revisions)
 
 
+@dataclass(frozen=True, slots=True)
 class Found:
     """Everything that is shown."""
 
-    def __init__(
-        self, service: serving.Service, revisions: list[serving.Revision], pods: list[core.Pod], triggers: list[eventing.Trigger]
-    ) -> None:
-        self.service, self.revisions, self.pods, self.triggers = service, revisions, pods, triggers
+    service: serving.Service
+    revisions: list[serving.Revision]
+    pods: list[core.Pod]
+    triggers: list[eventing.Trigger]
 
 
 async def _load(client: Client, namespace: str, name: str) -> Found:
-    service = await objects.get(client, kinds.SERVICE, name, namespace, "function")
+    service = await objects.get(client, kinds.SERVICE, name, namespace, "function", otherwise="`kfn list` shows what is there")
     labels = f"{names.SERVICE}={name}"
     revisions, _ = await client.list(kinds.REVISION, namespace, labels=labels)
     pods, _ = await client.list(kinds.POD, namespace, labels=labels)
@@ -64,70 +63,80 @@ def _print(found: Found) -> None:
             ("By", service.metadata.annotations.get(names.LAST_MODIFIER, "")),
         ]
     )
-    click.echo("\nConditions:")
-    for c in sorted(status.conditions, key=lambda c: c.type != "Ready"):
-        mark = {"True": click.style("✓", fg="green"), "False": click.style("✗", fg="red")}.get(c.status, click.style("…", fg="yellow"))
-        click.echo(f"  {mark} {c.type}" + (f"  {c.reason}: {c.message}" if c.reason or c.message else ""))
+    output.conditions(status.conditions)
     if found.revisions:
         click.echo("\nRevisions:")
-        share: dict[str, list[str]] = {}
-        for t in status.traffic:
-            share.setdefault(t.revision_name, []).extend([f"{t.percent}%"] * bool(t.percent) + [f"#{t.tag}"] * bool(t.tag))
-        output.table(
-            [
-                {
-                    "  NAME": f"  {r.metadata.name}",
-                    "TRAFFIC": " ".join(share.get(r.metadata.name, [])),
-                    "REPLICAS": f"{r.status.actual_replicas or 0}/{r.status.desired_replicas or 0}",
-                    "AGE": output.age(r.metadata.creation_timestamp),
-                    "READY": objects.ready(r.status.conditions),
-                    "REASON": objects.reason(r.status.conditions),
-                }
-                for r in found.revisions
-            ]
-        )
-    if found.pods:
-        click.echo("\nInstances:")
-        output.table(
-            [
-                {
-                    "  NAME": f"  {p.metadata.name}",
-                    "PHASE": p.status.phase,
-                    "RESTARTS": str(sum(s.restart_count for s in p.status.container_statuses)),
-                    "AGE": output.age(p.metadata.creation_timestamp),
-                }
-                for p in found.pods
-            ]
-        )  # fmt: skip
+        share = shares(status.traffic)
+        output.table([_revision_row(r, share.get(r.metadata.name, [])) for r in found.revisions])
+        _failures(found)
+    instances(found.pods)
     if found.triggers:
         click.echo("\nTriggers:")
         output.table(
             [
-                {"  NAME": f"  {t.metadata.name}", "BROKER": t.spec.broker, "READY": objects.ready(t.status.conditions)}
+                {
+                    "  NAME": f"  {t.metadata.name}",
+                    "BROKER": t.spec.broker,
+                    "READY": objects.ready(t.status.conditions),
+                    "REASON": objects.reason(t.status.conditions),
+                }
                 for t in found.triggers
             ]
         )
 
 
-def _cold_starts(session: session.Session, found: Found, token: str) -> None:
-    """The last cold starts, if the gateway's admin port is known; what it cannot tell is left out."""
-    admin = (session.facts or {}).get("admin")
-    if not admin:
-        return
-    rows = []
+def shares(traffic: list[serving.TrafficTarget]) -> dict[str, list[str]]:
+    """`90%` and `#tag` of each revision."""
+    found: dict[str, list[str]] = {}
+    for t in traffic:
+        found.setdefault(t.revision_name, []).extend([f"{t.percent}%"] * bool(t.percent) + [f"#{t.tag}"] * bool(t.tag))
+    return found
+
+
+def _revision_row(revision: serving.Revision, share: list[str]) -> dict[str, str]:
+    return {
+        "  NAME": f"  {revision.metadata.name}",
+        "TRAFFIC": " ".join(share),
+        "REPLICAS": f"{revision.status.actual_replicas or 0}/{revision.status.desired_replicas or 0}",
+        "AGE": output.age(revision.metadata.creation_timestamp),
+        "READY": objects.ready(revision.status.conditions),
+        "REASON": objects.reason(revision.status.conditions),
+    }
+
+
+def _failures(found: Found) -> None:
+    """The whole reason of each revision that failed, unless the function's own conditions have told it above."""
+    told = "\n".join(reasons.brief(c.message) for c in found.service.status.conditions)
     for revision in found.revisions:
-        key = f"{revision.metadata.namespace}/{revision.metadata.name}"
-        request = urllib.request.Request(f"{admin}/cold-starts?revision={key}", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
-        try:
-            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - our own loopback address
-                starts: list[dict[str, Any]] = json.load(answer)[key]
-        except (OSError, ValueError, KeyError):
+        ready = objects.condition(revision.status.conditions, "Ready")
+        if ready is None or ready.status != "False":
             continue
-        rows += [_cold_row(revision.metadata.name, start["phases"]) for start in starts[-5:]]
-    if rows:
-        click.echo("\nCold starts (ms):")
-        output.table(rows)
+        text = reasons.brief(ready.message)
+        if len(text.splitlines()) > 1 and text not in told:
+            click.echo(f"\n  {revision.metadata.name} failed: {ready.reason}")
+            for line in text.splitlines():
+                click.echo(f"      {line}")
 
 
-def _cold_row(revision: str, phases: dict[str, float]) -> dict[str, str]:
-    return {"  REVISION": f"  {revision}"} | {name.upper(): f"{ms:.1f}" for name, ms in phases.items()}
+def instances(pods: list[core.Pod]) -> None:
+    if not pods:
+        return
+    click.echo("\nInstances:")
+    output.table(
+        [
+            {
+                "  NAME": f"  {p.metadata.name}",
+                "PHASE": "Terminating" if p.metadata.deletion_timestamp else p.status.phase,
+                "READY": next((c.status for c in p.status.conditions if c.type == "Ready"), "Unknown"),
+                "RESTARTS": str(sum(s.restart_count for s in p.status.container_statuses)),
+                "AGE": output.age(p.metadata.creation_timestamp),
+                "WHY": _why(p),
+            }
+            for p in pods
+        ]
+    )
+
+
+def _why(pod: core.Pod) -> str:
+    waiting = [s.state.waiting for s in pod.status.container_statuses if s.state.waiting]
+    return waiting[0].reason if waiting else pod.status.reason

@@ -10,8 +10,11 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import click
 
-from cli import session
+from cli import complete, session
 from cli.failures import CliError
+
+SOURCE = "/kfn/cli"
+RESERVED = ("id", "source", "type", "specversion", "subject", "data", "datacontenttype", "time")
 
 
 @click.group("events")
@@ -21,44 +24,51 @@ def command() -> None:
 
 @command.command("publish")
 @click.option("--type", "type_", required=True, metavar="T", help="CloudEvents type, for example com.example.order.created.")
-@click.option("--source", default="/kfn/cli", show_default=True, metavar="S", help="CloudEvents source.")
+@click.option("--source", default=SOURCE, show_default=True, metavar="S", help="CloudEvents source.")
 @click.option("--data", "-d", help="The data; @FILE reads a file, - reads standard input. JSON unless --content-type says otherwise.")
-@click.option("--content-type", default="application/json", show_default=True)
+@click.option("--content-type", default="application/json", show_default=True, help="What the data is.")
 @click.option("--id", "id_", help="CloudEvents id (default: a new one). The same source and id within two minutes count once.")
 @click.option("--subject", help="CloudEvents subject.")
 @click.option("-e", "--extension", "extensions", multiple=True, metavar="NAME=VALUE", help="Extension attribute; may be repeated.")
-@click.option("--broker", default="default", show_default=True)
+@click.option("--broker", default="default", show_default=True, help="The broker to publish to.", shell_complete=complete.brokers)
 @session.options
 def publish(
     session: session.Session, type_: str, source: str, data: str | None, content_type: str, id_: str | None, subject: str | None,
     extensions: tuple[str, ...], broker: str,
 ) -> None:  # fmt: skip
-    """Publish one event. Returns when the bus has it on disk; prints the event's id."""
-    body = _data(data)
-    if content_type.split(";")[0].endswith("json") and body is not None:
+    """Publish one event. Returns when the bus has it on disk; prints the event's id.
+
+    \b
+    kfn events publish --type com.example.order --data '{"id": 7}'
+    kfn events publish --type com.example.photo --data @cat.jpg --content-type image/jpeg -e size=large
+    """
+    content = body(data, "--data")
+    if content_type.split(";")[0].strip().endswith("json") and content is not None:
         try:
-            json.loads(body)
+            json.loads(content)
         except ValueError as error:
             raise CliError(f"--data is not JSON: {error}. For other data give --content-type", 2) from error
-    event = {"specversion": "1.0", "id": id_ or str(uuid.uuid4()), "source": source, "type": type_}
-    if subject:
-        event["subject"] = subject
-    event |= _extensions(extensions)
-    headers = {f"ce-{name}": _header(value) for name, value in event.items()}
-    if body is not None:
-        headers["Content-Type"] = content_type
-    _post(_address(session, broker), headers, body or b"", broker)
-    click.echo(event["id"])
+    attributes = event(type_, source, id_=id_, subject=subject) | _extensions(extensions)
+    sent = headers(attributes)
+    if content is not None:
+        sent["Content-Type"] = content_type.encode()
+    _post(_address(session, broker), sent, content or b"", broker)
+    click.echo(attributes["id"])
 
 
 @command.command("tail")
-@click.option("--broker", default="default", show_default=True)
+@click.option("--broker", default="default", show_default=True, help="The broker to watch.", shell_complete=complete.brokers)
 @click.option("--filter", "filters", multiple=True, metavar="ATTRIBUTE=VALUE", help="Only events with this attribute.")
 @click.option("--since", help="Start that long ago (10m, 2h) instead of now.")
 @click.option("--count", "-c", type=click.IntRange(min=1), help="Stop after so many events.")
 @session.options
 def tail(session: session.Session, broker: str, filters: tuple[str, ...], since: str | None, count: int | None) -> None:
-    """Print the events that pass through a broker, one JSON object a line."""
+    """Print the events that pass through a broker, one JSON object a line.
+
+    \b
+    kfn events tail
+    kfn events tail --filter type=com.example.order --since 10m -c 5
+    """
     from cli.session import run
     from cli.trigger import attributes
 
@@ -77,7 +87,9 @@ def _address(session: session.Session, broker: str) -> str:
 
     async def work() -> str:
         async with session.client() as client:
-            found = await objects.get(client, kinds.BROKER, broker, session.namespace, "broker")
+            found = await objects.get(
+                client, kinds.BROKER, broker, session.namespace, "broker", otherwise=f"`kfn broker create {broker}` makes it"
+            )
             if found.status.address is None:
                 raise CliError(f"broker {broker!r} has no address yet: {objects.reason(found.status.conditions) or 'it is being made'}")
             return found.status.address.url
@@ -85,7 +97,7 @@ def _address(session: session.Session, broker: str) -> str:
     return run(work)
 
 
-def _post(url: str, headers: dict[str, str], body: bytes, broker: str) -> None:
+def _post(url: str, headers: dict[str, str | bytes], body: bytes, broker: str) -> None:
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=30)
     try:
@@ -97,7 +109,7 @@ def _post(url: str, headers: dict[str, str], body: bytes, broker: str) -> None:
     finally:
         connection.close()
     if answer.status >= 300:
-        raise CliError(f"the broker refused the event ({answer.status}): {text}", 75 if answer.status in (429, 503) else 1)
+        raise CliError(f"the broker refused the event ({answer.status}): {text}", refusal(answer.status))
 
 
 def _lines(url: str, token: str) -> Iterator[str]:
@@ -107,7 +119,8 @@ def _lines(url: str, token: str) -> Iterator[str]:
         connection.request("GET", f"{parts.path}?{parts.query}", headers={"Authorization": f"Bearer {token}"} if token else {})
         answer = connection.getresponse()
         if answer.status != 200:
-            raise CliError(f"cannot watch the broker ({answer.status}): {answer.read(4096).decode('utf-8', 'replace').strip()}")
+            text = answer.read(4096).decode("utf-8", "replace").strip()
+            raise CliError(f"cannot watch the broker ({answer.status}): {text}", refusal(answer.status))
         for line in answer:
             if text := line.decode("utf-8", "replace").strip():
                 yield text
@@ -117,17 +130,37 @@ def _lines(url: str, token: str) -> Iterator[str]:
         connection.close()
 
 
-def _data(data: str | None) -> bytes | None:
+def refusal(status: int) -> int:
+    """The exit code for an answer of the bus."""
+    codes = {400: 2, 401: 4, 403: 4, 413: 2, 429: 75, 503: 75, 507: 75}
+    return codes.get(status, 1)
+
+
+def body(data: str | None, flag: str) -> bytes | None:
+    """What -d gives: text, @FILE or - for standard input."""
     if data is None:
         return None
-    if data == "-":
+    if data in ("-", "@-"):
         return sys.stdin.buffer.read()
     if data.startswith("@"):
         try:
             return Path(data[1:]).read_bytes()
         except OSError as error:
-            raise CliError(f"--data {data}: {error.strerror}", 2) from error
-    return data.encode()
+            raise CliError(f"{flag} {data}: {error.strerror}", 2) from error
+    return data.encode("utf-8", "surrogateescape")
+
+
+def event(type_: str, source: str, *, id_: str | None = None, subject: str | None = None) -> dict[str, str]:
+    """The attributes of a new event."""
+    for flag, value in (("--type", type_), ("--source", source), ("--id", "new" if id_ is None else id_)):
+        if not value:
+            raise CliError(f"{flag} must not be empty", 2)
+    attributes = {"specversion": "1.0", "id": id_ or str(uuid.uuid4()), "source": source, "type": type_}
+    return attributes | ({"subject": subject} if subject else {})
+
+
+def headers(attributes: dict[str, str]) -> dict[str, str | bytes]:
+    return {f"ce-{name}": header(value) for name, value in attributes.items()}
 
 
 def _extensions(given: tuple[str, ...]) -> dict[str, str]:
@@ -136,10 +169,14 @@ def _extensions(given: tuple[str, ...]) -> dict[str, str]:
         name, equals, value = item.partition("=")
         if not equals or not (name.isascii() and name.isalnum() and name == name.lower()):
             raise CliError(f"-e {item!r}: write NAME=VALUE with a name of lower-case letters and digits", 2)
+        if name in RESERVED:
+            raise CliError(
+                f"-e {item!r}: {name} is no extension{f'; give --{name}' if name in ('id', 'type', 'source', 'subject') else ''}", 2
+            )
         parsed[name] = value
     return parsed
 
 
-def _header(value: str) -> str:
+def header(value: str) -> str:
     """Percent-encoding of the CloudEvents HTTP binding: space, quote, percent and what is not printable ASCII."""
     return quote(value, safe="!#$&'()*+,-./:;<=>?@[\\]^_`{|}~")

@@ -11,13 +11,18 @@ from kfn.api import kinds, serving
 @output.option
 @session.options
 def command(session: session.Session, output: str, all_namespaces: bool) -> None:
-    """List functions with their addresses and whether they are ready."""
+    """List functions with their addresses and whether they are ready.
+
+    \b
+    kfn list -o wide
+    kfn list -A -o json
+    """
     from cli.output import objects as show
     from cli.session import run
 
     async def work() -> list[serving.Service]:
         async with session.client() as client:
-            return (await client.list(kinds.SERVICE, None if all_namespaces else session.namespace))[0]
+            return await objects.listed(client, kinds.SERVICE, None if all_namespaces else session.namespace)
 
     where = "in any namespace" if all_namespaces else f"in namespace {session.namespace}"
     show(output, run(work), lambda s, wide: row(s, wide, all_namespaces), empty=f"No functions {where}. `kfn new` makes one.")

@@ -1,14 +1,14 @@
-"""kfn logs: what a function's instances print, all of them at once."""
+"""kfn logs: what a function's instances print, all of them at once; at zero, what the last one printed."""
 
 import itertools
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import click
 
-from cli import objects, session
+from cli import complete, objects, output, session
 from cli.failures import CliError
-from kfn.api import core, kinds, names
+from kfn.api import core, kinds, names, serving
 from kfn.kube import errors
 from kfn.kube.client import Client
 
@@ -16,13 +16,13 @@ COLOURS = ("cyan", "yellow", "green", "magenta", "blue")
 
 
 @click.command("logs")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.functions)
 @click.option("-f", "--follow", is_flag=True, help="Go on as lines are written, also of instances that start later.")
 @click.option("--tail", type=click.IntRange(min=0), help="Only so many last lines of each instance.")
 @click.option("--since", type=click.IntRange(min=1), metavar="SECONDS", help="Only lines this young.")
 @click.option("--previous", is_flag=True, help="Of the instance before the last restart.")
 @click.option("--timestamps", is_flag=True, help="Begin each line with its time.")
-@click.option("-r", "--revision", help="Only this revision's instances.")
+@click.option("-r", "--revision", help="Only this revision's instances.", shell_complete=complete.revisions)
 @session.options
 def command(
     session: session.Session,
@@ -34,22 +34,50 @@ def command(
     timestamps: bool,
     revision: str | None,
 ) -> None:
-    """Print the logs of function NAME."""
+    """Print the logs of function NAME: of every instance it has now, or of the last one when it is at zero.
+
+    \b
+    kfn logs greet --tail 20
+    kfn logs greet -f -r greet-00002
+    """
     from cli.session import run
 
     options = {"tail": tail, "since_seconds": since, "previous": previous, "timestamps": timestamps}
 
     async def work() -> None:
         async with session.client() as client:
-            await objects.get(client, kinds.SERVICE, name, session.namespace, "function")
+            revisions = await _revisions(client, session.namespace, name, revision)
             selector = f"{names.SERVICE}={name}" + (f",{names.REVISION}={revision}" if revision else "")
             printer = Printer(client, session.namespace, options)
             if follow:
                 await printer.follow(selector)
             else:
-                await printer.once(selector, name)
+                await printer.once(selector, name, revisions)
 
     run(work)
+
+
+async def _revisions(client: Client, namespace: str, name: str, wanted: str | None) -> list[str]:
+    """The names of the function's revisions, or of the wanted one."""
+    await objects.get(client, kinds.SERVICE, name, namespace, "function")
+    items: list[serving.Revision] = (await client.list(kinds.REVISION, namespace, labels=f"{names.SERVICE}={name}"))[0]
+    known = [item.metadata.name for item in items]
+    if wanted is None:
+        return known
+    if wanted not in known:
+        raise CliError(f"function {name!r} has no revision {wanted!r}; it has: {', '.join(sorted(known)) or 'none'}")
+    return [wanted]
+
+
+def last_pod(events: Sequence[core.Event], revisions: Sequence[str]) -> tuple[str, str]:
+    """The pod of one of the revisions that was heard of last, and when; empty when none was."""
+    mine = [
+        (event.last_timestamp or event.first_timestamp, event.involved_object.name)
+        for event in events
+        if event.involved_object.kind == "Pod" and any(event.involved_object.name.startswith(f"{r}-deployment-") for r in revisions)
+    ]
+    when, pod = max(mine, default=("", ""))
+    return pod, when
 
 
 class Printer:
@@ -60,12 +88,28 @@ class Printer:
         self._colours = itertools.cycle(COLOURS)
         self._followed: set[str] = set()
 
-    async def once(self, selector: str, name: str) -> None:
+    async def once(self, selector: str, name: str, revisions: Sequence[str]) -> None:
         pods, _ = await self._client.list(kinds.POD, self._namespace, labels=selector)
         if not pods:
-            click.echo(f"{name} has no instance now (it is at zero). `kfn logs -f {name}` waits for one.", err=True)
+            await self._last(name, revisions)
         for pod in sorted(pods, key=lambda p: p.metadata.creation_timestamp):
-            await self._print(pod.metadata.name, follow=False, prefix=len(pods) > 1)
+            try:
+                await self._print(pod.metadata.name, follow=False, prefix=len(pods) > 1)
+            except errors.Invalid as error:  # it has printed nothing yet, or was never restarted
+                click.echo(str(error), err=True)
+
+    async def _last(self, name: str, revisions: Sequence[str]) -> None:
+        """Pods that are gone are known by their Events; an embedded platform keeps the logs of some."""
+        events, _ = await self._client.list(kinds.EVENT, self._namespace)
+        pod, when = last_pod(events, revisions)
+        if pod:
+            click.echo(f"{name} is at zero; its last instance was {pod}, {output.age(when)} ago:", err=True)
+            try:
+                await self._print(pod, follow=False, prefix=False)
+                return
+            except errors.NotFound:
+                pass
+        click.echo(f"{name} has no instance now, and no log is kept of earlier ones. `kfn logs -f {name}` waits for one", err=True)
 
     async def follow(self, selector: str) -> None:
         import anyio
@@ -98,16 +142,12 @@ class Printer:
 
     async def _print(self, pod: str, *, follow: bool, prefix: bool) -> None:
         mark = click.style(f"{pod.rsplit('-', 1)[-1]} ", fg=next(self._colours)) if prefix else ""
-        try:
-            async with self._client.logs(pod, self._namespace, follow=follow, **self._options) as chunks:  # type: ignore[arg-type]
-                rest = b""
-                async for chunk in chunks:
-                    *lines, rest = (rest + chunk).split(b"\n")
-                    for line in lines:
-                        click.echo(mark + line.decode("utf-8", "replace"))
-                    sys.stdout.flush()
-                if rest:
-                    click.echo(mark + rest.decode("utf-8", "replace"))
-        except errors.NotFound:
-            if not follow:
-                raise CliError(f"the logs of {pod} are gone") from None
+        async with self._client.logs(pod, self._namespace, follow=follow, **self._options) as chunks:  # type: ignore[arg-type]
+            rest = b""
+            async for chunk in chunks:
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    click.echo(mark + line.decode("utf-8", "replace"))
+                sys.stdout.flush()
+            if rest:
+                click.echo(mark + rest.decode("utf-8", "replace"))

@@ -1,6 +1,7 @@
 """The `kfn` command. Commands are imported only when run: `kfn --version` must not pay for a Kubernetes client."""
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -64,6 +65,17 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(SUMMARIES.items()))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """click would take a closed pipe for a failure; here it is the end that `| head` wanted."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BaseException as error:
+            if _pipe_closed(error):
+                raise ReaderLeft from None
+            raise
+        return result
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         try:
             return super().resolve_command(ctx, args)
@@ -82,6 +94,16 @@ def kfn() -> None:
     """Serverless functions on Kubernetes, or on this machine with nothing installed."""
 
 
+class ReaderLeft(Exception):
+    """Whoever read our output closed it."""
+
+
+def _pipe_closed(error: BaseException) -> bool:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return isinstance(error, BrokenPipeError)
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the command; every failure leaves one readable message and a documented exit code."""
     try:
@@ -89,22 +111,30 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(result if isinstance(result, int) else 0)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        _say(error.format_message())
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            click.echo(f"`{error.ctx.command_path} --help` shows how it is used", err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader went away (`kfn logs | head`): not an error, and nothing more can be said.
-        sys.stderr.close()
+    except ReaderLeft:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered has nowhere to go, and must not be an error at exit
         sys.exit(141)
     except Exception as error:
         from cli import failures
 
         message, code = failures.explain(error)
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+        _say(message)
         sys.exit(code)
+
+
+def _say(message: str) -> None:
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,23 @@
 """How commands print: tables for people, JSON and YAML for scripts, progress on stderr, colour only on a terminal."""
 
-import contextlib
 import json
+import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from kfn.clock import utcnow
 
+if TYPE_CHECKING:
+    from kfn.api.meta import Condition
+
 F = TypeVar("F", bound=Callable[..., Any])
 FORMATS = ("table", "wide", "json", "yaml")
+PATIENCE = 2.0  # seconds that something must last to be told where lines cannot be rewritten
 
 
 def option(command: F) -> F:
@@ -46,26 +50,40 @@ def data(output: str, value: Any) -> None:
 
 
 def table(rows: Sequence[dict[str, str]]) -> None:
-    names = list(rows[0])
-    widths = [max(len(name), *(len(row[name]) for row in rows)) for name in names]
+    """Columns in the order in which rows first name them; what a row lacks stays empty."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    widths = [max(len(name), *(len(row.get(name, "")) for row in rows)) for name in names]
     click.echo("   ".join(name.ljust(w) for name, w in zip(names, widths, strict=True)).rstrip())
     for row in rows:
-        line = "   ".join(_coloured(row[name], w) for name, w in zip(names, widths, strict=True))
-        click.echo(line.rstrip())
+        cells = [(row.get(name, ""), width) for name, width in zip(names, widths, strict=True)]
+        click.echo("   ".join(_coloured(text) + " " * (width - len(text)) for text, width in cells).rstrip())
 
 
-def _coloured(text: str, width: int) -> str:
-    padded = text.ljust(width)
+def _coloured(text: str) -> str:
     colours = {"True": "green", "False": "red", "Unknown": "yellow"}
-    return click.style(padded, fg=colours[text]) if text in colours else padded
+    return click.style(text, fg=colours[text]) if text in colours else text
 
 
 def fields(pairs: Sequence[tuple[str, str]], indent: int = 0) -> None:
     """Print `Name:  value` lines, aligned; what is empty is left out."""
     shown = [(name, value) for name, value in pairs if value]
-    width = max((len(name) for name, _ in shown), default=0) + 2
+    width = max((len(name) for name, _ in shown), default=0) + 3
     for name, value in shown:
         click.echo(" " * indent + f"{name}:".ljust(width) + value)
+
+
+def conditions(items: "Sequence[Condition]") -> None:
+    """Ready first; of a long message the part that tells something."""
+    from cli import reasons
+
+    click.echo("\nConditions:")
+    marks = {"True": click.style("✓", fg="green"), "False": click.style("✗", fg="red")}
+    for c in sorted(items, key=lambda c: c.type != "Ready"):
+        head, *rest = reasons.brief(c.message).splitlines() or [""]
+        why = ": ".join(part for part in (c.reason, head) if part)
+        click.echo(f"  {marks.get(c.status, click.style('…', fg='yellow'))} {c.type}" + (f"  {why}" if why else ""))
+        for line in rest:
+            click.echo(f"      {line}")
 
 
 def age(timestamp: str) -> str:
@@ -80,7 +98,8 @@ def age(timestamp: str) -> str:
 
 
 class Progress:
-    """One line a phase on stderr; on a terminal the current one is rewritten in place."""
+    """One line a phase on stderr. On a terminal what is being done is a line that is rewritten in place; without one it is
+    told only when it lasts, so that the log of a CI job has a line only for what somebody would wait for."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
@@ -89,18 +108,20 @@ class Progress:
         self._since = time.monotonic()
 
     def say(self, text: str) -> None:
-        """Show what is being waited for. Without a terminal each new text is a line."""
-        if self._quiet or text == self._shown:
+        """Show what is being waited for."""
+        if self._quiet or text == self._shown or not (self._live or time.monotonic() - self._since >= PATIENCE):
             return
         self._shown = text
         if self._live:
-            click.echo(f"\r\x1b[2K{click.style('…', fg='yellow')} {text}", nl=False, err=True)
+            fits = text[: shutil.get_terminal_size().columns - 3]  # a line that wraps cannot be rewritten
+            click.echo(f"\r\x1b[2K{click.style('…', fg='yellow')} {fits}", nl=False, err=True)
         else:
             click.echo(f"  {text}", err=True)
 
     def done(self, name: str, text: str, seconds: float | None = None) -> None:
         """A finished phase, with how long it took."""
         self.clear()
+        self._since = time.monotonic()
         if not self._quiet:
             took = "" if seconds is None else click.style(f"  {duration(seconds)}", dim=True)
             click.echo(f"{click.style(name.ljust(8), bold=True)}{text}{took}", err=True)
@@ -109,13 +130,6 @@ class Progress:
         if self._live and self._shown:
             click.echo("\r\x1b[2K", nl=False, err=True)
         self._shown = ""
-
-
-@contextlib.contextmanager
-def timed(progress: Progress, name: str, text: Callable[[], str]) -> Iterator[None]:
-    start = time.monotonic()
-    yield
-    progress.done(name, text(), time.monotonic() - start)
 
 
 def duration(seconds: float) -> str:

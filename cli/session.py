@@ -4,6 +4,7 @@ the kubeconfig of kubectl. An embedded platform is recognised by the platform.js
 import functools
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,28 +14,35 @@ from urllib.parse import urlsplit
 
 import click
 
+from cli import complete
+
 if TYPE_CHECKING:
     from kfn.kube.client import Client
     from kfn.kube.config import Config
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+CHOICE = ("namespace", "kubeconfig", "kube_context")
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The resolved platform. `facts` is the platform.json of an embedded one, None on a cluster."""
+    """The resolved platform. `facts` is the platform.json of an embedded one, None on a cluster; `asked` is what -n said."""
 
     config: "Config"
     namespace: str
     facts: dict[str, Any] | None
+    asked: str = ""
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator["Client"]:
+    async def client(self, *, timeout: float = 30.0) -> AsyncIterator["Client"]:
+        # httpx offers a command of its own and imports rich and pygments for it wherever they are installed: a third of
+        # the time of `kfn list`. None here is what it takes for "not installed".
+        sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
         from kfn.kube.client import Client
         from kfn.kube.http import HttpTransport
 
-        transport = HttpTransport(self.config)
+        transport = HttpTransport(self.config, timeout=timeout)
         try:
             yield Client(transport)
         finally:
@@ -56,7 +64,7 @@ def resolve(kubeconfig: str | None = None, context: str | None = None, namespace
     if not kubeconfig and not os.environ.get("KUBECONFIG"):
         kubeconfig = _running()
     config = kube.load(kubeconfig, context)
-    return Session(config, namespace or config.namespace, _facts(config.path))
+    return Session(config, namespace or config.namespace, _facts(config.path), namespace or "")
 
 
 def _running() -> str | None:
@@ -66,7 +74,7 @@ def _running() -> str | None:
         data = Path(marker.read_text().strip())
         pid = int(json.loads((data / "platform.json").read_text())["pid"])
         os.kill(pid, 0)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return str(data / "kubeconfig")
 
@@ -75,20 +83,26 @@ def _facts(kubeconfig: Path | None) -> dict[str, Any] | None:
     if kubeconfig is None:
         return None
     try:
-        facts: dict[str, Any] = json.loads((kubeconfig.parent / "platform.json").read_text())
+        facts = json.loads((kubeconfig.parent / "platform.json").read_text())
     except (OSError, ValueError):
         return None
-    return facts
+    return facts if isinstance(facts, dict) and "gateway" in facts else None
 
 
 def options(command: F) -> F:
-    """Add -n, --kubeconfig and --context; the command receives `session`."""
+    """Add -n, --kubeconfig and --context; the command receives `session`. A subcommand takes over what its group was given."""
 
-    @click.option("-n", "--namespace", help="Namespace (default: the context's).")
+    @click.option("-n", "--namespace", help="Namespace (default: the context's).", shell_complete=complete.namespaces)
     @click.option("--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig file.")
     @click.option("--context", "kube_context", help="Context in the kubeconfig.")
     @functools.wraps(command)
-    def wrapped(*args: Any, namespace: str | None, kubeconfig: str | None, kube_context: str | None, **kwargs: Any) -> Any:
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        context = click.get_current_context()
+        given = {name: kwargs.pop(name) for name in CHOICE}
+        if context.invoked_subcommand:
+            return None
+        above = context.parent.params if context.parent else {}
+        kubeconfig, kube_context, namespace = (given[name] or above.get(name) for name in ("kubeconfig", "kube_context", "namespace"))
         return command(*args, session=resolve(kubeconfig, kube_context, namespace), **kwargs)
 
     return wrapped  # type: ignore[return-value]

@@ -2,7 +2,7 @@
 
 import click
 
-from cli import objects, output, session
+from cli import complete, objects, output, session
 from cli.failures import CliError
 from kfn.api import kinds, names, serving
 from kfn.api.base import encode
@@ -11,10 +11,10 @@ LATEST = "@latest"
 
 
 @click.command("traffic")
-@click.argument("name")
-@click.argument("split", nargs=-1, metavar="[REVISION=PERCENT]...")
-@click.option("--tag", "tags", multiple=True, metavar="REVISION=TAG", help="Give a revision a host of its own.")
-@click.option("--untag", multiple=True, metavar="TAG", help="Take a tag away.")
+@click.argument("name", shell_complete=complete.functions)
+@click.argument("split", nargs=-1, metavar="[REVISION=PERCENT]...", shell_complete=complete.revisions)
+@click.option("--tag", "tags", multiple=True, metavar="REVISION=TAG", help="Give a revision a host of its own; may be repeated.")
+@click.option("--untag", multiple=True, metavar="TAG", help="Take a tag away; may be repeated.")
 @session.options
 def command(session: session.Session, name: str, split: tuple[str, ...], tags: tuple[str, ...], untag: tuple[str, ...]) -> None:
     """Show or set the traffic of function NAME.
@@ -77,6 +77,9 @@ def change(
     current: list[serving.TrafficTarget], split: list[tuple[str, str]], tags: list[tuple[str, str]], untag: tuple[str, ...], known: set[str]
 ) -> list[serving.TrafficTarget]:
     """The new `spec.traffic`: percents replaced if any are given, tags moved, and targets that carry neither dropped."""
+    for twice, flag in ((_twice([r for r, _ in split]), "revision"), (_twice([tag for _, tag in tags]), "tag")):
+        if twice:
+            raise CliError(f"{flag} {twice!r} is given twice", 2)
     percents = {_revision(r, known): _percent(p) for r, p in split} or {_key(t): t.percent or 0 for t in current if t.percent}
     if split and sum(percents.values()) != 100:
         raise CliError(f"the percents add up to {sum(percents.values())}, not 100", 2)
@@ -87,6 +90,10 @@ def change(
     tagged |= {tag: _revision(r, known) for r, tag in tags}
     targets = [_target(key, percent=percent) for key, percent in percents.items()]
     return targets + [_target(key, tag=tag, percent=0) for tag, key in tagged.items()]
+
+
+def _twice(names: list[str]) -> str:
+    return next((name for name in names if names.count(name) > 1), "")
 
 
 def _key(target: serving.TrafficTarget) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from cli import objects, output, session
+from cli import complete, objects, output, session
 from cli.failures import CliError
 from kfn.api import eventing, kinds
 from kfn.api.kinds import Kind
@@ -20,9 +20,9 @@ def command() -> None:
 
 @command.command("create")
 @click.argument("name")
-@click.option("--broker", default="default", show_default=True, help="The broker whose events are wanted.")
+@click.option("--broker", default="default", show_default=True, help="The broker whose events are wanted.", shell_complete=complete.brokers)
 @click.option("--filter", "filters", multiple=True, metavar="ATTRIBUTE=VALUE", help="Only events with this attribute; may be repeated.")
-@click.option("-s", "--sink", required=True, help="ksvc:NAME, broker:NAME, svc:NAME or a URL.")
+@click.option("-s", "--sink", required=True, help="ksvc:NAME, broker:NAME, svc:NAME or a URL.", shell_complete=complete.functions)
 @click.option("--retry", type=click.IntRange(min=0), help="Deliveries after the first (default: the broker's, 10).")
 @click.option("--dead-letter", help="Where events go that cannot be delivered: ksvc:NAME or a URL.")
 @click.option("--wait/--no-wait", default=True, help="Wait until events are delivered.")
@@ -37,7 +37,12 @@ def create(
     dead_letter: str | None,
     wait: bool,
 ) -> None:
-    """Send the events of a broker to a function, a broker or a URL."""
+    """Send the events of a broker to a function, a broker or a URL.
+
+    \b
+    kfn trigger create price --filter type=com.example.order --sink ksvc:price
+    kfn trigger create audit --sink https://audit.example.com/events --retry 3 --dead-letter ksvc:lost
+    """
     from cli.session import run
     from cli.waiting import until_ready
 
@@ -57,7 +62,7 @@ def create(
 
     async def work() -> None:
         async with session.client() as client:
-            await client.create(kinds.TRIGGER, trigger, session.namespace)
+            await objects.create(client, kinds.TRIGGER, trigger, session.namespace, "trigger")
             if wait:
                 await until_ready(
                     client, kinds.TRIGGER, name, session.namespace, timeout=60, say=lambda why: click.echo(f"  {why}", err=True)
@@ -77,13 +82,13 @@ def list_(session: session.Session, output: str) -> None:
 
     async def work() -> list[eventing.Trigger]:
         async with session.client() as client:
-            return (await client.list(kinds.TRIGGER, session.namespace))[0]
+            return await objects.listed(client, kinds.TRIGGER, session.namespace)
 
     show(output, run(work), row, empty=f"No triggers in namespace {session.namespace}.")
 
 
 @command.command("describe")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.triggers)
 @output.option
 @session.options
 def describe(session: session.Session, name: str, output: str) -> None:
@@ -100,14 +105,22 @@ def describe(session: session.Session, name: str, output: str) -> None:
         out.objects(output, [trigger], row, empty="", single=True)
         return
     shown = row(trigger, True)
-    out.fields([("Name", name), ("Namespace", session.namespace), ("Broker", shown["BROKER"]), ("Filter", shown["FILTER"])])
-    out.fields([("Subscriber", trigger.status.subscriber_uri), ("Dead letters", trigger.status.dead_letter_sink_uri)])
-    for c in trigger.status.conditions:
-        out.fields([(c.type, " ".join(p for p in (c.status, c.reason, c.message) if p))], indent=2)
+    out.fields(
+        [
+            ("Name", name),
+            ("Namespace", session.namespace),
+            ("Broker", shown["BROKER"]),
+            ("Filter", shown["FILTER"]),
+            ("Subscriber", trigger.status.subscriber_uri),
+            ("Dead letters", trigger.status.dead_letter_sink_uri),
+            ("Age", shown["AGE"]),
+        ]
+    )
+    out.conditions(trigger.status.conditions)
 
 
 @command.command("delete")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete.triggers)
 @session.options
 def delete(session: session.Session, names: tuple[str, ...]) -> None:
     """Delete triggers. Events not yet delivered to their subscribers are not delivered any more."""

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import anyio
 
+from cli import reasons
 from cli.failures import CliError
 from cli.objects import condition
 from kfn.api.kinds import Kind
@@ -13,6 +14,7 @@ from kfn.kube import errors
 from kfn.kube.client import Client
 
 T = TypeVar("T")
+LOOK_AGAIN = 2.0  # seconds
 ERROR_WINDOW = 2.0  # seconds a False must last: controllers pass through it on their way
 
 
@@ -60,12 +62,11 @@ async def _watch(
         if state == "False":
             failing_since = failing_since or anyio.current_time()
             if anyio.current_time() - failing_since >= ERROR_WINDOW:
-                raise NotReady(f"{kind.kind.lower()} {name!r} failed: {_why(obj)}")
+                raise NotReady(f"{kind.kind.lower()} {name!r} is not ready: {_why(obj)}")
         else:
             failing_since = None
-        if why := _why(obj):
-            say(why.splitlines()[0])
-        left = ERROR_WINDOW - (anyio.current_time() - failing_since) if failing_since else 30.0
+        say(_why(obj).splitlines()[0] if _why(obj) else "waiting for the platform")
+        left = ERROR_WINDOW - (anyio.current_time() - failing_since) if failing_since else LOOK_AGAIN
         await _change(client, kind, name, namespace, version, max(0.05, left))
 
 
@@ -92,5 +93,9 @@ def _state(obj: Any, generation: int) -> str:
 
 
 def _why(obj: Any) -> str:
+    """What Ready says, in short. Before the controllers have seen the change it says nothing that concerns it."""
     found = condition(obj.status.conditions, "Ready")
-    return ": ".join(p for p in (found.reason, found.message) if p) if found else ""
+    if found is None or (found.status == "Unknown" and found.reason == "OutOfDate"):
+        return ""
+    message = reasons.brief(found.message)
+    return ": ".join(p for p in (found.reason if found.status == "False" else "", message or found.reason) if p)

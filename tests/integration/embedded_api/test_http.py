@@ -121,6 +121,25 @@ class TestStreams:
             s.server.logs = logs
             previous = await http.get("/api/v1/namespaces/default/pods/p/log?previous=true")
             assert (previous.status_code, previous.json()["reason"]) == (400, "BadRequest")
+            unknown = await http.get("/api/v1/namespaces/default/pods/q/log")
+            assert (unknown.status_code, unknown.json()["reason"]) == (404, "NotFound")
+
+    async def test_a_pod_that_is_gone_still_has_the_log_that_the_node_keeps(self, tmp_path):
+        asked = []
+
+        async def logs(namespace, pod, container, *_):
+            asked.append((namespace, pod, container))
+            yield b"one\n"
+            yield b"two\n"
+
+        async with served(tmp_path) as s, client(s) as http:
+            s.server.logs = logs
+            gone = await http.get("/api/v1/namespaces/default/pods/gone/log")
+            assert (gone.status_code, gone.text) == (200, "one\ntwo\n")
+            for query in ("container=..", "container=a/../../b", "container=%2e%2e%2fb"):
+                outside = await http.get(f"/api/v1/namespaces/default/pods/gone/log?{query}")
+                assert outside.status_code == 404
+            assert asked == [("default", "gone", "user-container")]
 
 
 class TestClient:
