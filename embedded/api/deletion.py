@@ -27,6 +27,8 @@ def options(body: Any, query: dict[str, str]) -> Options:
     """Read them; the body wins over the query. Raises 400 for values that Kubernetes does not know."""
     given = body if isinstance(body, dict) and body.get("kind", "DeleteOptions") == "DeleteOptions" else {}
     conditions = given.get("preconditions") or {}
+    if not isinstance(conditions, dict):
+        raise status.bad_request("preconditions must be an object")
     propagation = given.get("propagationPolicy") or query.get("propagationPolicy") or "Background"
     if given.get("orphanDependents") is True or query.get("orphanDependents") == "true":
         propagation = "Orphan"
@@ -35,8 +37,8 @@ def options(body: Any, query: dict[str, str]) -> Options:
     grace = given.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
     try:
         seconds = None if grace in (None, "") else int(grace)
-    except (TypeError, ValueError):
-        raise status.bad_request(f"invalid gracePeriodSeconds {grace!r}: must be a whole number of seconds") from None
+    except (TypeError, ValueError, OverflowError):
+        raise status.bad_request(f"invalid gracePeriodSeconds {str(grace)[:40]!r}: must be a whole number of seconds") from None
     dry_run = given.get("dryRun") == ["All"] or query.get("dryRun") == "All"
     return Options(propagation, conditions.get("uid") or "", conditions.get("resourceVersion") or "", seconds, dry_run)
 

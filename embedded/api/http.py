@@ -23,6 +23,7 @@ from kfn.api.base import Json
 from kfn.clock import utcnow
 
 log = logging.getLogger(__name__)
+_WARNINGS, _WARNING_LENGTH = 100, 300  # of them, and characters of each, so that clients accept the head
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
@@ -90,8 +91,10 @@ async def _answer(server: ApiServer, request: Request) -> Response:
 
 def _json(answer: Answer) -> Response:
     response = Response(msgspec.json.encode(answer.body), answer.status, media_type="application/json")
-    for text in answer.warnings:
-        quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    for text in answer.warnings[:_WARNINGS]:
+        # It quotes what the client wrote: line ends and signs that no header can carry are written as escapes.
+        plain = text[:_WARNING_LENGTH].encode("unicode_escape").decode("ascii")
+        quoted = plain.replace('"', '\\"')
         response.headers.append("Warning", f'299 - "{quoted}"')
     return response
 

@@ -1,10 +1,16 @@
 """Pure: the patch dialects that work on any JSON: merge patch (RFC 7386) and JSON patch (RFC 6902)."""
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from embedded.api.status import StatusError, bad_request
+
+_OPERATIONS = 10_000  # in one JSON patch, as in Kubernetes
+_COPIED = 100_000  # values that all copies of one JSON patch may make: each could double the object
+_INDEX = re.compile(r"[0-9]{1,9}")
 
 
 def merge(target: Any, patch: Any) -> Any:
@@ -24,8 +30,15 @@ def json_patch(target: Any, operations: Any) -> Any:
     """Apply a list of operations, all or none. Raises 400 for a malformed one, 422 for one that does not fit the object."""
     if not isinstance(operations, list):
         raise bad_request("a JSON patch is a list of operations")
+    if len(operations) > _OPERATIONS:
+        raise StatusError(413, "RequestEntityTooLarge", f"a JSON patch may have {_OPERATIONS} operations, this one has {len(operations)}")
     document = msgspec.to_builtins(target)
+    copied = 0
     for operation in operations:
+        if isinstance(operation, dict) and operation.get("op") == "copy":
+            copied += sum(1 for _ in _values(_get(document, _pointer(str(operation.get("from", ""))))))
+            if copied > _COPIED:
+                raise StatusError(413, "RequestEntityTooLarge", f"the copies of this JSON patch make more than {_COPIED} values")
         document = _apply(document, operation)
     return document
 
@@ -56,6 +69,20 @@ def _apply(document: Any, operation: Any) -> Any:
     raise bad_request(f"unknown JSON patch operation: {op!r}")
 
 
+def _values(value: Any) -> Iterator[Any]:
+    """The value and everything inside it; text counts once for every kilobyte."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        yield value
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str):
+            yield from range(len(value) >> 10)
+
+
 def _pointer(text: str) -> list[str]:
     if text == "":
         return []
@@ -71,7 +98,7 @@ def _misfit(message: str) -> StatusError:
 def _index(container: list[Any], part: str, *, end: bool = False) -> int:
     if end and part == "-":
         return len(container)
-    if not part.isdigit() or int(part) > len(container) - (0 if end else 1):
+    if not _INDEX.fullmatch(part) or int(part) > len(container) - (0 if end else 1):
         raise _misfit(f"JSON patch: no list index {part!r}")
     return int(part)
 

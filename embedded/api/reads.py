@@ -41,9 +41,7 @@ def select(shelf: Shelf, namespace: str, selector: selectors.Selector) -> list[t
 def list_(store: Store, target: Target, request: Request) -> Answer:
     """A page of objects, and the version to watch from: that of the first page, so that nothing between pages is missed."""
     kind, shelf = target.kind, store.shelves[target.kind.qualified]
-    asked = request.query.get("resourceVersion", "0") or "0"
-    if not asked.isdigit():
-        raise status.bad_request(f'invalid resourceVersion "{asked}": must be a whole number')
+    request.version()
     limit, token = request.number("limit", 0), request.query.get("continue", "")
     version, after = _opened(token) if token else (store.visible_version(shelf), None)
     if version > store.version:

@@ -6,6 +6,8 @@ from typing import Any
 
 from embedded.api.status import bad_request
 
+_DIGITS = 9  # of a number in a query: seconds, lines or objects
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -23,13 +25,17 @@ class Request:
         value = self.query.get(name, "")
         return value.lower() in ("true", "1", "t") or (name in self.query and value == "" and name == "watch")
 
-    def number(self, name: str, default: int) -> int:
+    def number(self, name: str, default: int, digits: int = _DIGITS) -> int:
         value = self.query.get(name, "")
         if not value:
             return default
-        if not value.isdigit():
-            raise bad_request(f'invalid {name} "{value}": must be a whole number, 0 or greater')
+        if not (value.isascii() and value.isdecimal() and len(value) <= digits):
+            raise bad_request(f'invalid {name} "{value[:40]}": must be a whole number from 0 to {10**digits - 1}')
         return int(value)
+
+    def version(self) -> int:
+        """The resourceVersion asked for; 0 for any."""
+        return self.number("resourceVersion", 0, 18)
 
     @property
     def dry_run(self) -> bool:

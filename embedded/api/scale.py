@@ -10,10 +10,11 @@ from kfn.api.base import Json
 def view(obj: Json) -> Json:
     """The Scale of an object."""
     meta = {k: obj["metadata"][k] for k in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")}
-    selector = (obj["spec"].get("selector") or {}).get("matchLabels") or {}
+    spec = obj.get("spec") or {}
+    selector = (spec.get("selector") or {}).get("matchLabels") or {}
     return {
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": meta,
-        "spec": {"replicas": obj["spec"].get("replicas", 1)},
+        "spec": {"replicas": spec.get("replicas", 1)},
         "status": {
             "replicas": (obj.get("status") or {}).get("replicas", 0),
             "selector": ",".join(f"{k}={v}" for k, v in sorted(selector.items())),
@@ -23,7 +24,8 @@ def view(obj: Json) -> Json:
 
 def replicas(target: Target, scale: Json) -> int:
     """What a Scale asks for. Raises 422."""
-    wanted = (scale.get("spec") or {}).get("replicas", 0)
+    spec = scale.get("spec") or {}
+    wanted = spec.get("replicas", 0) if isinstance(spec, dict) else spec
     if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 0:
         message = f"Invalid value: {wanted!r}: must be a whole number, greater than or equal to 0"
         raise status.invalid(target.kind, target.name, [("spec.replicas", "FieldValueInvalid", message)])
@@ -45,10 +47,10 @@ async def handle(store: Store, target: Target, request: Request) -> Answer:
         raise status.method_not_allowed()
     if not isinstance(wanted, dict):
         raise status.bad_request("a Scale must be a JSON object")
-    version = (wanted.get("metadata") or {}).get("resourceVersion") or old["metadata"]["resourceVersion"]
-    body = {
-        **old, "metadata": {**old["metadata"], "resourceVersion": version}, "spec": {**old["spec"], "replicas": replicas(target, wanted)}
-    }  # fmt: skip
+    meta = wanted.get("metadata") or {}
+    version = (meta.get("resourceVersion") if isinstance(meta, dict) else "") or old["metadata"]["resourceVersion"]
+    spec = {**(old.get("spec") or {}), "replicas": replicas(target, wanted)}
+    body = {**old, "metadata": {**old["metadata"], "resourceVersion": version}, "spec": spec}
     whole = Target(target.kind, target.namespace, target.name, "")
-    answer = await writes.replace(store, whole, request, old, body)
+    answer = await writes.replace(store, whole, request, old, body, ahead=True)
     return Answer(200, view({**answer.body, "metadata": {**old["metadata"], **answer.body["metadata"]}}))

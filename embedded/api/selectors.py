@@ -13,6 +13,9 @@ _SET = re.compile(r"^\s*(\S+)\s+(in|notin)\s*\(([^()]*)\)\s*$")
 _EQUAL = re.compile(r"^\s*([^\s=!]+)\s*(==|=|!=)\s*([^\s=!]*)\s*$")
 _EXISTS = re.compile(r"^\s*(!?)\s*([^\s=!(),]+)\s*$")
 
+_MARK = re.compile(r"[(),]")
+_LONGEST = 16 * 1024  # characters: parsed selectors are kept
+
 _ANY_KIND = frozenset({"metadata.name", "metadata.namespace"})
 _BY_KIND: dict[str, frozenset[str]] = {
     "pods": frozenset({"status.phase", "spec.nodeName", "spec.restartPolicy", "spec.serviceAccountName", "status.podIP"}),
@@ -51,11 +54,17 @@ _TESTS: dict[str, Callable[[dict[str, str], str, frozenset[str]], bool]] = {
 }
 
 
-@lru_cache(maxsize=1024)
 def parse(labels: str, fields: str, plural: str) -> Selector:
     """The selector for `labelSelector` and `fieldSelector`. Raises a 400 that names what it could not read."""
     if not labels and not fields:
         return EVERYTHING
+    if len(labels) + len(fields) > _LONGEST:
+        raise bad_request(f"the selector has {len(labels) + len(fields)} characters; at most {_LONGEST} are accepted")
+    return _parsed(labels, fields, plural)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(labels: str, fields: str, plural: str) -> Selector:
     parsed_fields = tuple(_parse_field(term, plural) for term in fields.split(",") if term.strip())
     name = next((value for path, wanted, value in parsed_fields if wanted and path == ("metadata", "name")), "")
     return Selector(tuple(_parse_label(term) for term in _terms(labels)), parsed_fields, name)
@@ -63,8 +72,14 @@ def parse(labels: str, fields: str, plural: str) -> Selector:
 
 def _terms(text: str) -> list[str]:
     """Split at commas outside parentheses."""
-    terms = re.split(r",(?![^()]*\))", text)
-    return [t for t in terms if t.strip()]
+    terms, start, inside = [], 0, False
+    for found in _MARK.finditer(text):
+        if found[0] != ",":
+            inside = found[0] == "("
+        elif not inside:
+            terms.append(text[start : found.start()])
+            start = found.end()
+    return [t for t in (*terms, text[start:]) if t.strip()]
 
 
 def _parse_label(term: str) -> tuple[str, str, frozenset[str]]:

@@ -39,12 +39,15 @@ def merge(target: Any, patch: Any, path: tuple[str, ...] = ()) -> Any:
         raise bad_request(f'invalid $patch directive "{directive}": must be merge, replace or delete')
     result = dict(target) if isinstance(target, dict) else {}
     keep = patch.get("$retainKeys")
-    if keep is not None:
+    if isinstance(keep, list):
         result = {k: v for k, v in result.items() if k in keep}
     for key, value in patch.items():
         if key.startswith(_DELETE):
             name = key.removeprefix(_DELETE)
-            result[name] = [v for v in result.get(name) or () if v not in value]
+            have = result.get(name)
+            if not isinstance(value, list) or not isinstance(have or [], list):
+                raise bad_request(f"{'.'.join((*path, key))}: both this and the field must be lists")
+            result[name] = [v for v in have or () if v not in value]
         elif key.startswith("$"):
             continue
         elif value is None:
@@ -66,7 +69,7 @@ def _field(old: Any, value: Any, path: tuple[str, ...]) -> Any:
     if not isinstance(value, list):
         return merge(old, value, path)
     if path[-2:] in _PRIMITIVE:
-        have = list(old or ())
+        have = old if isinstance(old, list) else []
         return have + [v for v in value if v not in have]
     key = _key(path)
     return value if key is None else _merged_list(old if isinstance(old, list) else [], value, key, path)

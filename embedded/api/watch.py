@@ -63,8 +63,8 @@ class Watch:
             timer.cancel()
 
     def _catch_up(self, request: Request) -> None:
-        asked = request.query.get("resourceVersion", "")
-        if asked in ("", "0"):
+        since = request.version()
+        if since == 0:
             for key in sorted(self._shelf.objects):
                 obj = self._shelf.objects[key]
                 if self._sees(key, obj):
@@ -72,9 +72,6 @@ class Watch:
             if request.flag("sendInitialEvents"):
                 self._mark({INITIAL_EVENTS_END: "true"})
             return
-        if not asked.isdigit():
-            raise status.bad_request(f'invalid resourceVersion "{asked}": must be a whole number')
-        since = int(asked)
         if since > self._store.version or (since < self._shelf.oldest and not self._unchanged_since(since)):
             raise status.gone(since, self._shelf.oldest)
         for change in self._shelf.history:

@@ -20,6 +20,12 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _OWNED = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion")
+# What is looked at before the whole object is decoded, which checks the other fields.
+_META_TYPES: dict[str, type[str] | type[dict[str, Any]] | type[list[Any]]] = {
+    "name": str, "generateName": str, "namespace": str, "uid": str, "resourceVersion": str, "labels": dict, "annotations": dict,
+    "ownerReferences": list, "finalizers": list, "managedFields": list,
+}  # fmt: skip
+_JSON_NAMES = {str: "a string", dict: "an object", list: "a list"}
 _ONE_LABEL = frozenset({"services", "namespaces"})  # their names become one part of a host name
 
 
@@ -36,12 +42,16 @@ def body_of(kind: Kind[Any], body: Any) -> Json:
     """The request's object, checked for being one of this kind at all."""
     if not isinstance(body, dict):
         raise status.bad_request("the request's body must be a JSON object")
-    for name, wanted in (("apiVersion", kind.api_version), ("kind", kind.kind)):
-        given = body.get(name, wanted)
-        if given != wanted:
-            raise status.bad_request(f"the {name} in the data ({given}) does not match the expected {name} ({wanted})")
-    if not isinstance(body.get("metadata") or {}, dict):
+    for name, needed in (("apiVersion", kind.api_version), ("kind", kind.kind)):
+        given = body.get(name, needed)
+        if given != needed:
+            raise status.bad_request(f"the {name} in the data ({given}) does not match the expected {name} ({needed})")
+    meta = body.get("metadata") or {}
+    if not isinstance(meta, dict):
         raise status.bad_request("metadata must be an object")
+    for field, wanted in _META_TYPES.items():
+        if not isinstance(meta.get(field), wanted | None):
+            raise status.bad_request(f"metadata.{field} must be {_JSON_NAMES[wanted]}")
     return {**body, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": dict(body.get("metadata") or {})}
 
 
@@ -196,6 +206,9 @@ def _label_fault(key: str, value: str) -> str | None:
 def _secret(obj: Json) -> Json:
     """`stringData` is write-only: it goes into `data`, in base64."""
     text = obj.pop("stringData", None) or {}
+    for field, values in (("stringData", text), ("data", obj.get("data") or {})):
+        if not isinstance(values, dict):
+            raise status.bad_request(f"{field} must be an object")
     if text:
         encoded = {k: base64.b64encode(str(v).encode()).decode() for k, v in text.items() if v is not None}
         obj["data"] = {**(obj.get("data") or {}), **encoded}

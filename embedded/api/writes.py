@@ -109,7 +109,9 @@ def _applied(target: Target, old: Json, request: Request) -> Json:
     """Server-side apply as kfn does it: a merge, with the field manager noted. Fields left out are not removed."""
     if not isinstance(request.body, dict):
         raise status.bad_request("an apply patch is an object in YAML or JSON")
+    write.body_of(target.kind, request.body)
     body: Json = (strategic.merge if built_in(target.kind) else patch.merge)(old, request.body)
+    body["metadata"] = body.get("metadata") or {}
     mine = _manager(target, request)
     others = [m for m in old.get("metadata", {}).get("managedFields") or () if m.get("manager") != mine["manager"]]
     same = next((m for m in old.get("metadata", {}).get("managedFields") or () if m.get("manager") == mine["manager"]), mine)
@@ -127,10 +129,12 @@ def _manager(target: Target, request: Request) -> Json:
     }  # fmt: skip
 
 
-async def replace(store: Store, target: Target, request: Request, old: Json, body: Json, *, given: Any = None) -> Answer:
+async def replace(
+    store: Store, target: Target, request: Request, old: Json, body: Json, *, given: Any = None, ahead: bool = False
+) -> Answer:
     """Store `body` in place of `old`, which was read in this turn of the event loop; nothing is written when nothing changed.
 
-    `given` is what the client wrote, or what its patch made, to look for unknown fields in.
+    `given` is what the client wrote, or what its patch made, to look for unknown fields in; `ahead` is the store's.
     """
     kind, key = target.kind, (target.namespace, target.name)
     wanted = write.for_update(target, old, body)
@@ -138,10 +142,10 @@ async def replace(store: Store, target: Target, request: Request, old: Json, bod
         wanted = admission.admitted(kind, "UPDATE", wanted, old, request.user)
     new = write.with_generation(kind, old, write.typed(kind, wanted))
     warnings = admission.unknown(kind, given, request)
-    if new == old:
+    if new == old and store.saved(kind, key):
         return Answer(200, old, warnings, "object")
     if not request.dry_run:
-        await settled(store.remove(kind, key, new) if deletion.finished(kind, new) else store.put(kind, key, new))
+        await settled(store.remove(kind, key, new) if deletion.finished(kind, new) else store.put(kind, key, new, ahead=ahead))
     return Answer(200, new, warnings, "object")
 
 
