@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from embedded.api import status
+from embedded.api import status, workloads
 from embedded.api.request import Request
 from kfn.api.admission import admit
 from kfn.api.base import Json
@@ -13,6 +13,8 @@ from kfn.api.unknown import unknown_fields
 
 def admitted(kind: Kind[Any], operation: str, new: Json, old: Json | None, user: str) -> Json:
     """`new` with its defaults. Raises 422 with a cause for each field that is wrong."""
+    if not new["metadata"].get("deletionTimestamp") and (wrong := workloads.faults(kind, new)):
+        raise status.invalid(kind, new["metadata"].get("name", ""), wrong)
     try:
         return admit(kind, operation, new, old, user)
     except Invalid as error:

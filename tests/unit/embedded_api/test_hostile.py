@@ -2,13 +2,14 @@
 
 import pytest
 
-from tests.unit.embedded_api.memory import MAPS, MERGE, SECRETS, Memory
+from tests.unit.embedded_api.memory import MAPS, MERGE, PODS, SECRETS, Memory
 
 JSON_PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
 STRATEGIC = "application/strategic-merge-patch+json"
 KSVC = "/apis/serving.knative.dev/v1/namespaces/default/services"
-SCALE = "/apis/apps/v1/namespaces/default/deployments/d/scale"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+SCALE = f"{DEPLOYMENTS}/d/scale"
 ODD = [5, True, 1e308, "", "../..", "a\0b", "é" * 300, [], [1], {}, {"a": {"b": []}}]
 
 
@@ -41,7 +42,7 @@ class TestTypes:
 
     async def test_a_deployment_without_a_spec_has_a_scale(self):
         m = await Memory.open()
-        await m.call("POST", "/apis/apps/v1/namespaces/default/deployments", {"metadata": {"name": "d"}})
+        await m.call("POST", DEPLOYMENTS, {"metadata": {"name": "d"}})
         assert (await m.call("GET", SCALE))[0] == 200
         for value in ODD[:6]:
             assert (await m.call("PATCH", SCALE, {"spec": value, "metadata": value}, MERGE))[0] < 500
@@ -100,3 +101,30 @@ class TestBombs:
             deep = {"a": deep}
         for media in (MERGE, STRATEGIC, APPLY):
             assert (await m.call("PATCH", f"{MAPS}/cm", deep, media, fieldManager="x"))[0] == 400
+
+
+class TestNamesThatBecomePaths:
+    @pytest.mark.parametrize("name", ["../../../x", "a/b", "..", "", "A", "a\n", "x" * 64, None])
+    async def test_a_container_or_volume_is_named_by_a_label(self, name):
+        m = await Memory.open()
+        for spec in (
+            {"containers": [{"name": name, "image": "i"}]},
+            {"containers": [{"name": "c"}], "volumes": [{"name": name, "emptyDir": {}}]},
+        ):
+            code, body = await m.call("POST", PODS, {"metadata": {"name": "p"}, "spec": spec})
+            assert code in (400, 422), body
+            template = {"metadata": {"labels": {"a": "b"}}, "spec": spec}
+            code, body = await m.call("POST", DEPLOYMENTS, {"metadata": {"name": "d"}, "spec": {"template": template}})
+            assert code in (400, 422), body
+
+    @pytest.mark.parametrize("key", ["../x", "..", ".", "a/b", "", "x" * 254])
+    async def test_a_key_of_a_secret_or_config_map_is_no_path(self, key):
+        m = await Memory.open()
+        for path in (MAPS, SECRETS):
+            assert (await m.call("POST", path, {"metadata": {"name": "a"}, "data": {key: "eA=="}}))[0] == 422
+
+    async def test_a_secrets_data_is_base64(self):
+        m = await Memory.open()
+        code, body = await m.call("POST", SECRETS, {"metadata": {"name": "a"}, "data": {"k": "no base64!"}})
+        assert code == 422 and "data[k]" in body["message"] and "no base64" not in body["message"]
+        assert (await m.call("POST", SECRETS, {"metadata": {"name": "a"}, "data": {"k": "ZGF0\nYQ=="}}))[0] == 201
