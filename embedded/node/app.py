@@ -190,6 +190,8 @@ class Node:
                 machine.supplies.pool.get(image.warmth)
         except NodeError as error:
             log.info("image %s is not warm: %s", reference, error)
+        except Exception:
+            log.exception("image %s is not warm", reference)  # its pods will tell; the node and everybody else go on
         finally:
             self._warming.discard(reference)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from builder.store import ImageStore, Layer
+from embedded.node import untar
 from embedded.node.errors import BadImage
 
 CHUNK = 1 << 20
@@ -89,6 +90,7 @@ class Layers:
 
     def _untar(self, source: IO[bytes] | _Hashing | gzip.GzipFile, target: Path, layer: Layer) -> str:
         plain = _Hashing(source)  # type: ignore[arg-type]
+        target = target.resolve()
         size = 0
         with tarfile.open(fileobj=plain, mode="r|") as tar:  # type: ignore[call-overload]
             for member in tar:
@@ -97,7 +99,7 @@ class Layers:
                     raise BadImage(f"layer {layer.digest} is larger than {self._max_size} bytes when unpacked")
                 if os.path.basename(member.name).startswith(".wh."):
                     continue  # a whiteout: layers are not stacked here
-                tar.extract(member, target, filter="data")
+                untar.place(tar, member, target)
         while plain.read(CHUNK):
             pass
         return plain.digest.hexdigest()

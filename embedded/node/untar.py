@@ -1,0 +1,48 @@
+"""Puts one member of a layer's tar below a folder, or refuses it. Python's own filters do this from 3.11.4 on; Debian 12 has 3.11.2.
+
+Regular files, directories and links that stay inside are all a layer may hold; owners and special mode bits are left out.
+"""
+
+import os
+import shutil
+import tarfile
+from pathlib import Path, PurePosixPath
+
+from embedded.node.errors import BadImage
+
+
+def place(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    """Extract `member` of a stream that stands at it. `target` must be absolute and free of links. Raises BadImage."""
+    path = _inside(target, member.name, member)
+    if member.isdir():
+        path.mkdir(parents=True, exist_ok=True)
+        return
+    if path == target:
+        raise BadImage(f"{member.name!r} would replace the layer's own folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink() or path.exists():
+        path.unlink()
+    if member.isreg():
+        source = tar.extractfile(member)
+        assert source is not None  # it is a regular file
+        with source, path.open("xb") as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+        path.chmod(0o755 if member.mode & 0o100 else 0o644)
+    elif member.issym():
+        leads = Path(os.path.realpath(path.parent / member.linkname))
+        if PurePosixPath(member.linkname).is_absolute() or (leads != target and target not in leads.parents):
+            raise BadImage(f"{member.name!r} links to {member.linkname!r}, outside the layer")
+        path.symlink_to(member.linkname)
+    elif member.islnk():
+        os.link(_inside(target, member.linkname, member), path, follow_symlinks=False)
+    else:
+        raise BadImage(f"{member.name!r} is neither a file, a folder nor a link")
+
+
+def _inside(target: Path, name: str, member: tarfile.TarInfo) -> Path:
+    """Where `name` leads, with the links above it followed; the last part is not. Raises BadImage if that is not below `target`."""
+    parent, last = os.path.split(os.path.normpath(os.path.join(target, name.lstrip("/") or ".")))
+    path = Path(os.path.realpath(parent)) / last
+    if PurePosixPath(name).is_absolute() or (path != target and target not in path.parents):
+        raise BadImage(f"{member.name!r} leads outside the layer")
+    return path
