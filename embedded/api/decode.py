@@ -9,6 +9,8 @@ from embedded.api import protobuf, status
 
 _YAML = ("application/yaml", "application/apply-patch+yaml", "text/yaml", "application/x-yaml")
 
+_YAML_BYTES = 512 * 1024  # it is read at about 350 KB/s, and nothing else is done meanwhile
+
 
 class _Loader(yaml.SafeLoader):
     """YAML as JSON writes it: dates stay text, and no aliases, whose expansion could fill the memory."""
@@ -25,6 +27,14 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+def _json_in_yaml(content: bytes) -> Any:
+    """What kubectl sends as YAML is JSON, which is read a hundred times faster. None if it is not."""
+    try:
+        return msgspec.json.decode(content) if content[:1] == b"{" else None
+    except msgspec.MsgspecError:
+        return None
+
+
 def body(content: bytes, content_type: str) -> Any:
     """The decoded body, None when empty. Raises 400 for what cannot be read and 415 for protobuf and the like."""
     if not content:
@@ -32,6 +42,12 @@ def body(content: bytes, content_type: str) -> Any:
     media = content_type.split(";")[0].strip().lower() or "application/json"
     try:
         if media in _YAML:
+            if (found := _json_in_yaml(content)) is not None:
+                return found
+            if len(content) > _YAML_BYTES:
+                raise status.StatusError(
+                    413, "RequestEntityTooLarge", f"YAML may have {_YAML_BYTES >> 10} KiB; send more than that as JSON"
+                )
             loaded = yaml.load(content, Loader=_Loader)  # noqa: S506 - a SafeLoader
             return msgspec.json.decode(msgspec.json.encode(loaded))  # as JSON would have it: text keys, no sets, no NaN
         if media.endswith("json"):

@@ -1,6 +1,7 @@
 """Serve an ASGI app with uvicorn inside a running event loop: for everything that is not an invocation (health, metrics,
 admin, event ingress, the embedded API server). Signals are left to the process."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import anyio
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,54 @@ class Certificate:
 
 class ListenError(Exception):
     """The address cannot be listened on; the message names it and says why."""
+
+
+HEAD_BYTES = 64 * 1024  # of a request's head: uvicorn itself would take any amount, from anybody who can connect
+HEAD_SECONDS = 20.0  # until it is there
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's, with a bound on the size of a request's head and on the time that it takes to come."""
+
+    _head = 0
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_came()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._patience is not None:
+            self._head += len(data)
+        super().data_received(data)
+        if self._patience is not None and self._head > HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response(f"The head of the request is larger than {HEAD_BYTES} bytes.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        self._head_came()
+        super().on_headers_complete()
+
+    def _expect_head(self) -> None:
+        if self._patience is None:
+            self._head = 0
+            self._patience = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._too_late)
+
+    def _head_came(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _too_late(self) -> None:
+        self._patience = None
+        self.transport.close()
 
 
 class _Server(uvicorn.Server):
@@ -53,6 +103,8 @@ async def serving(
     sock = listen(host, port)
     config = uvicorn.Config(
         app,
+        http=_Protocol,
+        ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
