@@ -1,5 +1,7 @@
 """Labels, annotations and derived names: Knative's, spelled once, and kfn's own under `kfn.dev/`."""
 
+from hashlib import md5
+
 SERVICE = "serving.knative.dev/service"
 SERVICE_UID = "serving.knative.dev/serviceUID"
 CONFIGURATION = "serving.knative.dev/configuration"
@@ -24,14 +26,27 @@ SERVICE_NAME = "kubernetes.io/service-name"  # on an EndpointSlice: the Service 
 DEFAULT_CONTAINER = "user-container"
 
 
+LABEL_MAX = 63  # characters of a DNS label, and of a label's value
+_HASHED = 31  # of a name that is too long, so many characters stay, the suffix included; the other 32 are its MD5
+
+
+def child(parent: str, suffix: str) -> str:
+    """The name of what belongs to `parent`: both together, or shortened with a hash to a DNS label. It is the name that Knative
+    gives (`kmeta.ChildName`), so that scripts which look for it by name find it."""
+    if len(parent) + len(suffix) <= LABEL_MAX:
+        return parent + suffix
+    digest = md5(parent.encode(), usedforsecurity=False).hexdigest()
+    return f"{parent[: _HASHED - len(suffix)]}{digest}{suffix}"
+
+
 def revision(configuration: str, generation: int) -> str:
-    return f"{configuration}-{generation:05d}"
+    return child(configuration, f"-{generation:05d}")
 
 
 def deployment(revision: str) -> str:
-    return f"{revision}-deployment"
+    return child(revision, "-deployment")
 
 
 def private_service(revision: str) -> str:
     """The Kubernetes Service that selects a revision's pods; its EndpointSlices are the revision's instances."""
-    return f"{revision}-private"
+    return child(revision, "-private")

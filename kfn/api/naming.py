@@ -1,19 +1,14 @@
-"""Rules for names: DNS labels, and how long a name may be so that the names derived from it still fit. Each says the fix."""
+"""Rules for names: DNS labels and their length. Each says the fix. Derived names shorten themselves (`names.child`)."""
 
 import re
 
-from kfn.api import names
 from kfn.api.errors import FieldError
 from kfn.api.meta import ObjectMeta
+from kfn.api.names import LABEL_MAX
 
-LABEL_MAX = 63
 _1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _1123 = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-
-# A revision's longest derived name is its Deployment's, and that is a label value of every pod.
-REVISION_MAX = LABEL_MAX - len(names.deployment(""))
-CONFIGURATION_MAX = LABEL_MAX - len(names.deployment(names.revision("", 1)))
 
 
 def dns1035(value: str) -> str | None:
@@ -32,22 +27,21 @@ def dns1123(value: str) -> str | None:
     return f"{value!r} is not a DNS label; use at most {LABEL_MAX} lower-case letters, digits and '-'"
 
 
-def serving_name(meta: ObjectMeta, longest: int, example: str) -> list[FieldError]:
-    """The name of a Service, Configuration, Revision or Route: a DNS-1035 label of at most `longest` characters."""
+def serving_name(meta: ObjectMeta) -> list[FieldError]:
+    """The name of a Service, Configuration, Revision or Route: a DNS-1035 label."""
     if not meta.name:
         return [] if meta.generate_name else [FieldError("metadata.name", "missing; give the object a name")]
-    if wrong := dns1035(meta.name):
-        return [FieldError("metadata.name", wrong)]
-    if "." in meta.name or len(meta.name) > longest:
-        return [FieldError("metadata.name", too_long(meta.name, longest, example))]
-    return []
+    wrong = dns1035(meta.name) or too_long(meta.name)
+    return [FieldError("metadata.name", wrong)] if wrong else []
 
 
-def too_long(name: str, longest: int, example: str) -> str:
-    return (
-        f"{name!r} has {len(name)} characters, at most {longest} are possible, because names such as {example!r} "
-        f"must fit into {LABEL_MAX}; shorten it by {len(name) - longest}"
-    )
+def too_long(name: str, longest: int = LABEL_MAX, because: str = "") -> str | None:
+    """What is wrong with the length of `name`, or None. `because` is the longer name that is made of it."""
+    over = len(name) - longest
+    if over <= 0:
+        return None
+    why = f", because {because!r} must fit into {LABEL_MAX}" if because else ""
+    return f"{name!r} has {len(name)} characters, at most {longest} are possible{why}; shorten it by {over}"
 
 
 def subdomain_name(meta: ObjectMeta) -> list[FieldError]:

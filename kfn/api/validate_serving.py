@@ -8,8 +8,6 @@ from msgspec.structs import replace
 from kfn.api import annotations, naming, validate_pod
 from kfn.api.base import encode
 from kfn.api.errors import FieldError
-from kfn.api.names import deployment
-from kfn.api.names import revision as revision_name
 from kfn.api.serving import Configuration, Revision, RevisionSpec, RevisionTemplate, Route, Service
 from kfn.api.validate_traffic import validate as validate_traffic
 
@@ -18,22 +16,20 @@ TIMEOUT_MAX_SECONDS = 600
 
 
 def service(obj: Service, old: Service | None) -> list[FieldError]:
-    example = deployment(revision_name(obj.metadata.name, 1))
-    errors = naming.serving_name(obj.metadata, naming.CONFIGURATION_MAX, example)
+    errors = naming.serving_name(obj.metadata)
     errors += annotations.validate_object(obj.metadata.annotations, obj.metadata.labels)
     errors += template(obj.spec.template, obj.metadata.name, old.spec.template if old else None)
     return errors + validate_traffic(obj.spec.traffic, "spec.traffic", obj.metadata.name, in_service=True)
 
 
 def configuration(obj: Configuration, old: Configuration | None) -> list[FieldError]:
-    example = deployment(revision_name(obj.metadata.name, 1))
-    errors = naming.serving_name(obj.metadata, naming.CONFIGURATION_MAX, example)
+    errors = naming.serving_name(obj.metadata)
     errors += annotations.validate_object(obj.metadata.annotations, obj.metadata.labels)
     return errors + template(obj.spec.template, obj.metadata.name, old.spec.template if old else None)
 
 
 def revision(obj: Revision, old: Revision | None) -> list[FieldError]:
-    errors = naming.serving_name(obj.metadata, naming.REVISION_MAX, deployment(obj.metadata.name))
+    errors = naming.serving_name(obj.metadata)
     if old is not None and (changed := _differences(encode(old.spec), encode(obj.spec), "spec")):
         return [*errors, *(FieldError(path, "immutable; change the Service, which makes a new revision") for path in changed)]
     errors += annotations.validate_template(obj.metadata.annotations, "metadata.annotations")
@@ -41,7 +37,7 @@ def revision(obj: Revision, old: Revision | None) -> list[FieldError]:
 
 
 def route(obj: Route, old: Route | None) -> list[FieldError]:
-    errors = naming.serving_name(obj.metadata, naming.LABEL_MAX, obj.metadata.name)
+    errors = naming.serving_name(obj.metadata)
     errors += annotations.validate_object(obj.metadata.annotations, obj.metadata.labels)
     return errors + validate_traffic(obj.spec.traffic, "spec.traffic", obj.metadata.name, in_service=False)
 
@@ -50,10 +46,8 @@ def template(new: RevisionTemplate, parent: str, old: RevisionTemplate | None) -
     errors: list[FieldError] = []
     at, name = "spec.template.metadata.name", new.metadata.name
     if name:
-        if wrong := naming.dns1035(name):
+        if wrong := naming.dns1035(name) or naming.too_long(name):
             errors.append(FieldError(at, wrong))
-        elif len(name) > naming.REVISION_MAX:
-            errors.append(FieldError(at, naming.too_long(name, naming.REVISION_MAX, deployment(name))))
         elif parent and not name.startswith(f"{parent}-"):
             errors.append(FieldError(at, f"{name!r} must begin with '{parent}-', such as '{parent}-{name}'"))
         elif old is not None and old.metadata.name == name and _bare(old) != _bare(new):

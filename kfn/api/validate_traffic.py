@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from kfn.api.errors import FieldError
-from kfn.api.naming import LABEL_MAX, dns1035, too_long
+from kfn.api.names import LABEL_MAX
+from kfn.api.naming import dns1035, too_long
 from kfn.api.serving import TrafficTarget
 
 
@@ -48,7 +49,5 @@ def _target(target: TrafficTarget, at: str, *, in_service: bool) -> list[FieldEr
 def _tag(tag: str, at: str, parent: str) -> list[FieldError]:
     if not tag:
         return []
-    if wrong := dns1035(tag):
-        return [FieldError(at, wrong)]
-    longest = LABEL_MAX - len(parent) - 1
-    return [FieldError(at, too_long(tag, longest, f"{tag}-{parent}"))] if len(tag) > longest else []
+    wrong = dns1035(tag) or too_long(tag, LABEL_MAX - len(parent) - 1, f"{tag}-{parent}")
+    return [FieldError(at, wrong)] if wrong else []
