@@ -64,6 +64,7 @@ class ContainerRunner:
         self._log_path = log_path
         self._hooks = hooks
         self._process: Process | None = None
+        self._was_ready = False  # in this run
         self._stopping = anyio.Event()
 
     async def run(self) -> None:
@@ -74,9 +75,10 @@ class ContainerRunner:
                 return
             began = anyio.current_time()
             ended = await self._once(start)
-            if ended is None:
-                return
-            decision = restart.decide(self._policy, self._restart_policy, ended, anyio.current_time() - began, failures)
+            decision = restart.decide(
+                self._policy, self._restart_policy, ended.exit_code, anyio.current_time() - began, failures,
+                was_ready=self._was_ready, innocent=ended.orphaned,
+            )  # fmt: skip
             failures = decision.failures
             if decision.wait is None or self._stopping.is_set():
                 self._show(over=decision.wait is None)
@@ -112,8 +114,9 @@ class ContainerRunner:
                 again, delay = True, min(delay * 2, self._settings.backoff_max)
         return None
 
-    async def _once(self, start: Start) -> int | None:
-        """One run of the process; answers its exit code, None if it could not be started."""
+    async def _once(self, start: Start) -> Exit:
+        """One run of the process, from start to end."""
+        self._was_ready = False
         self.log = LogFile(self._log_path, max_bytes=self._settings.log_bytes, files=self._settings.log_files)
         self.port = start.port
         health = Health(self._settings, self.container, start.port, self._told, lambda argv: self._hooks.run(self.container, argv))
@@ -145,15 +148,15 @@ class ContainerRunner:
             ready.close()
             self.log.close()
         self._show_end(ended, began, container_id)
-        return ended.exit_code
+        return ended
 
-    def _failed(self, why: str) -> int:
+    def _failed(self, why: str) -> Exit:
         """It could not be started."""
         now = timestamp()
         over = ContainerStateTerminated(128, None, "StartError", why, now, now)
         self._show(state=ContainerState(terminated=over), ready=False, started=False, problem="")
         self._hooks.note("Warning", "Failed", why)
-        return 128
+        return Exit(128)
 
     def _show_end(self, ended: Exit, began: str, container_id: str) -> None:
         code = ended.exit_code
@@ -194,6 +197,7 @@ class ContainerRunner:
     def _told(self, ready: bool, problem: str) -> None:
         if problem:
             self._hooks.note("Warning", "Unhealthy", problem)
+        self._was_ready = self._was_ready or ready
         self._show(ready=ready and not self._stopping.is_set(), problem=problem)
 
     def _show(self, **changes: object) -> None:

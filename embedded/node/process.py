@@ -32,10 +32,11 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a process ended: an exit code, or the signal that killed it."""
+    """How a process ended: an exit code, or the signal that killed it. `orphaned`: because its warm parent was gone."""
 
     code: int
     signal: int = 0
+    orphaned: bool = False
 
     @property
     def exit_code(self) -> int:

@@ -165,7 +165,7 @@ class Zygote:
             with anyio.CancelScope(shield=True):
                 await _reap(process)
             for child in self.children.values():
-                child.settle(Exit(0, signal.SIGKILL))
+                child.settle(Exit(0, signal.SIGKILL, orphaned=True))
             self.children.clear()
 
     def _give_up(self, process: "subprocess.Popen[bytes]") -> None:

@@ -232,3 +232,15 @@ async def test_a_full_node_starts_no_more(tmp_path: Path) -> None:
         await p.pods_when(lambda pods: sum(map(ready, pods)) == 2)
         await anyio.sleep(0.1)
         assert len(await p.pods()) == 2
+
+
+async def test_an_instance_whose_warm_parent_is_killed_again_and_again_is_back_at_once(tmp_path: Path) -> None:
+    async with platform(tmp_path) as p:  # with the back-off of 10 seconds that a crash of its own would bring
+        await p.deploy(p.image(HELLO))
+        pod = await p.pod_when(ready)
+        for round_ in (1, 2, 3):
+            warm = next(z for z in p.node.zygotes if z.children)
+            os.kill(warm.pid, signal.SIGKILL)
+            with anyio.fail_after(5):
+                pod = await p.pod_when(lambda pod, wanted=round_: restarts(pod) == wanted and ready(pod))
+        assert waiting(pod) == ("", "")

@@ -44,6 +44,18 @@ def test_a_long_run_starts_the_row_over() -> None:
     assert decide(Policy(), "Always", 1, ran=600, failures=7).wait == 0
 
 
+def test_an_instance_that_served_for_a_while_is_started_again_at_once() -> None:
+    assert decide(Policy(), "Always", 137, ran=10, failures=7, was_ready=True).wait == 0
+    assert decide(Policy(), "Always", 137, ran=9, failures=7, was_ready=True).wait == 300
+    assert decide(Policy(), "Always", 137, ran=10, failures=7).wait == 300
+
+
+def test_the_end_of_its_warm_parent_is_not_counted_against_a_container() -> None:
+    decision = decide(Policy(), "Always", 137, ran=0.1, failures=3, innocent=True)
+    assert (decision.wait, decision.failures) == (0, 3)
+    assert decide(Policy(), "Never", 137, ran=0.1, failures=0, innocent=True).wait is None
+
+
 @pytest.mark.parametrize(
     ("policy", "code", "again"),
     [("Never", 1, False), ("Never", 0, False), ("OnFailure", 0, False), ("OnFailure", 1, True), ("Always", 0, True)],
