@@ -170,13 +170,18 @@ def _by_plugin(context: str, paths: list[Path]) -> Callable[[], Awaitable[str]]:
         import anyio.to_thread
         from kubernetes import client, config
 
+        joined = os.pathsep.join(map(str, paths))
+
         def ask() -> str:
             if not state:
                 state["configuration"] = client.Configuration()
-                joined = os.pathsep.join(map(str, paths))
                 config.load_kube_config(joined, context=context or None, client_configuration=state["configuration"])
-            value = state["configuration"].get_api_key_with_prefix("authorization") or ""
-            return str(value).removeprefix("Bearer ").strip()
+            value = str(state["configuration"].get_api_key_with_prefix("BearerToken", "authorization") or "")
+            if not value:
+                raise ConfigError(
+                    f"{joined}: the credential plugin of context {context!r} gave no token; run its command by hand to see why"
+                )
+            return value.removeprefix("Bearer ").strip()
 
         return await anyio.to_thread.run_sync(ask)
 

@@ -115,3 +115,19 @@ async def test_resyncs_of_one_key_do_not_pile_up() -> None:
             tasks.start_soon(change_often)
             tasks.start_soon(run, keys, reconcile)
     assert len(seen) <= 8, "one resync each ten seconds, not one for each of the six reconciles"
+
+
+async def test_what_is_added_for_later_is_gathered_into_one_look() -> None:
+    keys, times = Keys(), []
+
+    async def reconcile(key: str) -> Done:
+        times.append(anyio.current_time() - start)
+        return Done()
+
+    start = anyio.current_time()
+    keys.add("a", after=0.02)
+    keys.add("a", after=0.02)
+    assert len(keys) == 1
+    with anyio.move_on_after(5):
+        await run(keys, reconcile)
+    assert [round(t, 3) for t in times] == [0.02]
