@@ -1,8 +1,9 @@
 """Every object in memory, the one resourceVersion, and the history that watches resume from.
 
-A change is published (to readers, watches and the garbage collector) only after it is on disk. Pods, EndpointSlices, Events and
-Leases are volatile, memory only: they describe processes of this run, which die with it, so after a restart they would be lies;
-and it keeps fsync off the path of a cold start. Leaves the meaning of a change to `write` and `deletion`.
+A change is published (to readers, watches and the garbage collector) only after it is on disk, and a number of replicas at once
+(`ahead`): a start waits for it, and after a crash the autoscaler decides anew. Pods, EndpointSlices, Events and Leases are
+volatile, memory only: they describe processes of this run, which die with it, so after a restart they would be lies; and it keeps
+fsync off the path of a cold start. Leaves the meaning of a change to `write` and `deletion`.
 """
 
 import asyncio
@@ -53,6 +54,7 @@ class Shelf:
     pending: dict[Key, "asyncio.Future[None]"] = field(default_factory=dict)  # one write in flight per object
     pending_versions: deque[int] = field(default_factory=deque)  # ascending: the journal commits in order
     watchers: dict[int, Watcher] = field(default_factory=dict)
+    unsaved: set[Key] = field(default_factory=set)  # published ahead of a write that then failed
 
 
 class Store:
@@ -97,9 +99,17 @@ class Store:
             await asyncio.wait([waiting])
         raise status.conflict(kind, key[1], "too many writes to this object are waiting; please try again")
 
-    def put(self, kind: Kind[Any], key: Key, new: Json) -> "asyncio.Future[None] | None":
-        """Store `new` under a fresh version, written into its metadata. None: done; else await the future with `settled`."""
-        return self._change(kind, key, new, removed=False)
+    def put(self, kind: Kind[Any], key: Key, new: Json, *, ahead: bool = False) -> "asyncio.Future[None] | None":
+        """Store `new` under a fresh version, written into its metadata. None: done; else await the future with `settled`.
+
+        With `ahead` it is published now. Whoever awaits still hears only of the disk; versions never go back in a crash, for
+        they are reserved in blocks.
+        """
+        return self._change(kind, key, new, removed=False, ahead=ahead)
+
+    def saved(self, kind: Kind[Any], key: Key) -> bool:
+        """What is published of this object is on disk too, or on its way."""
+        return key not in self.shelves[kind.qualified].unsaved
 
     def remove(self, kind: Kind[Any], key: Key, last: Json) -> "asyncio.Future[None] | None":
         """Remove the object; `last` is what DELETED carries."""
@@ -112,7 +122,7 @@ class Store:
             key, oldest = next(iter(shelf.objects.items()))
             self.remove(shelf.kind, key, {**oldest, "metadata": dict(oldest["metadata"])})
 
-    def _change(self, kind: Kind[Any], key: Key, new: Json, *, removed: bool) -> "asyncio.Future[None] | None":
+    def _change(self, kind: Kind[Any], key: Key, new: Json, *, removed: bool, ahead: bool = False) -> "asyncio.Future[None] | None":
         shelf = self.shelves[kind.qualified]
         old = shelf.objects.get(key)
         if self.version >= self._ceiling:  # only after half a million writes on a disk that stayed full
@@ -128,15 +138,28 @@ class Store:
             return None
         done = self._journal.write(Row(kind.qualified, key[0], key[1], version, None if removed else new))
         shelf.pending[key] = done
+        if ahead and not shelf.pending_versions:  # else a watch would see this version before lower ones
+            self._publish(shelf, change)
+            done.add_done_callback(lambda f: self._followed(shelf, key, f))
+            return done
         shelf.pending_versions.append(version)
         # Published from the callback, not by whoever awaits: a cancelled request must not hide a write that is on disk.
         done.add_done_callback(lambda f: self._committed(shelf, change, f))
         return done
 
+    def _followed(self, shelf: Shelf, key: Key, done: "asyncio.Future[None]") -> None:
+        """The disk's answer on a change that was published ahead of it. It stays published: the next write has all of it."""
+        shelf.pending.pop(key, None)
+        if done.cancelled() or done.exception() is not None:
+            shelf.unsaved.add(key)
+        else:
+            shelf.unsaved.discard(key)
+
     def _committed(self, shelf: Shelf, change: Change, done: "asyncio.Future[None]") -> None:
         shelf.pending.pop(change.key, None)
         shelf.pending_versions.remove(change.version)
         if not done.cancelled() and done.exception() is None:
+            shelf.unsaved.discard(change.key)
             self._publish(shelf, change)
 
     def _publish(self, shelf: Shelf, change: Change) -> None:

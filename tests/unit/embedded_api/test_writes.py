@@ -196,3 +196,49 @@ class TestCommit:
         code, refusal = await creating
         assert (code, refusal["reason"]) == (507, "InsufficientStorage")
         assert (await m.config_map("a"))["kind"] == "ConfigMap"
+
+
+class TestReplicas:
+    """A start waits for its number of replicas to be seen, so that is published ahead of the disk; who asked hears of the disk."""
+
+    async def _held(self) -> "tuple[Memory, asyncio.Task[tuple[int, dict[str, object]]]]":
+        m = await Memory.open()
+        await m.call("POST", DEPLOYMENTS, DEPLOYMENT)
+        m.journal.hold()
+        scaling = asyncio.create_task(m.call("PATCH", f"{DEPLOYMENTS}/d/scale", {"spec": {"replicas": 3}}, MERGE))
+        await asyncio.sleep(0)
+        return m, scaling
+
+    async def _replicas(self, m: Memory) -> int:
+        return int((await m.call("GET", f"{DEPLOYMENTS}/d"))[1]["spec"]["replicas"])
+
+    async def test_they_are_seen_before_they_are_on_disk_and_answered_after(self):
+        m, scaling = await self._held()
+        assert await self._replicas(m) == 3 and not scaling.done()
+        await m.journal.commit()
+        assert (await scaling)[0] == 200
+
+    async def test_a_failed_write_is_told_and_the_same_number_is_written_again(self):
+        m, scaling = await self._held()
+        await m.journal.commit(Full("the state file cannot be written: disk is full"))
+        assert (await scaling)[0] == 507
+        m.journal.hold()
+        again = asyncio.create_task(m.call("PATCH", f"{DEPLOYMENTS}/d/scale", {"spec": {"replicas": 3}}, MERGE))
+        await asyncio.sleep(0)
+        assert not again.done()
+        await m.journal.commit()
+        assert (await again)[0] == 200
+
+    async def test_they_wait_their_turn_behind_a_write_whose_version_is_lower(self):
+        m = await Memory.open()
+        await m.call("POST", DEPLOYMENTS, DEPLOYMENT)
+        m.journal.hold()
+        other = {**DEPLOYMENT, "metadata": {"name": "other"}}
+        creating = asyncio.create_task(m.call("POST", DEPLOYMENTS, other))
+        await asyncio.sleep(0)
+        scaling = asyncio.create_task(m.call("PATCH", f"{DEPLOYMENTS}/d/scale", {"spec": {"replicas": 3}}, MERGE))
+        await asyncio.sleep(0)
+        assert await self._replicas(m) == 1
+        await m.journal.commit()
+        await asyncio.gather(creating, scaling)
+        assert await self._replicas(m) == 3
