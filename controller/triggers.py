@@ -10,6 +10,8 @@ from kfn.api import names
 from kfn.api.serving import GROUP, Configuration, Route
 from kfn.kube.reconcile import Keys
 
+GATHER = 0.02  # seconds in which what an instance's start changes is gathered: to look at it each time would delay the start
+
 
 @dataclass(frozen=True, slots=True)
 class Queues:
@@ -39,7 +41,7 @@ class Triggers:
         world.configurations.on_change(self.configuration)
         world.routes.on_change(self.route)
         world.revisions.on_change(self.revision)
-        world.deployments.on_change(self.child)
+        world.deployments.on_change(self.deployment)
         world.core_services.on_change(self.child)
         world.pods.on_change(self.pod)
 
@@ -81,15 +83,19 @@ class Triggers:
 
     def pod(self, old: Any, new: Any) -> None:
         meta = (new or old).metadata
-        self._queues.revisions.add(f"{meta.namespace}/{meta.labels.get(names.REVISION, '')}")
+        self._queues.revisions.add(f"{meta.namespace}/{meta.labels.get(names.REVISION, '')}", after=GATHER)
+
+    def deployment(self, old: Any, new: Any) -> None:
+        """Its making and its end are told at once, its scale and its status when they have settled."""
+        self._owner(new or old, after=GATHER if old and new else 0.0)
 
     def child(self, old: Any, new: Any) -> None:
         self._owner(new or old)
 
-    def _owner(self, obj: Any) -> None:
+    def _owner(self, obj: Any, *, after: float = 0.0) -> None:
         ref = controller_of(obj.metadata)
         if ref is not None and ref.api_version.startswith(f"{GROUP}/") and ref.kind in self._by_kind:
-            self._by_kind[ref.kind].add(f"{obj.metadata.namespace}/{ref.name}")
+            self._by_kind[ref.kind].add(f"{obj.metadata.namespace}/{ref.name}", after=after)
 
     def _routes(self, routes: list[Route]) -> None:
         for route in routes:

@@ -1,6 +1,7 @@
 """One queue of keys, one reconcile function: the loop that every controller here shares. Level-based: a key goes in,
 nothing about the event does. What to do for a key is the caller's; how often, how many at once and when again is here."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -32,15 +33,25 @@ class Keys:
 
     def __init__(self) -> None:
         self._dirty: dict[str, None] = {}
+        self._soon: set[str] = set()
         self._busy: set[str] = set()
         self._changed = anyio.Event()
 
     def __len__(self) -> int:
-        return len(self._dirty)
+        return len(self._dirty | dict.fromkeys(self._soon))
 
-    def add(self, key: str) -> None:
-        self._dirty[key] = None
-        self._wake()
+    def add(self, key: str, *, after: float = 0.0) -> None:
+        """With `after` (seconds) more of the same gather first: for news of which several come at once, and that nobody waits for."""
+        if not after:
+            self._dirty[key] = None
+            self._wake()
+        elif key not in self._dirty and key not in self._soon:
+            self._soon.add(key)
+            asyncio.get_running_loop().call_later(after, self._due, key)
+
+    def _due(self, key: str) -> None:
+        self._soon.discard(key)
+        self.add(key)
 
     async def take(self) -> str:
         while True:
