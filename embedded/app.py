@@ -23,6 +23,7 @@ from controller import settings as controller_settings
 from embedded import addresses, admin, datadir, tls
 from embedded.api import app as api
 from embedded.api.http import http_app
+from embedded.api.journal import JournalError
 from embedded.api.local import LocalTransport
 from embedded.api.server import ApiServer
 from embedded.nats import NatsError, NatsServer, nats_server
@@ -51,11 +52,12 @@ class Settings:
 
 
 def main(settings: Settings, say: Callable[[str], None]) -> int:
-    """Run until SIGTERM or SIGINT. Returns the exit code; raises DataDirError, ListenError or NatsError when it cannot start."""
+    """Run until SIGTERM or SIGINT. Returns the exit code; raises what it cannot start for, with the fix."""
+    os.umask(0o077)  # state, logs, unpacked Secrets: nobody else's, whatever the shell says and wherever the directory is copied to
     try:
         anyio.run(run, settings, say, backend_options={"use_uvloop": True})
     except BaseExceptionGroup as group:
-        known, rest = group.split((datadir.DataDirError, web.ListenError, NatsError))
+        known, rest = group.split((datadir.DataDirError, JournalError, web.ListenError, NatsError))
         if rest is None and known is not None:
             raise _first(known) from None
         busy, _ = group.split(OSError)
@@ -73,7 +75,7 @@ async def run(settings: Settings, say: Callable[[str], None]) -> None:
             async with _platform(settings) as facts:
                 datadir.write_platform(settings.data_dir, facts)
                 try:
-                    say(_ready_line(facts, settings.data_dir))
+                    _say(say, _ready_line(facts, settings.data_dir))
                     await stop.wait()
                 finally:
                     datadir.clear_platform(settings.data_dir)
@@ -101,7 +103,7 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
         front = gateway.Gateway(
             _client(server, "system:kfn:gateway"),
             scaler,
-            gateway_settings.Settings(host=settings.host, port=settings.port, drain=settings.drain),
+            _gateway_settings(settings),
         )
         await stack.enter_async_context(_serving("gateway", front))
         domain = f"localhost:{front.port}" if front.port != 80 else "localhost"
@@ -140,6 +142,12 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
             "images": str(data / "images"),
             "data": str(data),
         }
+
+
+def _gateway_settings(settings: Settings) -> gateway_settings.Settings:
+    """Where others than this machine's users can ask, answers tell nothing of a function's log or of other functions' names."""
+    private = settings.host == "localhost" or settings.host.startswith("127.") or settings.host == "::1"
+    return gateway_settings.Settings(host=settings.host, port=settings.port, drain=settings.drain, tell=private, suggest=private)
 
 
 def _client(server: ApiServer, user: str) -> Client:
@@ -186,6 +194,14 @@ async def _signals(stop: anyio.Event) -> None:
                 os._exit(130)
             log.info("%s: stopping", signal.Signals(number).name)
             stop.set()
+
+
+def _say(say: Callable[[str], None], line: str) -> None:
+    """A reader of stdout that is gone already is no reason to stop."""
+    try:
+        say(line)
+    except OSError as error:
+        log.warning("nobody reads this: %s (%s)", line, error)
 
 
 def _ready_line(facts: dict[str, Any], data: Path) -> str:

@@ -13,6 +13,12 @@ from typing import Any
 
 import yaml
 
+_TOKEN_LENGTH = 32
+# What a platform keeps at the top of its directory: anything else there means that the directory is somebody's.
+_OURS = frozenset({
+    "images", "kubeconfig", "layers", "lock", "logs", "nats", "node.id", "platform.json", "pods", "ports.json", "state.db", "tls", "token"
+})  # fmt: skip
+
 
 class DataDirError(Exception):
     """The data directory cannot be used; the message names it, what failed and what to do."""
@@ -40,6 +46,7 @@ def locked(path: Path) -> Iterator[None]:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
+        _require_ours(path)
         path.chmod(0o700)
         fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -60,6 +67,16 @@ def locked(path: Path) -> Iterator[None]:
         os.close(fd)
 
 
+def _require_ours(path: Path) -> None:
+    """Refuse a directory that holds other things: it would be closed to everybody else, and filled."""
+    if (path / "lock").exists():
+        return
+    found = next((name for name in sorted(os.listdir(path)) if name not in _OURS and not name.startswith(".")), "")
+    if found or str(path) in (os.path.expanduser("~"), "/"):
+        what = f"holds other things ({found})" if found else "is not kfn's"
+        raise DataDirError(f"--data-dir {path}: this directory {what}. Choose an empty or a new one")
+
+
 def _require_space(path: Path, needed: int = 32 << 20) -> None:
     """Refuse to start on a full disk: the store would accept nothing, and say so only at the first write."""
     stat = os.statvfs(path)
@@ -72,11 +89,14 @@ def token(path: Path) -> str:
     """The bearer token of this platform, made at the first start and kept, so that copies of the kubeconfig stay valid."""
     file = path / "token"
     try:
-        return file.read_text().strip()
+        value = file.read_text().strip()
+        file.chmod(0o600)
     except FileNotFoundError:
+        value = ""
+    if len(value) < _TOKEN_LENGTH:  # an empty one would let everybody in
         value = secrets.token_urlsafe(32)
         write_private(file, value + "\n")
-        return value
+    return value
 
 
 def write_private(path: Path, text: str) -> None:

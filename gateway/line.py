@@ -121,7 +121,7 @@ class Line:
         if policy is not None:
             self.policy = policy
             if policy.failure and not self.usable:
-                self._refuse_all(RevisionFailed(f"Revision {self.key} cannot start: {policy.failure}"))
+                self._refuse_all(self._failed())
             self.advance()
         elif not self.instances:
             self._refuse_all(RevisionFailed(f"Revision {self.key} was deleted."))
@@ -175,6 +175,11 @@ class Line:
         index = pick(among, self.policy.concurrency, chance)
         return None if index < 0 else among[index]
 
+    def _failed(self) -> RevisionFailed:
+        """What is after the reason is the function's own output, which is not for strangers."""
+        why = self.policy.failure if self._shared.settings.tell else self.policy.failure.partition(":")[0]
+        return RevisionFailed(f"Revision {self.key} cannot start: {why}")
+
     def _wait(self, waiter: Waiter, *, first: bool) -> None:
         shared = self._shared
         if self.policy.failure and not self.usable:
@@ -182,7 +187,7 @@ class Line:
             if now >= self._try_again:
                 self._try_again = now + 1.0
                 shared.sink.poke(self.key, len(self.waiting) + 1)  # what made it fail may be over: let the autoscaler try
-            raise RevisionFailed(f"Revision {self.key} cannot start: {self.policy.failure}")
+            raise self._failed()
         retry_after = shared.settings.retry_after
         if len(self.waiting) >= shared.settings.line:
             raise LineFull(f"{len(self.waiting)} requests wait for revision {self.key} already.", retry_after)

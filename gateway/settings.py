@@ -41,4 +41,5 @@ class Settings:
     report: float = 1.0  # between two load samples
     drain: float = 30.0  # at stop: for requests that are under way
     cold_starts: int = 100  # kept for each revision
+    tell: bool = True  # why a revision cannot start, with the end of its log, in a 503; turn off where strangers can ask
     suggest: bool = True  # name similar hosts in a 404; turn off where strangers must not learn names

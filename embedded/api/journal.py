@@ -82,7 +82,10 @@ class Journal:
             self._db.rollback()
         except sqlite3.Error as error:
             raise _explained(error, self._path) from error
-        return [Row(r[0], r[1], r[2], r[3], msgspec.json.decode(r[4])) for r in rows], ceiling[0] if ceiling else 0
+        try:
+            return [Row(r[0], r[1], r[2], r[3], msgspec.json.decode(r[4], type=dict)) for r in rows], int(ceiling[0]) if ceiling else 0
+        except (msgspec.MsgspecError, ValueError, TypeError) as error:
+            raise _damaged(self._path, error) from error
 
     def write(self, row: Row | None, ceiling: int = 0) -> "asyncio.Future[None]":
         """Queue one object (and a new version ceiling, if given). The future fails with `JournalError`."""
@@ -177,6 +180,10 @@ def _resolve(commits: Sequence[_Commit], error: JournalError | None) -> None:
                 commit.done.set_exception(error)
 
 
+def _damaged(path: Path, error: Exception) -> JournalError:
+    return JournalError(f"the state file {path} is damaged ({error}): move it away to start empty, or restore a copy")
+
+
 def _explained(error: sqlite3.Error, path: Path) -> JournalError:
     # The primary result code is in the low byte; extended codes say which operation failed.
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
@@ -186,5 +193,5 @@ def _explained(error: sqlite3.Error, path: Path) -> JournalError:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return JournalError(f"the state file {path} is in use by another process: stop the other kfn, or use another data directory")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return JournalError(f"the state file {path} is damaged ({error}): move it away to start empty, or restore a copy")
+        return _damaged(path, error)
     return JournalError(text)

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 REMOVAL = 2.0  # seconds beyond the grace period for what follows a process's end
 TIDY = 60.0  # seconds between looks for zygotes, layers and logs that nothing needs
+# All that a function sees of the environment of `kfn up`: what programs need to run at all. A container would see nothing of it, and
+# what else is there (cloud keys, KUBECONFIG, proxies with passwords) is nobody's business; a function names what it needs.
 PASSED_ON = (
     "PATH",
     "HOME",
@@ -46,8 +48,6 @@ PASSED_ON = (
     "LD_LIBRARY_PATH",
     "CUDA_VISIBLE_DEVICES",
     "SSL_CERT_FILE",
-    "HTTPS_PROXY",
-    "NO_PROXY",
 )
 
 

@@ -6,6 +6,7 @@ Which layers an image has is the store's business (`builder.store`); which are s
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import tarfile
 import tempfile
@@ -18,6 +19,8 @@ from embedded.node import untar
 from embedded.node.errors import BadImage
 
 CHUNK = 1 << 20
+DIFF_ID = re.compile(r"sha256:([0-9a-f]{64})")
+MEMBERS = 1_000_000  # files, folders and links in one layer
 
 
 class _Hashing:
@@ -42,7 +45,11 @@ class Layers:
         self._max_size = max_size
 
     def path(self, layer: Layer) -> Path:
-        return self.folder / layer.diff_id.removeprefix("sha256:")
+        """Where it lies, or will. Raises BadImage for a diff id that is none: it would be a path of the image's choice."""
+        found = DIFF_ID.fullmatch(layer.diff_id)
+        if not found:
+            raise BadImage(f"layer {layer.digest} has the diff id {layer.diff_id[:80]!r}, which is not a sha256 digest")
+        return self.folder / found[1]
 
     def unpack(self, layer: Layer) -> Path:
         """The folder of an unpacked layer, unpacked now if need be. Raises BadImage if it is damaged or unsafe."""
@@ -91,10 +98,12 @@ class Layers:
     def _untar(self, source: IO[bytes] | _Hashing | gzip.GzipFile, target: Path, layer: Layer) -> str:
         plain = _Hashing(source)  # type: ignore[arg-type]
         target = target.resolve()
-        size = 0
+        size = count = 0
         with tarfile.open(fileobj=plain, mode="r|") as tar:  # type: ignore[call-overload]
             for member in tar:
-                size += member.size
+                size, count = size + member.size, count + 1
+                if count > MEMBERS:
+                    raise BadImage(f"layer {layer.digest} has more than {MEMBERS} members")
                 if size > self._max_size:
                     raise BadImage(f"layer {layer.digest} is larger than {self._max_size} bytes when unpacked")
                 if os.path.basename(member.name).startswith(".wh."):

@@ -168,6 +168,7 @@ class Zygote:
 def run_child(message: dict[str, Any], fds: list[int], entry: str, parent: int, life: int) -> int:
     """Turn a fresh copy of the zygote into an instance and run it to its end."""
     os.setsid()
+    os.umask(0o022)  # as in a container; the platform's own is stricter
     files = dict(zip(message["files"], fds, strict=True))
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (files["log"], 1), (files["log"], 2)):
@@ -214,7 +215,10 @@ def _tie_to(parent: int, life: int) -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(137)
+        if life >= 0:
+            os.close(life)
     elif life >= 0:
+        os.set_inheritable(life, False)
 
         def watch() -> None:
             os.read(life, 1)

@@ -139,6 +139,16 @@ async def test_a_failed_revision_is_refused_at_once_with_its_reason() -> None:
             assert answer.text == "Revision default/hello-00001 cannot start: ExitCode1: ModuleNotFoundError: No module named 'nmpy'\n"
 
 
+async def test_strangers_are_told_the_reason_of_a_failure_and_nothing_of_the_functions_log() -> None:
+    cluster = Cluster()
+    cluster.route()
+    failed = Condition(type="ContainerHealthy", status="False", reason="ExitCode1", message="Container failed with: password is hunter2")
+    cluster.revision(conditions=[failed])
+    async with routed(cluster, tell=False) as gw:
+        await gw.until(lambda: bool(gw.line().policy.failure))
+        assert (await gw.get()).text == "Revision default/hello-00001 cannot start: ExitCode1\n"
+
+
 async def test_a_dead_instance_among_live_ones_is_never_noticed() -> None:
     async with upstream() as live, routed() as gw:
         async with upstream() as dead:
