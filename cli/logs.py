@@ -12,6 +12,7 @@ from kfn.api import core, kinds, names, serving
 from kfn.kube import errors
 from kfn.kube.client import Client
 
+EARLIER = 10  # instances that are gone whose logs are looked for
 COLOURS = ("cyan", "yellow", "green", "magenta", "blue")
 
 
@@ -69,15 +70,14 @@ async def _revisions(client: Client, namespace: str, name: str, wanted: str | No
     return [wanted]
 
 
-def last_pod(events: Sequence[core.Event], revisions: Sequence[str]) -> tuple[str, str]:
-    """The pod of one of the revisions that was heard of last, and when; empty when none was."""
-    mine = [
-        (event.last_timestamp or event.first_timestamp, event.involved_object.name)
-        for event in events
-        if event.involved_object.kind == "Pod" and any(event.involved_object.name.startswith(f"{r}-deployment-") for r in revisions)
-    ]
-    when, pod = max(mine, default=("", ""))
-    return pod, when
+def recent_pods(events: Sequence[core.Event], revisions: Sequence[str]) -> list[tuple[str, str]]:
+    """The pods of the revisions that Events tell of, with when they were last heard of, the newest first."""
+    heard: dict[str, str] = {}
+    for event in events:
+        pod, when = event.involved_object.name, event.last_timestamp or event.first_timestamp
+        if event.involved_object.kind == "Pod" and any(pod.startswith(f"{r}-deployment-") for r in revisions):
+            heard[pod] = max(when, heard.get(pod, ""))
+    return sorted(heard.items(), key=lambda item: item[1], reverse=True)
 
 
 class Printer:
@@ -99,17 +99,16 @@ class Printer:
                 click.echo(str(error), err=True)
 
     async def _last(self, name: str, revisions: Sequence[str]) -> None:
-        """Pods that are gone are known by their Events; an embedded platform keeps the logs of some."""
+        """Pods that are gone are known by their Events; an embedded platform keeps the logs of some, if they wrote anything."""
         events, _ = await self._client.list(kinds.EVENT, self._namespace)
-        pod, when = last_pod(events, revisions)
-        if pod:
-            click.echo(f"{name} is at zero; its last instance was {pod}, {output.age(when)} ago:", err=True)
+        for pod, when in recent_pods(events, revisions)[:EARLIER]:
+            head = f"{name} has no instance now; {pod}, which ended, wrote ({output.age(when)} ago and before):"
             try:
-                await self._print(pod, follow=False, prefix=False)
-                return
+                await self._print(pod, follow=False, prefix=False, head=head)
             except errors.NotFound:
-                pass
-        click.echo(f"{name} has no instance now, and no log is kept of earlier ones. `kfn logs -f {name}` waits for one", err=True)
+                continue
+            return
+        click.echo(f"{name} has no instance now, and no log of earlier ones is kept. `kfn logs -f {name}` waits for one", err=True)
 
     async def follow(self, selector: str) -> None:
         import anyio
@@ -140,9 +139,11 @@ class Printer:
         except errors.KubeError:
             return
 
-    async def _print(self, pod: str, *, follow: bool, prefix: bool) -> None:
+    async def _print(self, pod: str, *, follow: bool, prefix: bool, head: str = "") -> None:
         mark = click.style(f"{pod.rsplit('-', 1)[-1]} ", fg=next(self._colours)) if prefix else ""
         async with self._client.logs(pod, self._namespace, follow=follow, **self._options) as chunks:  # type: ignore[arg-type]
+            if head:
+                click.echo(head, err=True)
             rest = b""
             async for chunk in chunks:
                 *lines, rest = (rest + chunk).split(b"\n")

@@ -77,9 +77,12 @@ def conditions(items: "Sequence[Condition]") -> None:
     from cli import reasons
 
     click.echo("\nConditions:")
+    told: set[str] = set()
     marks = {"True": click.style("✓", fg="green"), "False": click.style("✗", fg="red")}
     for c in sorted(items, key=lambda c: c.type != "Ready"):
         head, *rest = reasons.brief(c.message).splitlines() or [""]
+        rest = [] if c.message in told else rest
+        told.add(c.message)
         why = ": ".join(part for part in (c.reason, head) if part)
         click.echo(f"  {marks.get(c.status, click.style('…', fg='yellow'))} {c.type}" + (f"  {why}" if why else ""))
         for line in rest:

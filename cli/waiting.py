@@ -14,6 +14,7 @@ from kfn.kube import errors
 from kfn.kube.client import Client
 
 T = TypeVar("T")
+WORDS = {"Service": "function"}
 LOOK_AGAIN = 2.0  # seconds
 ERROR_WINDOW = 2.0  # seconds a False must last: controllers pass through it on their way
 
@@ -34,13 +35,14 @@ async def until_ready(
 ) -> T:
     """Watch the object until its Ready is True for at least `generation`. Raises NotReady (False for 2 s), CliError 124 (timeout)."""
     latest: list[T] = []
+    what = WORDS.get(kind.kind, kind.kind.lower())
     try:
         with anyio.fail_after(timeout):
             return await _watch(client, kind, name, namespace, generation, say, latest)
     except TimeoutError:
         why = _why(latest[-1]) if latest else ""
         raise CliError(
-            f"{kind.kind.lower()} {name!r} is not ready after {timeout:g} s{': ' + why if why else ''}. It is still being worked on", 124
+            f"{what} {name!r} is not ready after {timeout:g} s{': ' + why if why else ''}. It is still being worked on", 124
         ) from None
 
 
@@ -62,7 +64,7 @@ async def _watch(
         if state == "False":
             failing_since = failing_since or anyio.current_time()
             if anyio.current_time() - failing_since >= ERROR_WINDOW:
-                raise NotReady(f"{kind.kind.lower()} {name!r} is not ready: {_why(obj)}")
+                raise NotReady(f"{WORDS.get(kind.kind, kind.kind.lower())} {name!r} is not ready: {_why(obj)}")
         else:
             failing_since = None
         say(_why(obj).splitlines()[0] if _why(obj) else "waiting for the platform")
@@ -77,7 +79,7 @@ async def _change(client: Client, kind: Kind[T], name: str, namespace: str, vers
             async with client.watch(kind, namespace, resource_version=version, fields=f"metadata.name={name}") as events:
                 async for event in events:
                     if event.type == "DELETED":
-                        raise CliError(f"{kind.kind.lower()} {name!r} was deleted while waiting for it")
+                        raise CliError(f"{WORDS.get(kind.kind, kind.kind.lower())} {name!r} was deleted while waiting for it")
                     if event.type != "BOOKMARK":
                         return
         except errors.KubeError:
