@@ -6,8 +6,10 @@ digest when a newer one takes its name. Safe between processes. Does not unpack 
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +98,7 @@ class ImageStore:
 
     def references(self) -> tuple[str, ...]:
         """Every image in the store, oldest first, each with its digest."""
-        return tuple(str(Reference(_name(entry), entry["digest"])) for entry in self._entries())
+        return tuple(_reference(entry) for entry in self._entries())
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -122,6 +124,7 @@ class ImageStore:
     def add(self, name: str, manifest: bytes) -> Image:
         """Make a complete image visible under `name`, as the last step: an interrupted build leaves nothing half-written."""
         digest = self.put(manifest)
+        os.utime(self.blob_path(digest))  # for `prune` it is as new as this build, even if it was there before
         image = self.resolve(str(Reference(parse(name).name, digest)))
         files.write(self.path / "oci-layout", canonical({"imageLayoutVersion": "1.0.0"}))
         with files.locked(self.path / "index.lock"):
@@ -145,16 +148,39 @@ class ImageStore:
         if not self.path.is_dir():
             return 0
         with files.locked(self.path / "gc.lock"):
-            needed: set[str] = set()
-            for entry in self._entries():
-                manifest = self._read_json(entry["digest"], _name(entry))
-                needed |= {entry["digest"], manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])}
-            freed = 0
-            for path in (self.path / "blobs" / "sha256").glob("*"):
-                if f"sha256:{path.name}" not in needed:
-                    freed += path.stat().st_size
-                    path.unlink()
-            return freed
+            return self._free()
+
+    def prune(self, used: Set[str], seconds: float) -> tuple[str, ...]:
+        """Forget the images whose reference is not in `used`, neither with its digest nor by its bare name, and that were not
+        added in the last `seconds`; free their blobs. Returns what was forgotten. Waits for builds that are writing."""
+        if not self.path.is_dir():
+            return ()
+        before = time.time() - seconds
+        with files.locked(self.path / "gc.lock"), files.locked(self.path / "index.lock"):
+            entries = self._entries()
+            old = [e for e in entries if not {_name(e), _reference(e)} & used and self._added(e["digest"]) < before]
+            if old:
+                self._write_index([e for e in entries if e not in old])
+                self._free()
+            return tuple(_reference(entry) for entry in old)
+
+    def _added(self, digest: str) -> float:
+        try:
+            return self.blob_path(digest).stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
+    def _free(self) -> int:
+        needed: set[str] = set()
+        for entry in self._entries():
+            manifest = self._read_json(entry["digest"], _name(entry))
+            needed |= {entry["digest"], manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])}
+        freed = 0
+        for path in (self.path / "blobs" / "sha256").glob("*"):
+            if f"sha256:{path.name}" not in needed:
+                freed += path.stat().st_size
+                path.unlink()
+        return freed
 
     def _newest(self, name: str) -> str:
         for entry in reversed(self._entries()):
@@ -184,6 +210,10 @@ class ImageStore:
         if hashlib.sha256(data).hexdigest() != digest.removeprefix("sha256:"):
             raise BlobCorrupt(f"{self.blob_path(digest)}; remove it and build again")
         return dict(json.loads(data))
+
+
+def _reference(entry: dict[str, Any]) -> str:
+    return str(Reference(_name(entry), entry["digest"]))
 
 
 def _name(entry: dict[str, Any]) -> str:

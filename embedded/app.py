@@ -20,7 +20,7 @@ from autoscaler import app as autoscaler
 from autoscaler import settings as autoscaler_settings
 from controller import app as controller
 from controller import settings as controller_settings
-from embedded import addresses, admin, datadir, tls
+from embedded import addresses, admin, datadir, imagekeeper, tls
 from embedded.api import app as api
 from embedded.api.http import http_app
 from embedded.api.journal import JournalError
@@ -96,6 +96,8 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
         machines = node.Node(_client(server, "system:node:kfn-local"), node_settings.Settings(data=data, images=data / "images"))
         server.logs = machines.logs
         await stack.enter_async_context(_running("node", machines.run))
+
+        await stack.enter_async_context(_running("images", lambda: imagekeeper.run(_client(server, "system:kfn:images"), data / "images")))
 
         scaler = autoscaler.Autoscaler(_client(server, "system:kfn:autoscaler"), settings.autoscaler)
         await stack.enter_async_context(_running("autoscaler", scaler.run))

@@ -200,7 +200,9 @@ class Node:
             await self._images.forget_but(self._used)
         pool.keep(self._images.warmths())
         present = {(r.pod.metadata.namespace, r.pod.metadata.name) for r in self._pods.values()}
-        await anyio.to_thread.run_sync(logkeep.tidy, self._settings.logs, present, self._settings.pods_kept)
+        deployments = {(d.metadata.namespace, d.metadata.name) for d in self._deployments.list()}
+        settings = self._settings
+        await anyio.to_thread.run_sync(logkeep.tidy, settings.logs, present, settings.pods_kept, deployments, settings.logs_orphaned)
 
     def _used(self) -> set[str]:
         used = {c.image for d in self._deployments.list() for c in d.spec.template.spec.containers}

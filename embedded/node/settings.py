@@ -20,6 +20,7 @@ class Settings:
     log_bytes: int = 10 * 1024 * 1024  # a container's log is rotated at this size
     log_files: int = 2
     pods_kept: int = 10  # logs of pods that are gone, for each revision
+    logs_orphaned: float = 24 * 3600.0  # logs of a revision that is gone
     probe_first: float = 0.005  # between connection attempts while an instance starts; doubles
     probe_slowest: float = 0.1
     listen_patience: float = 5.0  # an instance that lives but does not listen is reported after this long

@@ -1,6 +1,7 @@
 """The image store on a real file system."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -110,3 +111,31 @@ def test_blobs_of_a_build_that_is_not_yet_listed_survive_a_collection(tmp_path: 
         freed = pool.submit(lambda: (store.gc(), done.set()))
         assert store.resolve(build.result(10).reference) == build.result()
         assert freed.result(10)[0] == 0
+
+
+def test_pruning_forgets_what_is_old_and_unused_and_frees_it(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    used, old, young = add(store, b"used" * 1000), add(store, b"old" * 1000), add(store, b"young" * 1000)
+    for image in (used, old):
+        os.utime(store.blob_path(image.digest), (1, 1))
+    assert store.prune({used.reference}, 3600) == (old.reference,)
+    assert store.references() == (used.reference, young.reference)
+    assert not store.has(old.layers[0].digest) and store.has(used.layers[0].digest)
+    assert store.prune({used.reference}, 3600) == ()
+
+
+def test_a_bare_name_in_use_keeps_every_image_of_that_name(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    os.utime(store.blob_path(add(store, b"one").digest), (1, 1))
+    assert store.prune({NAME}, 0.0) == () and len(store.references()) == 1
+
+
+def test_building_the_same_again_makes_an_image_young(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    os.utime(store.blob_path(add(store, b"one").digest), (1, 1))
+    add(store, b"one")
+    assert store.prune(set(), 3600) == ()
+
+
+def test_a_missing_store_is_pruned_of_nothing(tmp_path: Path) -> None:
+    assert ImageStore(tmp_path / "none").prune(set(), 0) == () and not (tmp_path / "none").exists()

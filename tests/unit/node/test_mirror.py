@@ -77,3 +77,12 @@ def test_the_logs_of_the_last_pods_of_each_revision_stay(tmp_path: Path) -> None
         os.utime(folder, (1000 + age, 1000 + age))
     tidy(tmp_path, {("default", "a-dep-1")}, kept=1)
     assert sorted(p.name for p in (tmp_path / "default").iterdir()) == ["a-dep-1", "a-dep-4", "b-dep-1"]
+
+
+def test_logs_of_a_revision_that_is_gone_are_removed_after_a_while(tmp_path: Path) -> None:
+    for name in ("gone-00001-deployment-a", "gone-00001-deployment-b", "here-00001-deployment-a"):
+        (tmp_path / "ns" / name).mkdir(parents=True)
+        os.utime(tmp_path / "ns" / name, (1, 1))
+    os.utime(tmp_path / "ns" / "gone-00001-deployment-b")
+    tidy(tmp_path, set(), 10, {("ns", "here-00001-deployment")}, 3600)
+    assert sorted(p.name for p in (tmp_path / "ns").iterdir()) == ["gone-00001-deployment-b", "here-00001-deployment-a"]
