@@ -56,10 +56,18 @@ class Meter:
         self.durations[bisect_left(BUCKETS, took)] += 1
         self.duration_sum += took
 
-    def sample(self, key: RevisionKey, waiting: int, now: float) -> Sample | None:
-        """The load since the last call; None when there was none, and the one before had said so already."""
+    @property
+    def quiet(self) -> bool:
+        """`sample` would say nothing: no request since the last call, and that one has said so."""
+        return not (self._arrivals or self.concurrency or self._was_busy or self._area)
+
+    def sample(self, key: RevisionKey, waiting: int, now: float, looked: float = 0.0) -> Sample | None:
+        """The load since the last call; None when there was none, and the one before had said so already.
+
+        `looked` is when it was last found quiet, and not asked.
+        """
         area = self._area + self.concurrency * (now - self._since)
-        period = now - self._window
+        period = now - max(self._window, looked)
         arrivals = self._arrivals
         idle = 0.0 if self.concurrency else min(period, now - self._since)
         self._area, self._since, self._window, self._arrivals = 0.0, now, now, 0

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import anyio
 
+from gateway import policy
 from gateway.chain import Chain
 from gateway.coldstart import ColdStart
 from gateway.listen import ClientConnection
@@ -74,7 +75,7 @@ class Gateway:
         return list(line.cold_starts) if line else []
 
     async def _watch(self, tasks: anyio.abc.TaskGroup, chain: Chain) -> None:
-        revisions = Informer(self._client, kinds.REVISION)
+        revisions = Informer(self._client, kinds.REVISION, keep=policy.kept)
         slices = Informer(self._client, kinds.ENDPOINT_SLICE, labels=names.REVISION)
         routes = Informer(self._client, kinds.ROUTE)
         revisions.on_change(chain.revision_changed)

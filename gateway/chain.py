@@ -44,6 +44,7 @@ class Chain:
         self._slices: dict[RevisionKey, dict[str, tuple[Address, ...]]] = {}
         self._turns: defaultdict[tuple[str, str], count[int]] = defaultdict(count)
         self._known_hosts: dict[bytes, str] = {}
+        self._looked = clock()  # when everybody's load was last asked for
 
     # One request.
 
@@ -139,7 +140,9 @@ class Chain:
 
     def samples(self) -> list[Sample]:
         now = self.clock()
-        found = (line.meter.sample(line.key, len(line.waiting), now) for line in self.lines.values())
+        looked, self._looked = self._looked, now
+        awake = [line for line in self.lines.values() if not line.meter.quiet]  # where there are many, nearly all sleep
+        found = (line.meter.sample(line.key, len(line.waiting), now, looked) for line in awake)
         return [sample for sample in found if sample is not None]
 
     # The end.

@@ -4,7 +4,7 @@ It neither reads nor writes a socket: a request in the line is a `Waiter`, to be
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from random import random
 from typing import Protocol
 
@@ -41,6 +41,23 @@ class Shared:
 
 
 class Line:
+    __slots__ = (
+        "_shared",
+        "_telling",
+        "_told",
+        "_try_again",
+        "cold_count",
+        "cold_seconds",
+        "cold_starts",
+        "instances",
+        "key",
+        "known",
+        "meter",
+        "policy",
+        "usable",
+        "waiting",
+    )
+
     def __init__(self, key: RevisionKey, shared: Shared, policy: Policy | None = None) -> None:
         self.key = key
         self.policy = policy or Policy()
@@ -49,7 +66,7 @@ class Line:
         self.instances: dict[tuple[str, int], Instance] = {}
         self.usable: list[Instance] = []
         self.waiting: OrderedDict[Waiter, None] = OrderedDict()
-        self.cold_starts: deque[ColdStart] = deque(maxlen=shared.settings.cold_starts)
+        self.cold_starts: Sequence[ColdStart] = ()
         self.cold_count = 0
         self.cold_seconds: dict[str, float] = {}
         self._shared = shared
@@ -99,6 +116,8 @@ class Line:
         self._told = 0
 
     def keep(self, cold_start: ColdStart) -> None:
+        if not isinstance(self.cold_starts, deque):
+            self.cold_starts = deque(maxlen=self._shared.settings.cold_starts)  # not before: an empty one is 760 bytes a function
         self.cold_starts.append(cold_start)
         self.cold_count += 1
         for name, milliseconds in cold_start.phases.items():

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from kfn.api.core import Container, Probe
-from kfn.api.meta import Condition
+from kfn.api.meta import Condition, ObjectMeta
 from kfn.api.serving import Revision
 
+_BARE = Revision()
 TIMEOUT = 300.0  # Knative's default `revision-timeout-seconds`
 
 
@@ -40,6 +41,13 @@ def of(revision: Revision) -> Policy:
         probe=_probe(spec.containers),
         failure=_failure(revision.status.conditions),
     )
+
+
+def kept(revision: Revision) -> Revision:
+    """What a local copy must keep of a Revision once its policy is known: a name. Ten thousand of them may sleep here."""
+    meta = revision.metadata
+    name = ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid, resource_version=meta.resource_version)
+    return Revision(metadata=name, spec=_BARE.spec, status=_BARE.status)
 
 
 def _probe(containers: list[Container]) -> ProbeBy:

@@ -26,9 +26,12 @@ class Informer(Generic[T]):
     """Lists, then watches, one kind. `run` does it for ever; `synced` returns once the first list is in the store."""
 
     def __init__(
-        self, client: Client, kind: Kind[T], *, namespace: str | None = None, labels: str = "", fields: str = "", backoff_max: float = 5.0
-    ) -> None:
+        self, client: Client, kind: Kind[T], *, namespace: str | None = None, labels: str = "", fields: str = "", backoff_max: float = 5.0,
+        keep: Callable[[T], T] | None = None,
+    ) -> None:  # fmt: skip
+        """`keep` makes the smaller object that is stored, where there may be many: handlers get the whole new one once, when it changes."""
         self.kind = kind
+        self._keep = keep
         self._client = client
         self._labels, self._fields = labels, fields
         self._namespace = namespace
@@ -108,7 +111,7 @@ class Informer(Generic[T]):
         else:
             if old is not None and not _is_newer(_meta(new), _meta(old)):
                 return  # a repeated event
-            self._store[key] = new
+            self._store[key] = new if self._keep is None else self._keep(new)
         for handler in self._handlers:
             self._tell(handler, old, new)
 

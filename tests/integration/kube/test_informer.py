@@ -140,3 +140,20 @@ async def test_a_failing_handler_does_not_stop_the_informer(caplog: pytest.LogCa
         await eventually(lambda: value(informer, "a") == "2")
         assert seen.changes[-1] == ("a", "1", "2")
         assert "a change handler failed" in caplog.text
+
+
+async def test_what_is_kept_may_be_smaller_than_what_is_told() -> None:
+    async with faulty_api() as (api, config):
+        api.set("a", "1")
+        transport = HttpTransport(config)
+        informer = Informer(Client(transport), kinds.CONFIG_MAP, keep=lambda o: ConfigMap(metadata=o.metadata, data={"value": "kept"}))
+        seen = Seen()
+        informer.on_change(seen)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(informer.run)
+            await eventually(lambda: bool(seen.changes))
+            api.set("a", "2")
+            await eventually(lambda: len(seen.changes) == 2)
+            tasks.cancel_scope.cancel()
+        await transport.aclose()
+        assert seen.changes == [("a", None, "1"), ("a", "kept", "2")] and value(informer, "a") == "kept"

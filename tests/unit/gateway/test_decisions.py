@@ -179,3 +179,11 @@ class TestMeter:
         meter.arrive(1.0)
         meter.leave(1.0, 1.0, 200)
         assert [meter.sample(self.KEY, 0, t) is not None for t in (2.0, 3.0, 4.0)] == [True, True, False]
+
+    def test_a_quiet_one_that_was_not_asked_counts_from_the_last_look_at_all(self):
+        meter = Meter(0.0)
+        assert meter.quiet
+        meter.arrive(60.5)
+        assert not meter.quiet
+        sample = meter.sample(self.KEY, 0, 61.0, 60.0)
+        assert sample is not None and (sample.concurrency, sample.period) == (0.5, 1.0)
