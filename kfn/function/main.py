@@ -52,9 +52,22 @@ def preload() -> None:
     for name in (
         "asyncio", "queue", "traceback", "urllib.parse", "httptools", "kfn.function.event_http", "kfn.function.faults",
         "kfn.function.kinds.asgi", "kfn.function.kinds.knative", "kfn.function.kinds.plain", "kfn.function.kinds.wsgi",
-        "kfn.function.loader", "kfn.function.logs", "kfn.function.message", "kfn.function.server",
+        "kfn.function.loader", "kfn.function.logs", "kfn.function.message", "kfn.function.rehearsal", "kfn.function.server",
     ):  # fmt: skip
         import_module(name)
+
+
+def rehearse() -> None:
+    """Serve one request of nobody, in the copy of the warm parent that waits to become a function: what a process does for the first
+    time costs it most, for every page that it writes to has to be copied. Leaves nothing behind."""
+    import asyncio
+    import gc
+
+    from kfn.function.rehearsal import perform
+
+    gc.disable()
+    asyncio.run(perform())
+    gc.disable()  # the server enables it
 
 
 def _report(error: BaseException) -> int:

@@ -1,7 +1,8 @@
 """The warm parent: a process that has imported what its functions need and forks one instance per request of the node.
 
 Run as a plain file by the node with the function's own interpreter, so standard library only. It owns its children:
-it reports their ends, and when the node goes away it takes their process groups with it. What a child then does is
+it reports their ends, and when the node goes away it takes their process groups with it. When it is quiet it forks one child ahead,
+the spare, which gets ready as far as it can without knowing what it will be. What a child then does is
 `kfn.function.main` (or the command that it was given); which child to start and when is the node's decision.
 """
 
@@ -26,6 +27,7 @@ from typing import Any
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 HEADER = struct.Struct("!I")
 MAX_FDS = 8
+QUIET = 0.25  # seconds without a message after which a spare is forked: not while an instance is starting
 THREADS_END = 0.1  # seconds that a library's threads may take to disappear from /proc after a fork joined them
 
 _libc: Any = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -39,9 +41,10 @@ class Channel:
         self._data = b""
         self._fds: list[int] = []
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: dict[str, Any], fds: list[int] | None = None) -> None:
         body = json.dumps(message).encode()
-        self.sock.sendall(HEADER.pack(len(body)) + body)
+        data = HEADER.pack(len(body)) + body
+        self.sock.sendall(data[socket.send_fds(self.sock, [data], fds) :] if fds else data)
 
     def receive(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
         """Read once and yield every complete message. Raises EOFError when the node is gone."""
@@ -76,6 +79,8 @@ class Zygote:
         self.entry = entry
         self.life = life
         self.children: dict[int, str] = {}
+        self.spare: tuple[int, Channel] | None = None
+        self.wants_spare = bool(entry)
         self._wake_r, self._wake_w = os.pipe()
         for fd in (self._wake_r, self._wake_w):
             os.set_blocking(fd, False)
@@ -88,10 +93,13 @@ class Zygote:
         poll.register(self._wake_r, select.POLLIN)
         try:
             while True:
-                for fd, _ in poll.poll():
+                heard = poll.poll(QUIET * 1000 if self.wants_spare and self.spare is None else None)
+                for fd, _ in heard:
                     if fd == self._wake_r:
                         _drain(fd)
                 self.reap()
+                if not heard and self.wants_spare and self.spare is None:
+                    self.prepare()
                 if not select.select([self.channel.sock], [], [], 0)[0]:
                     continue
                 for message, fds in self.channel.receive():
@@ -108,8 +116,26 @@ class Zygote:
                 if name == message["id"]:
                     _kill_group(pid, message["signal"]) if message["group"] else os.kill(pid, message["signal"])
 
+    def prepare(self) -> None:
+        """Fork the spare. It says a byte when it can be used."""
+        parent = os.getpid()
+        ours, theirs = socket.socketpair()
+        try:
+            pid = os.fork()
+        except OSError:
+            return  # the next start will say so, if it is still so
+        if pid == 0:
+            ours.close()
+            self._become(None, [], parent, theirs)
+        theirs.close()
+        self.spare = pid, Channel(ours)
+
     def start(self, message: dict[str, Any], fds: list[int]) -> None:
         parent = os.getpid()
+        if (pid := self._hand_over(message, fds)) is not None:
+            self.children[pid] = message["id"]
+            self.channel.send({"event": "started", "id": message["id"], "pid": pid})
+            return
         try:
             pid = os.fork()
         except OSError as error:
@@ -124,9 +150,27 @@ class Zygote:
         self.children[pid] = message["id"]
         self.channel.send({"event": "started", "id": message["id"], "pid": pid})
 
+    def _hand_over(self, message: dict[str, Any], fds: list[int]) -> int | None:
+        """Let the spare be this child, if there is one and it is ready; answers its pid."""
+        if self.spare is None or message.get("argv") or not select.select([self.spare[1].sock], [], [], 0)[0]:
+            return None
+        pid, channel = self.spare
+        self.spare = None
+        try:
+            if not channel.sock.recv(1):
+                return None  # it has ended
+            channel.send(message, fds)
+        except OSError:
+            return None
+        finally:
+            channel.sock.close()
+        for fd in fds:
+            os.close(fd)
+        return pid
+
     def reap(self) -> None:
         """Report every child that ended. The rest of its group goes first, while the zombie still holds the group's id."""
-        while self.children:
+        while self.children or self.spare:
             try:
                 ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
@@ -135,6 +179,9 @@ class Zygote:
                 return
             pid = ended.si_pid
             name = self.children.pop(pid, None)
+            if self.spare is not None and self.spare[0] == pid:
+                self.spare[1].sock.close()
+                self.spare, self.wants_spare = None, False  # it ended by itself: the next one would too
             if name is not None:
                 _kill_group(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
@@ -142,14 +189,19 @@ class Zygote:
             if name is not None:
                 self.channel.send({"event": "exit", "id": name, "code": max(code, 0), "signal": max(-code, 0)})
 
-    def _become(self, message: dict[str, Any], fds: list[int], parent: int) -> None:
-        """Never returns: the forked child."""
+    def _become(self, message: dict[str, Any] | None, fds: list[int], parent: int, told: socket.socket | None = None) -> None:
+        """Never returns: the forked child. A spare has no message yet; it hears it from `told`."""
         code = 1
         try:
             signal.set_wakeup_fd(-1)
             for fd in (self.channel.sock.fileno(), self._wake_r, self._wake_w):
                 os.close(fd)
-            code = run_child(message, fds, self.entry, parent, self.life)
+            os.setsid()
+            _tie_to(parent, self.life)
+            if message is None and told is not None:
+                message, fds = wait_for_part(told, self.entry)
+            if message is not None:
+                code = run_child(message, fds, self.entry)
         except SystemExit as stop:
             if isinstance(stop.code, str):
                 sys.stderr.write(stop.code + "\n")
@@ -165,9 +217,28 @@ class Zygote:
             os._exit(code & 0xFF)
 
 
-def run_child(message: dict[str, Any], fds: list[int], entry: str, parent: int, life: int) -> int:
+def wait_for_part(told: socket.socket, entry: str) -> tuple[dict[str, Any] | None, list[int]]:
+    """As the spare: make what every child makes, once for show (`rehearse` beside the entry, if it has one), so that its pages are
+    this process's own, then wait for the real thing. None: the zygote has gone."""
+    rehearse = getattr(importlib.import_module(entry.partition(":")[0]), "rehearse", None)
+    if rehearse is not None:
+        try:
+            rehearse()
+        except Exception:
+            traceback.print_exc()  # it only saves time
+    channel = Channel(told)
+    try:
+        told.sendall(b"+")
+        while True:
+            for message, fds in channel.receive():
+                told.close()
+                return message, fds
+    except (EOFError, OSError):
+        return None, []
+
+
+def run_child(message: dict[str, Any], fds: list[int], entry: str) -> int:
     """Turn a fresh copy of the zygote into an instance and run it to its end."""
-    os.setsid()
     os.umask(0o022)  # as in a container; the platform's own is stricter
     files = dict(zip(message["files"], fds, strict=True))
     null = os.open(os.devnull, os.O_RDONLY)
@@ -175,7 +246,6 @@ def run_child(message: dict[str, Any], fds: list[int], entry: str, parent: int, 
         os.dup2(source, target)
     os.close(null)
     os.close(files["log"])
-    _tie_to(parent, life)
     command = bool(message.get("argv"))
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL if command else signal.default_int_handler)

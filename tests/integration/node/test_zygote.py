@@ -37,8 +37,8 @@ def main():
 
 
 @asynccontextmanager
-async def zygote(tmp_path: Path, *preload: str, path: tuple[str, ...] = ()) -> AsyncIterator[Zygote]:
-    (tmp_path / "fake_entry.py").write_text(ENTRY)
+async def zygote(tmp_path: Path, *preload: str, path: tuple[str, ...] = (), rehearse: str = "pass") -> AsyncIterator[Zygote]:
+    (tmp_path / "fake_entry.py").write_text(f"{ENTRY}\ndef rehearse():\n    {rehearse}\n")
     warmth = Warmth(sys.executable, (str(tmp_path), *path), ("json", "random"), preload, "fake_entry:main")
     warm = Zygote(warmth, "test", marker={"KFN_NODE": "test"})
     async with anyio.create_task_group() as tasks:
@@ -156,3 +156,44 @@ async def test_a_fork_takes_a_few_milliseconds(tmp_path: Path) -> None:
             await run(warm, WHAT="exit")
             best = min(best, time.perf_counter() - began)
     assert best < 0.1
+
+
+class TestSpare:
+    """One child is forked ahead, while nobody waits for it."""
+
+    async def test_it_becomes_the_next_instance(self, tmp_path: Path) -> None:
+        async with zygote(tmp_path) as warm:
+            spare = await self._spare(warm)
+            pid, _ = await start_sleeper(warm)
+            assert pid == spare
+            assert await self._spare(warm) != pid
+
+    async def test_one_that_was_killed_is_not_missed(self, tmp_path: Path) -> None:
+        async with zygote(tmp_path) as warm:
+            os.kill(await self._spare(warm), signal.SIGKILL)
+            ended, said = await run(warm, WHAT="exit")
+            assert ended == Exit(3) and "hello from x" in said
+
+    async def test_it_goes_with_its_zygote(self, tmp_path: Path) -> None:
+        async with zygote(tmp_path) as warm:
+            spare = await self._spare(warm)
+        assert await gone(spare)
+
+    async def test_a_rehearsal_that_fails_leaves_it_of_use(self, tmp_path: Path) -> None:
+        async with zygote(tmp_path, rehearse="raise RuntimeError('on purpose')") as warm:
+            await self._spare(warm)
+            assert (await run(warm, WHAT="exit"))[0] == Exit(3)
+
+    async def _spare(self, warm: Zygote) -> int:
+        """The zygote's child that is nobody's instance; there is one soon."""
+        with anyio.fail_after(5):
+            while True:
+                known = {child.pid for child in warm.children.values()}
+                if warm.pid and (found := [pid for pid in children(warm.pid) if pid not in known and alive(pid)]):
+                    await anyio.sleep(0.05)  # for its rehearsal
+                    return found[0]
+                await anyio.sleep(0.01)
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
