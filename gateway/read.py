@@ -33,6 +33,7 @@ class RequestReader:
         "_headers",
         "_length",
         "_parser",
+        "_quiet",
         "_settings",
         "_target",
         "_to",
@@ -57,12 +58,15 @@ class RequestReader:
         self._target = b""
         self._head_bytes = 0
         self._length = 0
+        self._quiet = 0  # bytes inside a request since any of its body came: of trailers or chunk extensions
         self._declined = False  # this request asks for an upgrade that is not passed on
         self.in_body = False  # a head has been read, and its request not yet to the end
 
     def feed(self, data: bytes) -> bytes:
         """Read on. Gives back what follows a request for an upgrade: that is not ours to read. Raises Refusal."""
-        if not self.in_body:
+        if self.in_body:
+            self._quiet += len(data)
+        else:
             self._head_bytes += len(data)
         stopped = -1
         try:
@@ -79,6 +83,8 @@ class RequestReader:
             return self.feed(rest) if rest else b""
         if not self.in_body and self._head_bytes > self._settings.max_head:
             raise HeadTooLarge(f"The request's head is over {self._settings.max_head} bytes.")
+        if self._quiet > self._settings.max_head:
+            raise HeadTooLarge(f"The request's trailers are over {self._settings.max_head} bytes.")
         return b""
 
     # What the parser calls.
@@ -109,12 +115,14 @@ class RequestReader:
         self._to.request_begun(head)
 
     def on_body(self, data: bytes) -> None:
+        self._quiet = 0
         self._to.request_body(data)
 
     def on_message_complete(self) -> None:
         if self._declined or not self.in_body:
             return
         self.in_body = False
+        self._quiet = 0
         trailers = self._trailers
         if trailers:
             self._trailers = []

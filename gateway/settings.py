@@ -5,6 +5,9 @@ from dataclasses import dataclass
 KIB = 1024
 MIB = 1024 * 1024
 
+MAX_REPLY_HEAD = 256 * KIB  # an instance's status line and headers, or its trailers; more than any client takes
+MAX_INTERIM = 100  # 1xx answers before the real one
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httptools
 
 from gateway.instance import Instance
+from gateway.settings import MAX_INTERIM, MAX_REPLY_HEAD
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
-        "_done", "_headers", "_interim", "_parser", "_reason", "_status", "_switch", "_trailers",
+        "_done", "_headers", "_interim", "_interims", "_parser", "_quiet", "_reason", "_status", "_switch", "_trailers",
         "exchange", "idle_since", "instance", "open", "transport",
     )  # fmt: skip
 
@@ -31,6 +32,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._trailers: list[tuple[bytes, bytes]] = []
         self._reason = b""
         self._status = 0
+        self._quiet = 0  # bytes since anything was handed on: of a head, or of trailers
+        self._interims = 0
         self._interim = self._switch = self._done = False
 
     # The transport's side.
@@ -44,6 +47,7 @@ class UpstreamConnection(asyncio.Protocol):
         if exchange is None:
             self.close()  # it speaks unasked
             return
+        self._quiet += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -59,6 +63,8 @@ class UpstreamConnection(asyncio.Protocol):
             self.open = False  # more bytes than the response has: never use this connection again
         if self._done:
             self._finish(exchange)
+        elif self._quiet > MAX_REPLY_HEAD:
+            self._broken(exchange, f"sent a head or trailers over {MAX_REPLY_HEAD} bytes")
         elif self.exchange is exchange:
             exchange.flush()
 
@@ -85,6 +91,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Begin a request on this connection."""
         self.exchange = exchange
         self._done = False
+        self._quiet = self._interims = 0
         self.transport.write(data)
 
     def close(self) -> None:
@@ -112,6 +119,9 @@ class UpstreamConnection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if exchange is None:
             raise ValueError("a response without a request")
+        if status < 100:
+            raise ValueError(f"status {status}")
+        self._quiet = 0
         reason, self._reason = self._reason, b""
         if status == 101:
             if not exchange.head.upgrade:
@@ -119,6 +129,9 @@ class UpstreamConnection(asyncio.Protocol):
             self._switch = True
         elif status < 200:
             self._interim = True
+            self._interims += 1
+            if self._interims > MAX_INTERIM:
+                raise ValueError(f"more than {MAX_INTERIM} interim answers")
             exchange.interim(status, reason, self._headers)
             return
         self._status = status
@@ -133,6 +146,7 @@ class UpstreamConnection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         if self._done or self.exchange is None:
             raise ValueError("a body where there is none")
+        self._quiet = 0
         self.exchange.reply.add(data)
 
     def on_message_complete(self) -> None:
