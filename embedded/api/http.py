@@ -39,6 +39,8 @@ def http_app(server: ApiServer, token: str, *, user: str = "kfn:admin") -> Starl
                 raise status.unauthorized()
             request = await _request(http, user, server.settings.body_bytes)
             return await _answer(server, request)
+        except status.UnknownPath as error:
+            return PlainTextResponse(error.text, error.code)
         except status.StatusError as error:
             return _json(Answer(error.code, error.body()))
         except ClientDisconnect:
@@ -79,6 +81,8 @@ async def _answer(server: ApiServer, request: Request) -> Response:
         if request.flag("watch"):
             return await _Stream.opened(_watch(server, request), "application/json")
     answer = await server.handle(request)
+    if answer.text:
+        return PlainTextResponse(answer.text, answer.status)
     if answer.table and target is not None and answer.status < 300 and table.wanted(request.accept):
         items, meta = (
             (answer.body["items"], answer.body["metadata"]) if answer.table == "list" else ([answer.body], answer.body["metadata"])

@@ -53,3 +53,4 @@ class Answer:
     body: Any
     warnings: tuple[str, ...] = ()
     table: str = ""  # "list" or "object" when the body may be turned into a printer-column table
+    text: str = ""  # what HTTP says in plain text instead of the body

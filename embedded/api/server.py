@@ -38,6 +38,8 @@ class ApiServer:
             if answer is None:
                 raise status.unknown_path()
             return answer
+        except status.UnknownPath as error:
+            return Answer(error.code, error.body(), text=error.text)
         except status.StatusError as error:
             return Answer(error.code, error.body())
         except RecursionError:

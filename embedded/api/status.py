@@ -35,8 +35,17 @@ def not_found(kind: Kind[Any], name: str) -> StatusError:
     return StatusError(404, "NotFound", f'{kind.qualified} "{name}" not found', _details(kind, name))
 
 
+class UnknownPath(StatusError):
+    """The server could not find the requested resource.
+
+    Over HTTP it is said in plain text, as Kubernetes does: that is how kn and client-go tell a kind that is not installed from an
+    object that does not exist."""
+
+    text = "404 page not found\n"
+
+
 def unknown_path() -> StatusError:
-    return StatusError(404, "NotFound", "the server could not find the requested resource")
+    return UnknownPath(404, "NotFound", "the server could not find the requested resource")
 
 
 def already_exists(kind: Kind[Any], name: str) -> StatusError:

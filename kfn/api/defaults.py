@@ -67,6 +67,7 @@ def revision_spec(spec: Json) -> None:
             _periodic(container["livenessProbe"], period=10)
     writable = {v.get("name") for v in spec.get("volumes", []) if any(kind in v for kind in _WRITABLE)}
     for container in (*containers, *spec.get("initContainers", [])):
+        container.setdefault("resources", {})  # as Knative shows it; `kn apply` leaves it out the second time
         for mount in container.get("volumeMounts", []):
             if mount.get("name") not in writable:
                 mount.setdefault("readOnly", True)

@@ -181,6 +181,7 @@ class TestDefaults:
                 {
                     "image": "example.com/hello:1",
                     "name": "user-container",
+                    "resources": {},
                     "readinessProbe": {"tcpSocket": {"port": 0}, "successThreshold": 1},
                 }
             ],
