@@ -91,7 +91,10 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(VERSION, prog_name="kfn", message="%(prog)s %(version)s")
 def kfn() -> None:
-    """Serverless functions on Kubernetes, or on this machine with nothing installed."""
+    """Serverless functions on Kubernetes, or on this machine with nothing installed.
+
+    `kfn up` starts a platform here; `kfn new greet`, `kfn deploy greet` and `kfn invoke greet` make, deploy and call a function.
+    """
 
 
 class ReaderLeft(Exception):

@@ -1,27 +1,57 @@
 """kfn up: the whole platform in this process, in the foreground, until Ctrl-C."""
 
+import ipaddress
 import sys
 from pathlib import Path
 
 import click
+
+from cli.failures import CliError
 
 
 @click.command("up")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The gateway's port; 0 picks a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The gateway's address. Anything but loopback is reachable by others.")
 @click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where everything is kept (default ~/.local/share/kfn).")
-@click.option("--log-level", type=click.Choice(("debug", "info", "warning", "error")), default="info", show_default=True)
+@click.option(
+    "--log-level",
+    type=click.Choice(("debug", "info", "warning", "error")),
+    default="info",
+    show_default=True,
+    help="The least that is logged.",
+)
 @click.option("--log-format", type=click.Choice(("auto", "json", "plain")), default="auto", help="auto: plain on a terminal, else json.")
 def command(port: int, host: str, data_dir: Path | None, log_level: str, log_format: str) -> int:
     """Start the platform on this machine: API server, controllers, gateway, autoscaler, event bus.
 
     Prints one line beginning with `ready` when everything serves. KUBECONFIG=DIR/kubeconfig lets kfn, kubectl and kn find it.
+
+    \b
+    kfn up
+    kfn up --port 0 --data-dir /tmp/kfn
     """
     from embedded import app
-    from embedded.datadir import default
-    from kfn.observe import logs
+    from embedded.datadir import DataDirError, default
+    from embedded.nats import NatsError
+    from kfn.observe import logs, web
 
     form = log_format if log_format != "auto" else "plain" if sys.stderr.isatty() else "json"
     logs.configure(level=log_level, form=form)
     settings = app.Settings(data_dir=(data_dir or default()).expanduser().absolute(), host=host, port=port)
-    return app.main(settings, say=lambda line: click.echo(line))
+    if not _is_loopback(host):
+        click.echo(
+            f"warning: --host {host}: whoever reaches this machine can call every function; there is no TLS in front of them", err=True
+        )
+    try:
+        return app.main(settings, say=lambda line: click.echo(line))
+    except web.ListenError as error:
+        raise CliError(f"{error}. --host and --port choose where the gateway listens; --port 0 picks a free port") from error
+    except (DataDirError, NatsError) as error:
+        raise CliError(str(error)) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
