@@ -105,11 +105,7 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
         scaler = autoscaler.Autoscaler(_client(server, "system:kfn:autoscaler"), settings.autoscaler)
         await stack.enter_async_context(_running("autoscaler", scaler.run))
 
-        front = gateway.Gateway(
-            _client(server, "system:kfn:gateway"),
-            scaler,
-            _gateway_settings(settings),
-        )
+        front = gateway.Gateway(_client(server, "system:kfn:gateway"), scaler, _gateway_settings(settings))
         await stack.enter_async_context(_serving("gateway", front))
         domain = f"localhost:{front.port}" if front.port != 80 else "localhost"
 
@@ -122,31 +118,39 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
         )
         await stack.enter_async_context(_serving("eventing", bus))
 
-        port = await stack.enter_async_context(
-            web.serving(
-                http_app(server, token),
-                port=ports["api"],
-                certificate=web.Certificate(certificate.cert_path, certificate.key_path),
-                drain=1,
-            )
-        )
-        admin_port = await stack.enter_async_context(web.serving(admin.app(front, token), port=ports["admin"], drain=1))
-        stack.callback(server.end_watches)  # first of all at the end: an open `kubectl get -w` would be waited for
-        address = f"https://127.0.0.1:{port}"
-        datadir.write_kubeconfig(data, server=address, ca_pem=certificate.ca_pem, token=token)
+        await stack.enter_async_context(_doors(server, front, ports, certificate, token))
+        datadir.write_kubeconfig(data, server=_api(ports), ca_pem=certificate.ca_pem, token=token)
         yield {
             "version": VERSION,
             "pid": os.getpid(),
             "pids": {"kfn": os.getpid(), "nats-server": nats.pid},
             "gateway": f"http://{_reachable(settings.host)}:{front.port}",
             "domain": domain,
-            "api": address,
+            "api": _api(ports),
             "events": f"http://127.0.0.1:{bus.port}",
-            "admin": f"http://127.0.0.1:{admin_port}",
+            "admin": f"http://127.0.0.1:{ports['admin']}",
             "nats": nats.url,
             "images": str(data / "images"),
             "data": str(data),
         }
+
+
+@asynccontextmanager
+async def _doors(server: ApiServer, front: gateway.Gateway, ports: dict[str, int], certificate: tls.Tls, token: str) -> AsyncIterator[None]:
+    """Serve the API and the admin pages on their ports. At the end open watches go first, or `kubectl get -w` would be waited for."""
+    pem = web.Certificate(certificate.cert_path, certificate.key_path)
+    async with (
+        web.serving(http_app(server, token), port=ports["api"], certificate=pem, drain=1),
+        web.serving(admin.app(front, token), port=ports["admin"], drain=1),
+    ):
+        try:
+            yield
+        finally:
+            server.end_watches()
+
+
+def _api(ports: dict[str, int]) -> str:
+    return f"https://127.0.0.1:{ports['api']}"
 
 
 def _gateway_settings(settings: Settings) -> gateway_settings.Settings:
