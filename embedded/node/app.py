@@ -75,7 +75,8 @@ class Node:
         await self._forget_last_run()
         closing = anyio.Event()
         async with anyio.create_task_group() as outer:
-            tasks: TaskGroup = await outer.start(_house, closing)
+            with anyio.CancelScope(shield=True):  # cancelled in `start`, anyio would wait for the house, and that waits for `closing`
+                tasks: TaskGroup = await outer.start(_house, closing)
             try:
                 with Pool(tasks, marker) as pool:
                     await self._serve(tasks, outer, pool)

@@ -58,3 +58,13 @@ async def test_a_stopped_platform_is_named_before_anything_is_built(tmp_path: Pa
             assert (result.code, result.out) == (5, "")
             assert "kfn up" in result.err
             assert "Traceback" not in result.err
+
+
+async def test_an_address_that_cannot_be_had_ends_the_start_with_its_name(tmp_path: Path) -> None:
+    """The first failure cancels parts that have only begun: none of them may hold up the end."""
+    for attempt in range(3):
+        result = await run(*KFN, "up", "--host", "256.1.1.1", "--port", "0", "--data-dir", str(tmp_path / str(attempt)), timeout=15)
+        assert result.code == 1
+        assert "256.1.1.1" in result.err
+        assert "--host" in result.err
+        assert "reaches this machine" in result.err
