@@ -14,6 +14,7 @@ import yaml
 from builder.errors import ProjectInvalid
 
 MAX_BYTES = 256 * 1024
+MAX_VALUES = 100_000  # when all aliases are written out
 MAX_ALIASES = 100  # each may repeat a whole tree; nobody writes so many, an attack does
 Scalar = str | int | float | bool
 
@@ -176,6 +177,8 @@ def parse(text: str, file: str = "func.yaml") -> FuncYaml:
         if aliases > MAX_ALIASES:
             raise ProjectInvalid(f"{file} has {aliases} YAML aliases, {MAX_ALIASES} are allowed")
         tree = yaml.compose(text, yaml.SafeLoader)
+        if aliases and _expanded(tree) > MAX_VALUES:
+            raise ProjectInvalid(f"{file} repeats itself by YAML aliases to more than {MAX_VALUES} values; write less")
         content = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         raise ProjectInvalid(_yaml_error(error, file)) from None
@@ -192,6 +195,23 @@ def parse(text: str, file: str = "func.yaml") -> FuncYaml:
         path = tuple(re.findall(r"[^.\[\]`]+", where))
         expected = message[:1].lower() + message[1:].replace("`", "").replace(" | null", "")
         raise ProjectInvalid(f"{_where(file, tree, path)}: {'.'.join(path)}: {expected}") from None
+
+
+def _expanded(tree: yaml.Node | None) -> int:
+    """How many values the tree has when every alias is written out; too many for one that holds itself."""
+    sizes: dict[int, int] = {}
+
+    def size(node: Any) -> int:
+        if isinstance(node, tuple):
+            return size(node[0]) + size(node[1])
+        if not isinstance(node, yaml.CollectionNode):
+            return 1
+        if id(node) not in sizes:
+            sizes[id(node)] = MAX_VALUES + 1  # met again before it is known: it holds itself
+            sizes[id(node)] = 1 + sum(size(part) for part in node.value)
+        return sizes[id(node)]
+
+    return size(tree)
 
 
 def at(text: str, path: str, file: str = "func.yaml") -> str:

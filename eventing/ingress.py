@@ -93,12 +93,20 @@ class Ingress:
     async def _store(self, namespace: str, broker: str, events: Sequence[Event], trace: dict[str, str]) -> None:
         """Store all, or refuse; what a refused batch did store is stored once, however often it is sent again."""
         failed: dict[int, errors.BusError] = {}
+        away: list[errors.BusError] = []  # once that many had to give up, NATS is gone, and the rest need not wait for the same
+        limit = self._settings.batch_at_once
+        at_once = anyio.Semaphore(limit)
 
         async def one(index: int, event: Event) -> None:
             try:
-                await self._publish(namespace, broker, event, trace)
+                async with at_once:
+                    if len(away) >= limit:
+                        raise away[0]
+                    await self._publish(namespace, broker, event, trace)
             except errors.BusError as error:
                 failed[index] = error
+                if isinstance(error, errors.Unavailable):
+                    away.append(error)
 
         if len(events) == 1:
             await one(0, events[0])
@@ -126,6 +134,8 @@ class Ingress:
 
 
 def _check_size(event: Event, place: str, settings: Settings) -> None:
+    if len(event.attributes) > settings.max_attribute_count:
+        raise Refusal(413, f"{place}an event must not have more than {settings.max_attribute_count} attributes; put more into its data")
     size = sum(len(name) + len(value) for name, value in event.attributes.items())
     if size > settings.max_attributes:
         raise Refusal(

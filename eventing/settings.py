@@ -26,7 +26,9 @@ class Settings:
 
     max_event: int = MIB
     max_attributes: int = 32 * 1024  # they travel as headers, which servers limit
+    max_attribute_count: int = 100  # as above: the gateway takes 200 header fields
     max_batch: int = 8 * MIB
+    batch_at_once: int = 256  # events of one batch that wait for JetStream's acknowledgement together
     publish_timeout: float = 5.0  # how long a publisher is held while NATS is away
     retention: float = 24 * 3600.0
     max_bytes: int = 256 * MIB  # a Broker's events

@@ -13,6 +13,7 @@ _JSON_TYPE = re.compile(r"[^/\s]+/(json|[^;\s]*\+json)\s*(;.*)?", re.IGNORECASE 
 _raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw])
 _value = msgspec.json.Decoder()
+_TOO_DEEP = "the body is nested too deeply"
 
 
 def is_json(media_type: str) -> bool:
@@ -23,9 +24,14 @@ def is_json(media_type: str) -> bool:
 def loads(body: bytes) -> Event:
     """One event in structured mode. Raises `InvalidEvent`."""
     try:
-        fields = _raw_object.decode(body)
+        return _event(_raw_object.decode(body))
     except msgspec.DecodeError as error:
         raise InvalidEvent("", f"the body is not a JSON object: {error}") from None
+    except RecursionError:
+        raise InvalidEvent("", _TOO_DEEP) from None
+
+
+def _event(fields: dict[str, msgspec.Raw]) -> Event:
     fields = {name: raw for name, raw in fields.items() if bytes(raw) != b"null"}  # null is the same as absent
     attributes = {name: _string(name, _value.decode(raw)) for name, raw in fields.items() if name not in ("data", "data_base64")}
     encoding = attributes.pop("datacontentencoding", "") if attributes.get("specversion") == "0.3" else ""
@@ -41,6 +47,8 @@ def load_batch(body: bytes) -> list[Event]:
         items = _raw_list.decode(body)
     except msgspec.DecodeError as error:
         raise InvalidEvent("", f"the body is not a JSON array of events: {error}") from None
+    except RecursionError:
+        raise InvalidEvent("", _TOO_DEEP) from None
     events, problems = [], []
     for index, item in enumerate(items):
         try:
@@ -103,6 +111,6 @@ def _string(name: str, value: Any) -> str:
 def _is_valid(data: bytes) -> bool:
     try:
         _value.decode(data)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
     return True

@@ -93,6 +93,9 @@ def test_an_empty_file_and_empty_sections_mean_defaults() -> None:
         ("name: !!python/object:os.system a\n", "could not determine a constructor"),
         ("a: " + "x" * 300_000, "larger than 256 KiB"),
         ("a: &a [x]\nb: [" + "*a," * 200 + "]\n", "200 YAML aliases"),
+        ("a0: &a0 [x,x]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10)), "more than 100000 values"),
+        ("a: &a [*a]\n", "more than 100000 values"),
+        ("a: &a {b: *a}\n", "more than 100000 values"),
     ],
 )
 def test_what_is_wrong_is_named_with_file_line_and_path(text: str, said: str) -> None:

@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
+import anyio
 import httpx
+import pytest
 
 from eventing import errors, web
 from eventing.bus import Published
@@ -25,16 +27,20 @@ class Store:
         return Published(1, False)
 
 
-async def send(store: Store, count: int, told: list[str] | None = None) -> httpx.Response:
+async def send(
+    store: Store, count: int, told: list[str] | None = None, *, extensions: dict[str, str] | None = None, body: bytes = b""
+) -> httpx.Response:
     metrics, settings, calls = Metrics(), Settings(), told if told is not None else []
     ingress = Ingress(
         store, settings, metrics, known=lambda *key: True, ready=lambda *key: True,  # type: ignore[arg-type]
         full=lambda: calls.append("full"), suspect=lambda key: calls.append(f"suspect {key}"),
     )  # fmt: skip
     app: Any = web.app(ingress, store, settings, metrics, lambda: True)  # type: ignore[arg-type]
-    body = json.dumps([{"specversion": "1.0", "id": f"e{n}", "source": "/s", "type": "t"} for n in range(count)])
+    events = [{"specversion": "1.0", "id": f"e{n}", "source": "/s", "type": "t", **(extensions or {})} for n in range(count)]
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
-        return await client.post("/ns/b", content=body, headers={"content-type": "application/cloudevents-batch+json"})
+        return await client.post(
+            "/ns/b", content=body or json.dumps(events), headers={"content-type": "application/cloudevents-batch+json"}
+        )
 
 
 async def test_all_stored() -> None:
@@ -60,3 +66,48 @@ async def test_a_full_stream_asks_for_room_and_for_patience() -> None:
 async def test_what_will_never_pass_outweighs_what_may() -> None:
     answer = await send(Store(e0=errors.Unavailable("away"), e1=errors.TooLarge("too large")), 2)
     assert (answer.status_code, "retry-after" in answer.headers) == (413, False)
+
+
+async def test_a_large_batch_is_stored_a_part_at_a_time() -> None:
+    class Slow(Store):
+        inside = most = 0
+
+        async def publish(self, *args: Any, id: str) -> Published:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            await anyio.sleep(0.01)
+            self.inside -= 1
+            return await super().publish(*args, id=id)
+
+    store = Slow()
+    assert (await send(store, 1000)).status_code == 202
+    assert len(set(store.ids)) == 1000 and store.most <= Settings().batch_at_once
+
+
+async def test_when_nats_is_gone_the_end_of_a_large_batch_does_not_wait_for_it() -> None:
+    class Gone(Store):
+        asked = 0
+
+        async def publish(self, *args: Any, id: str) -> Published:
+            self.asked += 1
+            await anyio.sleep(5)
+            raise errors.Unavailable("away")
+
+    store = Gone()
+    answer = await send(store, 1000)
+    assert answer.status_code == 503 and len(answer.json()["failed"]) == 1000
+    assert store.asked < 600
+
+
+async def test_more_attributes_than_a_head_holds_are_refused() -> None:
+    with_extensions = {f"x{n}": "v" for n in range(200)}
+    answer = await send(Store(), 1, extensions=with_extensions)
+    assert answer.status_code == 413 and "attributes" in answer.text
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 200_000, b'[{"specversion":"1.0","id":"d","source":"/s","type":"t","data":' + b"[" * 9000 + b"]" * 9000 + b"}]"]
+)
+async def test_a_body_nested_too_deeply_is_refused(body: bytes) -> None:
+    answer = await send(Store(), 1, body=body)
+    assert answer.status_code == 400 and "too deeply" in answer.text
