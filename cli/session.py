@@ -68,15 +68,10 @@ def resolve(kubeconfig: str | None = None, context: str | None = None, namespace
 
 
 def _running() -> str | None:
-    """The kubeconfig of the embedded platform started last, if it still runs."""
-    marker = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "kfn" / "current"
-    try:
-        data = Path(marker.read_text().strip())
-        pid = int(json.loads((data / "platform.json").read_text())["pid"])
-        os.kill(pid, 0)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return str(data / "kubeconfig")
+    """The kubeconfig of the embedded platform started last, of those that run."""
+    from embedded import datadir
+
+    return next((str(data / "kubeconfig") for data in datadir.running()), None)
 
 
 def _facts(kubeconfig: Path | None) -> dict[str, Any] | None:

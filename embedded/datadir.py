@@ -2,12 +2,13 @@
 
 import base64
 import fcntl
+import hashlib
 import json
 import os
 import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,33 @@ def default() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "kfn"
 
 
-def current_marker() -> Path:
-    """The file that names the data directory of the platform started last, for a CLI without KUBECONFIG."""
-    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "kfn" / "current"
+def _markers() -> Path:
+    """The folder in which every platform that runs leaves a file with the path of its data directory."""
+    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "kfn" / "running"
+
+
+def _marker(path: Path) -> Path:
+    return _markers() / hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+
+
+def running() -> list[Path]:
+    """The data directories of the platforms that run now, the one that started last first. What a crash left is passed over."""
+    try:
+        markers = sorted(_markers().iterdir(), key=lambda file: file.stat().st_mtime, reverse=True)
+        return [path for path in (Path(file.read_text().strip()) for file in markers) if _is_locked(path)]
+    except OSError:
+        return []
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with (path / "lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 @contextmanager
@@ -129,7 +154,7 @@ def write_kubeconfig(path: Path, *, server: str, ca_pem: str, token: str) -> Non
 def write_platform(path: Path, facts: dict[str, Any]) -> None:
     """Say where everything listens, and be findable by a CLI without KUBECONFIG."""
     write_private(path / "platform.json", json.dumps(facts, indent=2) + "\n")
-    marker = current_marker()
+    marker = _marker(path)
     try:
         marker.parent.mkdir(parents=True, exist_ok=True)
         write_private(marker, f"{path}\n")
@@ -140,9 +165,5 @@ def write_platform(path: Path, facts: dict[str, Any]) -> None:
 def clear_platform(path: Path) -> None:
     """Take back what `write_platform` said; the kubeconfig stays, its token and certificate stay valid."""
     (path / "platform.json").unlink(missing_ok=True)
-    marker = current_marker()
-    try:
-        if marker.read_text().strip() == str(path):
-            marker.unlink()
-    except OSError:
-        pass
+    with suppress(OSError):
+        _marker(path).unlink()

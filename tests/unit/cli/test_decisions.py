@@ -10,6 +10,7 @@ from cli import events, failures, invoke, output, reasons, session, traffic, tri
 from cli.deploy import env_vars
 from cli.failures import CliError
 from cli.logs import recent_pods
+from embedded import datadir
 from kfn.api import core, serving
 from kfn.clock import utcnow
 from kfn.kube import errors
@@ -233,20 +234,31 @@ class TestSession:
 
     def test_the_flag_comes_before_the_variable_and_that_before_the_running_platform(self, tmp_path, monkeypatch):
         flag, variable, running = (self.kubeconfig(tmp_path / n, f"http://{n}") for n in ("flag", "variable", "running"))
-        (tmp_path / "state" / "kfn").mkdir(parents=True)
-        (tmp_path / "state" / "kfn" / "current").write_text(f"{running.parent}\n")
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("KUBECONFIG", str(variable))
-        assert session.resolve(str(flag)).config.server == "http://flag"
-        assert session.resolve().config.server == "http://variable"
-        monkeypatch.delenv("KUBECONFIG")
-        found = session.resolve()
-        assert (found.config.server, found.namespace, found.asked) == ("http://running", "ctx", "")
-        assert session.resolve(namespace="ns").namespace == "ns"
-        (running.parent / "platform.json").unlink()
-        with pytest.raises(ConfigError, match="kfn up"):
+        with datadir.locked(running.parent):
+            datadir.write_platform(running.parent, {"pid": os.getpid(), "gateway": "http://127.0.0.1:1"})
+            assert session.resolve(str(flag)).config.server == "http://flag"
+            assert session.resolve().config.server == "http://variable"
+            monkeypatch.delenv("KUBECONFIG")
+            found = session.resolve()
+            assert (found.config.server, found.namespace, found.asked) == ("http://running", "ctx", "")
+            assert session.resolve(namespace="ns").namespace == "ns"
+        with pytest.raises(ConfigError, match="kfn up"):  # its marker is still there, as after a crash
             session.resolve()
+
+    def test_with_two_platforms_the_one_started_last_is_found_and_then_the_other(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+        monkeypatch.delenv("KUBECONFIG")
+        first, second = (self.kubeconfig(tmp_path / n, f"http://{n}").parent for n in ("first", "second"))
+        with datadir.locked(first):
+            datadir.write_platform(first, {"gateway": "http://127.0.0.1:1"})
+            with datadir.locked(second):
+                datadir.write_platform(second, {"gateway": "http://127.0.0.1:1"})
+                assert session.resolve().config.server == "http://second"
+                datadir.clear_platform(second)
+            assert session.resolve().config.server == "http://first"
 
 
 def test_variables_are_checked_before_anything_is_built():
