@@ -44,7 +44,10 @@ class Channel:
     def send(self, message: dict[str, Any], fds: list[int] | None = None) -> None:
         body = json.dumps(message).encode()
         data = HEADER.pack(len(body)) + body
-        self.sock.sendall(data[socket.send_fds(self.sock, [data], fds) :] if fds else data)
+        if fds:
+            data = data[socket.send_fds(self.sock, [data], fds) :]
+        if data:  # who has all of it may have hung up, and even nothing cannot be sent to it then
+            self.sock.sendall(data)
 
     def receive(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
         """Read once and yield every complete message. Raises EOFError when the node is gone."""

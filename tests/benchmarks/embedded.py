@@ -79,7 +79,8 @@ async def cold(table: Table, platform: Platform, client: Client, root: Path) -> 
     phases: dict[str, list[float]] = {}
     while len(took) < RUNS:
         await at_zero(client, "cold-00001")
-        before, busy = time.perf_counter(), cpu(pid)
+        busy = cpu(pid)
+        before = time.perf_counter()
         head = await ask(port, "cold.default.localhost")
         wall = time.perf_counter() - before
         if "server-timing" not in head:

@@ -168,9 +168,20 @@ class TestSpare:
             assert pid == spare
             assert await self._spare(warm) != pid
 
+    async def test_one_start_is_one_process(self, tmp_path: Path) -> None:
+        async with zygote(tmp_path) as warm:
+            for _ in range(8):
+                spare = await self._spare(warm)
+                pid, _ = await start_sleeper(warm)
+                assert pid == spare
+            known = {child.pid for child in warm.children.values()}
+            assert len(set(children(warm.pid)) - known) <= 1
+
     async def test_one_that_was_killed_is_not_missed(self, tmp_path: Path) -> None:
         async with zygote(tmp_path) as warm:
-            os.kill(await self._spare(warm), signal.SIGKILL)
+            spare = await self._spare(warm)
+            os.kill(spare, signal.SIGKILL)
+            assert await gone(spare)
             ended, said = await run(warm, WHAT="exit")
             assert ended == Exit(3) and "hello from x" in said
 
