@@ -12,6 +12,7 @@ from builder.errors import BuildError, SyntaxInvalid
 
 _WORKER = Path(__file__).with_name("worker.py")
 _WALL = 4.0  # times the processor time: on a busy machine a file is slow, not hostile
+_SHOWN = 100  # signs of a faulty line on each side of the fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,9 @@ class Failure:
         place = f"{self.path}:{self.line}" + (f":{self.column}" if self.column else "")
         if not self.text:
             return f"{place}: {self.message}"
-        stripped = self.text.lstrip()
-        caret = " " * max(0, self.column - 1 - (len(self.text) - len(stripped)))
+        begin = max(len(self.text) - len(self.text.lstrip()), self.column - 1 - _SHOWN)  # of a very long line, what is around the place
+        stripped = self.text[begin : begin + 2 * _SHOWN]
+        caret = " " * max(0, self.column - 1 - begin)
         return f"{place}: {self.message}\n    {stripped}\n    {caret}^"
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.compiling import Failure
 from builder.errors import NotAProject, ProjectInvalid
 from builder.project import EnvVar, Project, load_project, name_from, valid_name
 from builder.service import service_manifest, trigger_manifests
@@ -147,3 +148,11 @@ class TestService:
             "filter": {"attributes": {"type": "order.made"}},
             "subscriber": {"ref": {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "hello"}},
         }
+
+
+def test_of_a_very_long_faulty_line_only_the_place_is_shown() -> None:
+    shown = str(Failure("func.py", 1, 5001, "x" * 5000 + "(" + "y" * 5000, "'(' was never closed")).splitlines()
+    assert len(shown) == 3 and all(len(line) < 250 for line in shown)
+    assert shown[1][shown[2].index("^")] == "("
+    short = str(Failure("func.py", 1, 9, "    x = (", "'(' was never closed")).splitlines()
+    assert short[1:] == ["    x = (", "        ^"]
