@@ -60,7 +60,8 @@ class Ingress:
             events = await self._events(request)
             await self._store(namespace, broker, events, {n: v for n in TRACE if (v := request.headers.get(n))})
         except Refusal as refusal:
-            self._metrics.refused(namespace, broker, refusal.status)
+            known = self._known(namespace, broker)  # a name that anybody may make up must not stay in memory
+            self._metrics.refused(namespace if known else "", broker if known else "", refusal.status)
             return PlainTextResponse(refusal.text + "\n", refusal.status, refusal.headers)
         except ClientDisconnect:
             return PlainTextResponse("", 400)

@@ -99,7 +99,10 @@ def _blocks(lines: Iterator[bytes], timestamps: bool) -> Iterator[bytes]:
     out: list[bytes] = []
     size = 0
     for line in lines:
-        stamp, kind, text = line.split(b" ", 2)
+        stamp, _, rest = line.partition(b" ")
+        kind, _, text = rest.partition(b" ")
+        if kind not in (b"F", b"P"):
+            continue  # torn by a crash or a full disk
         text = text if kind == b"F" else text[:-1]
         out.append(stamp + b" " + text if timestamps else text)
         size += len(text)

@@ -27,17 +27,20 @@ async def materialise(client: Client, pod: Pod, folder: Path) -> dict[str, Path]
     found: dict[str, Path] = {}
     for volume in pod.spec.volumes:
         name = str(volume.get("name", ""))
-        path = folder / "volumes" / name
-        if "hostPath" in volume:
-            found[name] = Path(volume["hostPath"].get("path", "/"))
-            continue
-        contents = await _contents(client, pod, name, volume)
         try:
-            _fill(path, contents)
+            found[name] = await _materialised(client, pod, folder / "volumes" / name, name, volume)
         except (OSError, ValueError) as error:
             raise BadPod(f"volume {name} cannot be written: {error}") from error
-        found[name] = path
+        except (AttributeError, KeyError, TypeError) as error:  # its inside is free of types: any JSON may be there
+            raise BadPod(f"volume {name} is malformed: {type(error).__name__}: {error}") from error
     return found
+
+
+async def _materialised(client: Client, pod: Pod, path: Path, name: str, volume: Mapping[str, Any]) -> Path:
+    if "hostPath" in volume:
+        return Path(volume["hostPath"].get("path", "/"))
+    _fill(path, await _contents(client, pod, name, volume))
+    return path
 
 
 def _fill(folder: Path, contents: Mapping[str, bytes]) -> None:

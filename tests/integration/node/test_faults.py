@@ -244,3 +244,14 @@ async def test_an_instance_whose_warm_parent_is_killed_again_and_again_is_back_a
             with anyio.fail_after(5):
                 pod = await p.pod_when(lambda pod, wanted=round_: restarts(pod) == wanted and ready(pod))
         assert waiting(pod) == ("", "")
+
+
+async def test_a_volume_whose_inside_makes_no_sense_is_named(tmp_path: Path) -> None:
+    async with platform(tmp_path, **QUICK) as p:
+        await p.deploy(p.image(HELLO), replicas=0)
+        for volume in ({"name": "odd", "secret": 5}, {"name": "odd", "projected": {"sources": [7]}}, {"name": "odd", "hostPath": "x"}):
+            spec = {"replicas": 1, "template": {"spec": {"volumes": [volume]}}}
+            await p.client.patch(kinds.DEPLOYMENT, "hello-deployment", "default", {"spec": spec})
+            await p.pod_when(lambda pod: "volume odd is malformed" in waiting(pod)[1])
+            await p.scale(0)
+            await p.pods_when(lambda pods: not pods)

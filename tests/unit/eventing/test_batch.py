@@ -111,3 +111,18 @@ async def test_more_attributes_than_a_head_holds_are_refused() -> None:
 async def test_a_body_nested_too_deeply_is_refused(body: bytes) -> None:
     answer = await send(Store(), 1, body=body)
     assert answer.status_code == 400 and "too deeply" in answer.text
+
+
+async def test_names_that_anybody_makes_up_leave_nothing_in_the_metrics() -> None:
+    store, metrics = Store(), Metrics()
+    ingress = Ingress(
+        store, Settings(), metrics, known=lambda *key: key == ("ns", "b"), ready=lambda *key: True,  # type: ignore[arg-type]
+        full=lambda: None, suspect=lambda key: None,
+    )  # fmt: skip
+    app: Any = web.app(ingress, store, Settings(), metrics, lambda: True)  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+        for n in range(20):
+            assert (await client.post(f"/nobody{n}/knows{n}", content=b"")).status_code == 404
+        assert (await client.post("/ns/b", content=b"")).status_code == 400
+    text = metrics.exposition().decode() if isinstance(metrics.exposition(), bytes) else str(metrics.exposition())
+    assert "nobody" not in text and 'namespace="ns"' in text

@@ -87,3 +87,12 @@ def test_a_disk_that_cannot_be_written_loses_lines_and_nothing_else(tmp_path: Pa
     log.close()
     assert log.tail() == "a\nb"
     assert len([r for r in caplog.records if "log lines are lost" in r.message]) == 1
+
+
+async def test_a_torn_line_of_a_crash_is_left_out(tmp_path: Path) -> None:
+    log = writer(tmp_path / "c.log")
+    log.feed(b"one\n")
+    log.close()
+    with (tmp_path / "c.log").open("ab") as file:
+        file.write(b"2026-01-01T00:00\n\n2026-01-01T00:00:00Z F two\n2026-01-01T00:00:00Z")
+    assert await text(tmp_path / "c.log") == "one\ntwo\n"
