@@ -138,7 +138,7 @@ async def fifty(table: Table, platform: Platform, client: Client) -> None:
         await asyncio.sleep(0.5)
     await at_zero(client, "cold-00001")
     await asyncio.sleep(2)
-    memory(table, platform, "memory, 51 functions at zero", "170 MiB")
+    memory(table, platform, "memory, 50 functions at zero and one awake", "170 MiB")
 
 
 async def at_zero(client: Client, revision: str) -> None:
