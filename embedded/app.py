@@ -7,6 +7,7 @@ before instances stop, and everything is written before the store closes.
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -39,6 +40,8 @@ from kfn.observe import web
 from kfn.version import VERSION
 
 log = logging.getLogger(__name__)
+
+_FILES = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,24 @@ def _api(ports: dict[str, int]) -> str:
 def _gateway_settings(settings: Settings) -> gateway_settings.Settings:
     """Where others than this machine's users can ask, answers tell nothing of a function's log or of other functions' names."""
     private = settings.host == "localhost" or settings.host.startswith("127.") or settings.host == "::1"
-    return gateway_settings.Settings(host=settings.host, port=settings.port, drain=settings.drain, tell=private, suggest=private)
+    return gateway_settings.Settings(
+        host=settings.host, port=settings.port, drain=settings.drain, tell=private, suggest=private, connections=_connections()
+    )
+
+
+def _open_files() -> int:
+    """Take all the files that the system lets us have: each connection and each instance needs some."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return soft if soft != resource.RLIM_INFINITY else _FILES
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
+
+
+def _connections() -> int:
+    """A third of the files for clients, as much for connections to instances, the rest for everything else."""
+    return max(10, min(gateway_settings.Settings().connections, _open_files() // 3))
 
 
 def _client(server: ApiServer, user: str) -> Client:

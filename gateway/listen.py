@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from gateway import answers, heads
-from gateway.errors import HeadTimeout, Refusal
+from gateway.errors import HeadTimeout, LineFull, Refusal
 from gateway.exchange import Exchange
 from gateway.read import RequestReader
 
@@ -48,7 +48,11 @@ class ClientConnection(asyncio.Protocol):
         name = transport.get_extra_info("peername")
         if isinstance(name, tuple):
             self._reader.peer = str(name[0]).encode()
+        full = len(self._chain.connections) >= self._chain.settings.connections
         self._chain.connections.add(self)
+        if full:
+            self._reusable = False
+            self._answer(LineFull("The gateway has as many connections as it takes.", self._chain.settings.retry_after))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._chain.connections.discard(self)

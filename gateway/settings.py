@@ -15,6 +15,7 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 8080  # 0 picks a free one
+    connections: int = 20_000  # of clients, at once; more get 503, so that there are files left for instances
     backlog: int = 2048  # connections the kernel may hold for us
 
     max_head: int = 64 * KIB  # request line and headers; more is answered 431

@@ -37,14 +37,14 @@ async def attempt(probe: Probe, container: Container, host: str, port: int, run:
 
 async def connects(host: str, port: int) -> str | None:
     """Whether something accepts a connection there."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
-        sock.setblocking(False)
-        try:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
+            sock.setblocking(False)
             await asyncio.get_running_loop().sock_connect(sock, (host, port))
-        except OSError as error:
-            return f"dial tcp {host}:{port}: {error.strerror or error}"
-        if sock.getsockname() == sock.getpeername():  # TCP can meet itself on a free local port
-            return f"dial tcp {host}:{port}: nothing listens"
+            if sock.getsockname() == sock.getpeername():  # TCP can meet itself on a free local port
+                return f"dial tcp {host}:{port}: nothing listens"
+    except OSError as error:  # this process may also have no files left
+        return f"dial tcp {host}:{port}: {error.strerror or error}"
     return None
 
 

@@ -121,3 +121,24 @@ async def shut(writer: asyncio.StreamWriter) -> None:
 async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
     while chunk := await reader.read(65536):
         yield chunk
+
+
+class TestConnections:
+    async def test_more_than_the_gateway_takes_are_told_and_those_before_go_on(self) -> None:
+        async with upstream() as up, routed(connections=3) as gw:
+            gw.cluster.instance(up.port)
+            kept = [await asyncio.open_connection("127.0.0.1", gw.gateway.port) for _ in range(3)]
+            await anyio.sleep(0.05)
+            reader, writer = await asyncio.open_connection("127.0.0.1", gw.gateway.port)
+            with anyio.fail_after(5):
+                assert (await reader.readline()).startswith(b"HTTP/1.1 503")
+            await shut(writer)
+            for _, other in kept[:2]:
+                await shut(other)
+            await gw.until(lambda: len(gw.gateway.chain.connections) < 3)  # type: ignore[union-attr]
+            assert (await gw.get()).status == 200
+            reader, writer = kept[2]
+            writer.write(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            with anyio.fail_after(5):
+                assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            await shut(writer)
