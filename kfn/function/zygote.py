@@ -135,12 +135,9 @@ class Zygote:
 
     def start(self, message: dict[str, Any], fds: list[int]) -> None:
         parent = os.getpid()
-        if (pid := self._hand_over(message, fds)) is not None:
-            self.children[pid] = message["id"]
-            self.channel.send({"event": "started", "id": message["id"], "pid": pid})
-            return
+        pid = self._hand_over(message, fds)
         try:
-            pid = os.fork()
+            pid = os.fork() if pid is None else pid
         except OSError as error:
             self.channel.send({"event": "failed", "id": message["id"], "error": f"fork: {error}"})
             return
@@ -167,8 +164,6 @@ class Zygote:
             return None
         finally:
             channel.sock.close()
-        for fd in fds:
-            os.close(fd)
         return pid
 
     def reap(self) -> None:
@@ -320,9 +315,7 @@ def _name(name: str) -> None:
 def _kill_group(pid: int, number: int) -> None:
     try:
         os.killpg(pid, number)
-    except ProcessLookupError:
-        pass
-    except PermissionError:  # macOS answers so for a group of zombies
+    except (ProcessLookupError, PermissionError):  # macOS answers the latter for a group of zombies
         pass
 
 
