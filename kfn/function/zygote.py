@@ -192,7 +192,8 @@ class Zygote:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
-            for fd in (self.channel.sock.fileno(), self._wake_r, self._wake_w):
+            spare = [self.spare[1].sock.fileno()] if self.spare else []
+            for fd in (self.channel.sock.fileno(), self._wake_r, self._wake_w, *spare):
                 os.close(fd)
             os.setsid()
             _tie_to(parent, self.life)
