@@ -98,6 +98,7 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(api.open_server(data / "state.db"))
         nats = await stack.enter_async_context(nats_server(data / "nats"))
+        nats.on_restart = lambda: datadir.note_pid(data, "nats-server", nats.pid)
         certificate = tls.ensure(data / "tls", ["localhost", "127.0.0.1", "::1"])
 
         machines = node.Node(_client(server, "system:node:kfn-local"), node_settings.Settings(data=data, images=data / "images"))

@@ -162,6 +162,14 @@ def write_platform(path: Path, facts: dict[str, Any]) -> None:
         pass  # a read-only home only means that KUBECONFIG must be set
 
 
+def note_pid(path: Path, name: str, pid: int) -> None:
+    """A child of the running platform was started again. Nothing else changes, nor which platform started last."""
+    with suppress(OSError, ValueError):  # none before the platform is ready and at its end; and a full disk is no reason to end
+        facts = json.loads((path / "platform.json").read_text())
+        facts["pids"][name] = pid
+        write_private(path / "platform.json", json.dumps(facts, indent=2) + "\n")
+
+
 def clear_platform(path: Path) -> None:
     """Take back what `write_platform` said; the kubeconfig stays, its token and certificate stay valid."""
     (path / "platform.json").unlink(missing_ok=True)

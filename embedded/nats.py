@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,7 @@ class NatsServer:
     password: str
     pid: int
     restarts: int = 0
+    on_restart: Callable[[], None] = lambda: None
 
 
 @asynccontextmanager
@@ -97,6 +98,7 @@ class _Watcher:
                         continue
             self._server.pid = self._child.pid
             self._server.restarts += 1
+            self._server.on_restart()
 
     async def heal(self, min_free: int, period: float = 2.0) -> None:
         """A stream that met a full disk stays frozen until its server is started anew: do so once there is room."""

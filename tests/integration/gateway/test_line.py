@@ -266,3 +266,51 @@ async def test_waiting_bodies_may_not_fill_the_memory() -> None:
         assert gw.gateway.chain is not None
         assert gw.gateway.chain.shared.held == 0
         await client.close()
+
+
+@pytest.mark.parametrize("others", [1, 4])
+async def test_an_instance_that_hangs_gets_no_more_while_others_are_less_loaded(others: int) -> None:
+    """As a process that was stopped does: it takes connections and says nothing."""
+    free = asyncio.Event()
+
+    async def hang(request: Received, reader: Reader, writer: Writer) -> bytes | None:
+        await free.wait()
+        return ok(b"late")
+
+    async with AsyncExitStack() as stack, routed() as gw:
+        stuck = await stack.enter_async_context(upstream(hang))
+        gw.cluster.instance(stuck.port)
+        first = await gw.client()
+        await first.send(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        await gw.until(lambda: len(stuck.received) == 1)
+        for _ in range(others):
+            gw.cluster.instance((await stack.enter_async_context(upstream(answer_at_once))).port)
+        await gw.until(lambda: len(gw.line().usable) == others + 1)
+        assert [(await gw.get()).status for _ in range(40)] == [200] * 40
+        assert len(stuck.received) == 1
+        free.set()
+        assert (await first.answer()).status == 200
+        await first.close()
+
+
+async def test_the_only_instance_is_used_even_if_it_hangs() -> None:
+    free = asyncio.Event()
+
+    async def hang(request: Received, reader: Reader, writer: Writer) -> bytes | None:
+        await free.wait()
+        return ok()
+
+    async with upstream(hang) as stuck, routed() as gw:
+        gw.cluster.instance(stuck.port)
+        clients = [await gw.client() for _ in range(3)]
+        for client in clients:
+            await client.send(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        await gw.until(lambda: len(stuck.received) == 3)
+        free.set()
+        for client in clients:
+            assert (await client.answer()).status == 200
+            await client.close()
+
+
+async def answer_at_once(request: Received, reader: Reader, writer: Writer) -> bytes | None:
+    return ok()
