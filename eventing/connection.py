@@ -4,12 +4,15 @@ Whom to connect to, and what is sent, is the bus's.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable
 from typing import Any
 
 import anyio
 import nats
 import nats.errors
+
+log = logging.getLogger(__name__)
 
 _ROUND = 0.1  # seconds until a task that swallowed its cancellation is cancelled again
 _ROUNDS = 10
@@ -22,6 +25,7 @@ class Connection(nats.NATS):  # type: ignore[misc]
         super().__init__()
         self._attempting: set[asyncio.Task[Any]] = set()
         self._serving: set[asyncio.Task[Any]] = set()
+        self._listening: set[asyncio.Task[Any]] = set()  # one for each subscription
         self._ended = False
 
     async def end(self, patience: float) -> None:
@@ -29,22 +33,22 @@ class Connection(nats.NATS):  # type: ignore[misc]
         self._ended = True
         with anyio.CancelScope(shield=True):
             with anyio.move_on_after(patience):
-                await self._flush_and_close()
+                await self._tried(self.flush(1) if self.is_connected else None)
+                await self._tried(self.close())
             for _ in range(_ROUNDS):
-                tasks = self._attempting | self._serving
+                tasks = self._attempting | self._serving | self._listening
                 if not tasks:
                     break
                 _cancel(tasks)
                 await asyncio.wait(tasks, timeout=_ROUND)
             self._cut()
 
-    async def _flush_and_close(self) -> None:
+    async def _tried(self, work: Awaitable[object] | None) -> None:
         try:
-            if self.is_connected:
-                await self.flush(1)
-        except (nats.errors.Error, TimeoutError, OSError):
-            pass  # what is not flushed is delivered again
-        await self.close()
+            if work is not None:
+                await work
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            log.debug("while closing: %s", error)  # what is not flushed is delivered again
 
     async def _attempt_reconnect(self) -> None:
         await _noted(self._attempting, super()._attempt_reconnect())
@@ -57,6 +61,13 @@ class Connection(nats.NATS):  # type: ignore[misc]
 
     async def _flusher(self) -> None:
         await _noted(self._serving, super()._flusher())
+
+    async def _send_subscribe(self, sub: Any) -> None:
+        task = sub._wait_for_msgs_task
+        if task is not None:
+            self._listening.add(task)
+            task.add_done_callback(self._listening.discard)
+        await super()._send_subscribe(sub)
 
     async def _connect_to_server(self, s: Any) -> None:
         if self._ended:
