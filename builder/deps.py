@@ -25,8 +25,9 @@ async def dependencies(cache: Cache, python: Interpreter, project: Project, opti
     inputs = await anyio.to_thread.run_sync(requirements.find, project.path)
     if inputs is None:
         return Dependencies()
-    uv = Uv(project.path, python, options.platform, options.offline, project.build_envs)
+    uv = Uv(project.path, python, options.platform, options.offline, project.build_envs, inputs.index)
     pins, warnings = await _pins(uv, inputs, options)
+    warnings = (*inputs.warnings, *warnings)
     if not pins:
         return Dependencies(warnings=warnings)
     making = Making(cache, python, options, uv, inputs.file, pins)

@@ -10,6 +10,7 @@ HEADER = "# kfn.lock, written by `kfn build`. Keep it with the source; delete it
 _INPUTS = re.compile(r"^# inputs: (sha256:[0-9a-f]{64})$", re.MULTILINE)
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?")
 _HASH = re.compile(r"\s*--hash[= ]([a-z0-9]+:[0-9a-fA-F]+)")
+_USER = re.compile(r"://[^/\s@]+@")
 PROVIDED = "kfn"  # the runtime layer has it
 
 
@@ -45,6 +46,11 @@ def parse(text: str, file: str) -> tuple[Pin, ...]:
                 f"{file}: `{option}` cannot be in a lock: every package needs a version and hashes, the index comes from outside"
             )
         found = _NAME.match(line)
+        if found and _USER.search(line):
+            raise DependencyError(
+                f"{file}: the URL of {found[1]} holds a password, which would be in kfn.lock and in what builds tell; "
+                "give it in a netrc file"
+            )
         spec = _HASH.sub("", line).strip()
         hashes = tuple(sorted(set(_HASH.findall(line))))
         if not found or not hashes:

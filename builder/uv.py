@@ -36,10 +36,12 @@ class Uv:
     platform: str
     offline: bool
     build_envs: tuple[tuple[str, str], ...]
+    index: tuple[str, ...] = ()  # options of the requirements file about where packages are
 
     async def resolve(self, inputs: Inputs, old: str, timeout: float) -> str:
         """Choose versions: a requirements text with hashes. What `old`, an earlier answer, has is kept where it still fits."""
         arguments = ["pip", "compile", "--quiet", "--no-header", "--generate-hashes", "--only-binary", ":all:", *self._target()]
+        arguments += ["--no-emit-index-url", "--no-emit-find-links"]
         with (
             tempfile.NamedTemporaryFile("w", prefix="kfn-", suffix=".txt") as override,
             tempfile.TemporaryDirectory(prefix="kfn-") as folder,
@@ -68,7 +70,8 @@ class Uv:
         """Put exactly these wheels into `target`."""
         arguments = ["pip", "install", "--quiet", "--target", str(target), "--only-binary", ":all:", "--require-hashes", "--no-deps"]
         with tempfile.NamedTemporaryFile("w", prefix="kfn-", suffix=".txt") as lock:
-            lock.write(lockfile.render(tuple(pins)))
+            # In this file, not as arguments, which every user of the machine could read: they may hold a password.
+            lock.write("".join(f"{line}\n" for line in self.index) + lockfile.render(tuple(pins)))
             lock.flush()
             ended = await self._run([*arguments, *self._target(), "-r", lock.name], timeout)
         if ended.code:

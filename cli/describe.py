@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import click
 
-from cli import coldstarts, complete, objects, output, reasons, session
+from cli import complete, insight, objects, output, reasons, session
 from kfn.api import core, eventing, kinds, names, serving
 from kfn.kube.client import Client
 
@@ -28,7 +28,7 @@ def command(session: session.Session, name: str, output: str) -> None:
         show(output, [found.service], lambda s, wide: {}, empty="", single=True)
         return
     _print(found)
-    coldstarts.show(session, found.revisions)
+    insight.show(session, found.revisions)
 
 
 @dataclass(frozen=True, slots=True)

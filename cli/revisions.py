@@ -2,7 +2,7 @@
 
 import click
 
-from cli import coldstarts, complete, objects, output, session
+from cli import complete, insight, objects, output, session
 from cli.describe import instances
 from cli.failures import CliError
 from kfn.api import core, kinds, names, serving
@@ -66,7 +66,7 @@ def describe(session: session.Session, revision: str, output: str) -> None:
     out.fields(settings(found, percent))
     out.conditions(found.status.conditions)
     instances(pods)
-    coldstarts.show(session, [found])
+    insight.show(session, [found])
 
 
 @command.command("delete")

@@ -1,20 +1,45 @@
-"""The admin port of an embedded platform: health, metrics and the gateway's cold starts, behind the platform's token."""
+"""The admin port of an embedded platform, behind the platform's token: health, every part's metrics, the gateway's cold starts, and
+the autoscaler's decisions with what they were based on."""
 
 import hmac
+from dataclasses import asdict
 
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
-from starlette.routing import Mount
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from autoscaler.app import Autoscaler
+from eventing.app import Eventing
 from gateway import admin as gateway_admin
+from gateway import metrics as gateway_metrics
 from gateway.app import Gateway
+from kfn.load import RevisionKey
 
 OPEN = ("/healthz", "/readyz")
 
 
-def app(gateway: Gateway, token: str) -> Starlette:
-    routes = Starlette(routes=[Mount("/", gateway_admin.app(gateway))])
+def app(gateway: Gateway, autoscaler: Autoscaler, bus: Eventing, token: str) -> Starlette:
+    process = CollectorRegistry()
+    ProcessCollector(registry=process)
+    registries = (process, gateway_metrics.registry(gateway), bus.metrics.registry)
+
+    async def numbers(request: Request) -> Response:
+        return Response(b"".join(generate_latest(registry) for registry in registries), media_type=CONTENT_TYPE_LATEST)
+
+    async def decisions(request: Request) -> Response:
+        """`?revision=NAMESPACE/NAME`: the last decisions, oldest first; equal ones in a row are one."""
+        namespace, slash, name = request.query_params.get("revision", "").partition("/")
+        if not slash:
+            return JSONResponse({"error": "revision: expected NAMESPACE/NAME"}, status_code=400)
+        records = autoscaler.decisions(RevisionKey(namespace, name))
+        return JSONResponse([{**asdict(r), "first": r.first.isoformat(), "last": r.last.isoformat()} for r in records])
+
+    routes = Starlette(
+        routes=[Route("/metrics", numbers), Route("/decisions", decisions), Mount("/", gateway_admin.app(gateway))],
+    )
     routes.add_middleware(Guard, token=token)
     return routes
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from starlette.applications import Starlette
 
 from autoscaler import app as autoscaler
 from autoscaler import settings as autoscaler_settings
@@ -121,7 +122,7 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
         )
         await stack.enter_async_context(_serving("eventing", bus))
 
-        await stack.enter_async_context(_doors(server, front, ports, certificate, token))
+        await stack.enter_async_context(_doors(server, admin.app(front, scaler, bus, token), ports, certificate, token))
         datadir.write_kubeconfig(data, server=_api(ports), ca_pem=certificate.ca_pem, token=token)
         yield {
             "version": VERSION,
@@ -139,12 +140,12 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def _doors(server: ApiServer, front: gateway.Gateway, ports: dict[str, int], certificate: tls.Tls, token: str) -> AsyncIterator[None]:
+async def _doors(server: ApiServer, pages: Starlette, ports: dict[str, int], certificate: tls.Tls, token: str) -> AsyncIterator[None]:
     """Serve the API and the admin pages on their ports. At the end open watches go first, or `kubectl get -w` would be waited for."""
     pem = web.Certificate(certificate.cert_path, certificate.key_path)
     async with (
         web.serving(http_app(server, token), port=ports["api"], certificate=pem, drain=1),
-        web.serving(admin.app(front, token), port=ports["admin"], drain=1),
+        web.serving(pages, port=ports["admin"], drain=1),
     ):
         try:
             yield

@@ -3,6 +3,7 @@
 The node is the only maker of pods here, so it plans from its own pods, which it knows before the API server does.
 """
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
@@ -48,7 +49,7 @@ class Deployments:
         self._known: dict[str, Deployment] = {}  # by uid
         self._dirty: set[str] = set()
         self._busy: set[str] = set()
-        self._timed: set[str] = set()  # with a look at their progress deadline to come
+        self._timed: dict[str, asyncio.TimerHandle] = {}  # the look at their progress deadline that is to come
         self._closed = False
         self._statuses: dict[str, Mirror[DeploymentStatus]] = {}
 
@@ -56,6 +57,9 @@ class Deployments:
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
             self._known.pop(old.metadata.uid, None)
             self._statuses.pop(old.metadata.uid, None)
+            timer = self._timed.pop(old.metadata.uid, None)
+            if timer is not None:
+                timer.cancel()
             self._again(old.metadata.uid)
         if new is not None:
             self._known[new.metadata.uid] = new
@@ -69,6 +73,8 @@ class Deployments:
     def close(self) -> None:
         """The node stops: make no pod in place of those that go now."""
         self._closed = True
+        for timer in self._timed.values():
+            timer.cancel()
 
     def _again(self, uid: str) -> None:
         self._dirty.add(uid)
@@ -106,8 +112,7 @@ class Deployments:
         if current is not None:
             self._tell(current)
             if uid not in self._timed and any(c.reason == "ReplicaSetUpdated" for c in self._known[uid].status.conditions):
-                self._timed.add(uid)
-                self._tasks.start_soon(self._at_deadline, uid, deadline(current) + 1)
+                self._timed[uid] = asyncio.get_running_loop().call_later(deadline(current) + 1, self._at_deadline, uid)
 
     async def _each(self, do: Callable[[T], Coroutine[Any, Any, None]], objects: list[T]) -> None:
         if len(objects) == 1:
@@ -139,9 +144,8 @@ class Deployments:
             for owner in pod.metadata.owner_references:
                 self._tasks.start_soon(self._later, owner.uid)
 
-    async def _at_deadline(self, uid: str, seconds: float) -> None:
-        await anyio.sleep(seconds)
-        self._timed.discard(uid)
+    def _at_deadline(self, uid: str) -> None:
+        del self._timed[uid]
         self._again(uid)
 
     async def _later(self, uid: str) -> None:

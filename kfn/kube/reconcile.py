@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
-from anyio.abc import TaskGroup
 
 from kfn.kube import errors
 
@@ -71,25 +70,29 @@ class Keys:
         self._changed = anyio.Event()
 
 
-@dataclass
 class _Later:
-    """The one pending resync of each key: the earliest wins, so that resyncs do not pile up."""
+    """The one pending look at each key: what the last pass said. A timer, not a task, and none for a key whose object is gone:
+    waits may be minutes long, and thousands of objects may come and go meanwhile."""
 
-    tasks: TaskGroup
-    keys: Keys
-    due: dict[str, float]
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._timers: dict[str, asyncio.TimerHandle] = {}
 
-    def add(self, key: str, seconds: float) -> None:
-        at = anyio.current_time() + seconds
-        if at < self.due.get(key, float("inf")):
-            self.due[key] = at
-            self.tasks.start_soon(self._wait, key, at)
+    def set(self, key: str, seconds: float | None) -> None:
+        """None: no look before the object changes."""
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        if seconds is not None:
+            self._timers[key] = asyncio.get_running_loop().call_later(seconds, self._due, key)
 
-    async def _wait(self, key: str, at: float) -> None:
-        await anyio.sleep_until(at)
-        if self.due.get(key) == at:
-            del self.due[key]
-            self.keys.add(key)
+    def close(self) -> None:
+        for key in tuple(self._timers):
+            self.set(key, None)
+
+    def _due(self, key: str) -> None:
+        del self._timers[key]
+        self._keys.add(key)
 
 
 async def run(keys: Keys, reconcile: Reconcile, *, workers: int = 4, backoff: float = 0.5, backoff_max: float = 60.0) -> None:
@@ -97,29 +100,33 @@ async def run(keys: Keys, reconcile: Reconcile, *, workers: int = 4, backoff: fl
     which only says that the object changed meanwhile, is retried soon and quietly."""
     failures: dict[str, int] = {}
 
-    async def worker(later: _Later) -> None:
+    later = _Later(keys)
+
+    async def worker() -> None:
         while True:
             key = await keys.take()
             try:
                 result = await reconcile(key)
             except Terminal as error:
                 failures.pop(key, None)
+                later.set(key, None)
                 log.error("giving up on %s: %s", key, error)
             except Exception as error:
                 n = failures[key] = failures.get(key, 0) + 1
                 if isinstance(error, errors.Conflict) and n <= 3:
-                    later.add(key, 0.02 * n)
+                    later.set(key, 0.02 * n)
                 else:
                     log.warning("reconcile %s failed (%d): %s", key, n, error, exc_info=not isinstance(error, errors.KubeError))
-                    later.add(key, min(backoff * 2 ** (n - 1), backoff_max))
+                    later.set(key, min(backoff * 2 ** (n - 1), backoff_max))
             else:
                 failures.pop(key, None)
-                if result.again_after is not None:
-                    later.add(key, result.again_after)
+                later.set(key, result.again_after)
             finally:
                 keys.done(key)
 
-    async with anyio.create_task_group() as tasks:
-        later = _Later(tasks, keys, {})
-        for _ in range(workers):
-            tasks.start_soon(worker, later)
+    try:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(workers):
+                tasks.start_soon(worker)
+    finally:
+        later.close()

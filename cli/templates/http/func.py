@@ -4,5 +4,6 @@ import kfn
 
 
 def handle(request: kfn.Request) -> dict[str, str]:
-    name = request.query.get("name", "world")
-    return {"hello": name, "method": request.method, "path": request.path}
+    given = request.json() if request.body else {}
+    name = given.get("name") if isinstance(given, dict) else None
+    return {"hello": str(name or request.query.get("name", "world")), "method": request.method, "path": request.path}

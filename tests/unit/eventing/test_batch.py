@@ -106,7 +106,7 @@ async def test_more_attributes_than_a_head_holds_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"[" * 200_000, b'[{"specversion":"1.0","id":"d","source":"/s","type":"t","data":' + b"[" * 9000 + b"]" * 9000 + b"}]"]
+    "body", [b"[" * 200_000, b'[{"specversion":"1.0","id":"d","source":"/s","type":"t","data":' + b"[" * 100_000 + b"]" * 100_000 + b"}]"]
 )
 async def test_a_body_nested_too_deeply_is_refused(body: bytes) -> None:
     answer = await send(Store(), 1, body=body)

@@ -1,5 +1,7 @@
 """The reconcile loop in virtual time."""
 
+import asyncio
+
 import anyio
 import pytest
 
@@ -131,3 +133,45 @@ async def test_what_is_added_for_later_is_gathered_into_one_look() -> None:
     with anyio.move_on_after(5):
         await run(keys, reconcile)
     assert [round(t, 3) for t in times] == [0.02]
+
+
+async def test_nothing_is_kept_for_objects_that_are_gone() -> None:
+    """Thousands of functions may come and go within one progress deadline."""
+    exists = {f"default/f{i}" for i in range(50)}
+
+    async def reconcile(key: str) -> Done:
+        return Done(again_after=600) if key in exists else Done()
+
+    keys = Keys()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run, keys, reconcile)
+        await anyio.sleep(1)
+        before = _waiting()
+        for key in exists:
+            keys.add(key)
+        await anyio.sleep(1)
+        assert _waiting() >= before + 50
+        gone, _ = tuple(exists), exists.clear()
+        for key in gone:
+            keys.add(key)
+        await anyio.sleep(1)
+        assert _waiting() <= before + 1
+        tasks.cancel_scope.cancel()
+
+
+async def test_what_waits_ends_with_the_loop_that_it_waits_for() -> None:
+    async def reconcile(key: str) -> Done:
+        return Done(again_after=600)
+
+    keys = Keys()
+    keys.add("a")
+    before = _waiting()
+    with anyio.move_on_after(1):
+        await run(keys, reconcile)
+    assert _waiting() == before
+
+
+def _waiting() -> int:
+    """Tasks and timers."""
+    timers = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    return len(asyncio.all_tasks()) + sum(not timer.cancelled() for timer in timers)

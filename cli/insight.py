@@ -1,4 +1,4 @@
-"""The last cold starts of revisions, from the gateway's admin port; what it cannot tell is left out."""
+"""What the admin port knows of revisions: the last scaling decisions and cold starts. What it cannot tell is left out."""
 
 import json
 import urllib.request
@@ -23,9 +23,15 @@ def show(session: session.Session, revisions: Sequence[serving.Revision]) -> Non
 
     token = run(session.config.token)
     found: list[tuple[str, dict[str, Any]]] = []
+    decided: list[tuple[str, dict[str, Any]]] = []
     for revision in revisions:
-        starts = _fetch(admin, f"{revision.metadata.namespace}/{revision.metadata.name}", token)
-        found += [(revision.metadata.name, start) for start in starts[-SHOWN:]]
+        key = f"{revision.metadata.namespace}/{revision.metadata.name}"
+        starts: dict[str, Any] = _fetch(admin, f"cold-starts?revision={key}", token) or {}
+        found += [(revision.metadata.name, start) for start in starts.get(key, [])[-SHOWN:]]
+        decided += [(revision.metadata.name, record) for record in (_fetch(admin, f"decisions?revision={key}", token) or [])[-1:]]
+    if decided:
+        click.echo("\nScaling:")
+        output.table([decision(name, record) for name, record in decided])
     if found:
         click.echo("\nCold starts (ms):")
         output.table([row(name, start) for name, start in sorted(found, key=lambda pair: float(pair[1].get("at") or 0))])
@@ -38,12 +44,16 @@ def row(revision: str, start: dict[str, Any]) -> dict[str, str]:
     return cells | {"TOTAL": f"{float(start.get('total') or 0):.1f}", "STATUS": str(start.get("status") or "")}
 
 
-def _fetch(admin: str, key: str, token: str) -> list[dict[str, Any]]:
-    request = urllib.request.Request(f"{admin}/cold-starts?revision={key}", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
+def decision(revision: str, record: dict[str, Any]) -> dict[str, str]:
+    made = record["decision"]
+    return {"  REVISION": f"  {revision}", "AGE": output.age(record["last"]), "WANTS": str(made["replicas"]), "BECAUSE": made["because"]}
+
+
+def _fetch(admin: str, path: str, token: str) -> Any:
+    request = urllib.request.Request(f"{admin}/{path}", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback: never through a proxy
     try:
         with direct.open(request, timeout=5) as answer:
-            starts: list[dict[str, Any]] = json.load(answer)[key]
-    except (OSError, ValueError, KeyError):
-        return []
-    return starts
+            return json.load(answer)
+    except (OSError, ValueError):
+        return None
