@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
-import nats
 import nats.errors
 
 from eventing import errors, streams
+from eventing.connection import Connection
 from eventing.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -42,22 +42,17 @@ class Bus:
         self.ending = False
         self._lost = anyio.Event()
         self._listeners: dict[Callable[[], object], None] = {}
-        self.client = nats.NATS()
+        self.client = Connection()
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
         """Connect, for as long as it takes, and stay so while the block runs."""
-        await self._connect()
         try:
+            await self._connect()
             yield
         finally:
             self._closing = True
-            with anyio.CancelScope(shield=True), anyio.move_on_after(3):
-                try:
-                    await self.client.flush(1)
-                except (nats.errors.Error, TimeoutError, OSError):
-                    pass  # what is not flushed is delivered again
-                await self.client.close()
+            await self.client.end(3)
 
     @property
     def is_up(self) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from datetime import timedelta
 
@@ -47,7 +47,7 @@ def wanted(filters: list[str]) -> Filter:
     return AllOf(tuple(parts))
 
 
-async def tail(bus: Bus, namespace: str, broker: str, *, since: str = "", filter: Filter = AllOf()) -> AsyncIterator[Event | None]:  # noqa: B008
+async def tail(bus: Bus, namespace: str, broker: str, *, since: str = "", filter: Filter = AllOf()) -> AsyncGenerator[Event | None, None]:  # noqa: B008
     """Events in the order stored, until closed; None now and then, so that a reader who left is noticed. Raises `BusError`.
 
     After a reconnect it goes on where it was.

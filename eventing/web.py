@@ -1,13 +1,14 @@
 """The addresses that eventing serves on its one port: ingress, tail, metrics, health."""
 
 import hmac
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Send
 
 from eventing import errors, tail
 from eventing.bus import Bus
@@ -38,7 +39,7 @@ def app(ingress: Ingress, bus: Bus, settings: Settings, metrics: Metrics, health
             await anext(events)  # the consumer is there: what is stored from now on will be shown
         except errors.BusError as error:
             return PlainTextResponse(f"{error}\n", 503, {"Retry-After": "1"})
-        return StreamingResponse(_lines(events), media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
+        return _Tail(events)
 
     async def expose(request: Request) -> Response:
         return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
@@ -68,8 +69,19 @@ def _authorize(request: Request, token: str) -> None:
         raise Refusal(401, "send the platform's token: Authorization: Bearer ...", {"WWW-Authenticate": "Bearer"})
 
 
-async def _lines(events: AsyncIterator[Event | None]) -> AsyncIterator[bytes]:
-    async with aclosing(events):  # type: ignore[type-var]
-        yield b"\n"  # headers go out now
-        async for event in events:
-            yield tail.line(event) if event is not None else b"\n"
+class _Tail(StreamingResponse):
+    """Events as lines. The tail is closed with the answer, not some time after by the garbage collector: it has a consumer."""
+
+    def __init__(self, events: AsyncGenerator[Event | None, None]) -> None:
+        self._events, self._lines = events, _lines(events)
+        super().__init__(self._lines, media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
+
+    async def stream_response(self, send: Send) -> None:
+        async with aclosing(self._events), aclosing(self._lines):
+            await super().stream_response(send)
+
+
+async def _lines(events: AsyncIterator[Event | None]) -> AsyncGenerator[bytes, None]:
+    yield b"\n"  # headers go out now
+    async for event in events:
+        yield tail.line(event) if event is not None else b"\n"

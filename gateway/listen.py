@@ -45,6 +45,9 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        if self._chain.closed:  # it was being accepted when everything was closed
+            self.transport.abort()
+            return
         name = transport.get_extra_info("peername")
         if isinstance(name, tuple):
             self._reader.peer = str(name[0]).encode()

@@ -14,6 +14,9 @@ import anyio
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+_LAST_MOMENT = 0.3  # seconds for requests under way to end by themselves, when there is no time for a drain
+_CANCELLED = 1.0  # seconds for cancelled requests to clear up
+
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
@@ -76,6 +79,26 @@ class _Protocol(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().serve(sockets)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._leave_nothing()
+
+    async def _leave_nothing(self) -> None:
+        """Uvicorn, when cancelled, leaves requests and connections to themselves; past its drain time it does not wait either."""
+        for server in getattr(self, "servers", ()):
+            server.close()
+        for patience in (_LAST_MOMENT, _CANCELLED):
+            if self.server_state.tasks:
+                await asyncio.wait(self.server_state.tasks, timeout=patience)
+            for task in self.server_state.tasks:
+                task.cancel()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield

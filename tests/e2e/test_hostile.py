@@ -164,9 +164,9 @@ class TestStop:
             await asyncio.sleep(0.5)
             assert p.process.returncode is None
             p.process.send_signal(signal.SIGTERM)
-            with anyio.fail_after(2):
+            with anyio.fail_after(8):  # the drain would be 10 s
                 assert await p.process.wait() == 130
             await asyncio.gather(waiting, return_exceptions=True)
-            with anyio.fail_after(5):
+            with anyio.fail_after(20):
                 while [pid for pid in left if is_alive(pid)]:
                     await anyio.sleep(0.05)

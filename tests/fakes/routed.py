@@ -90,7 +90,7 @@ class Routed:
         assert self.gateway.chain is not None
         return self.gateway.chain.lines[RevisionKey("default", revision)]
 
-    async def until(self, true: Callable[[], bool], seconds: float = 5.0) -> None:
+    async def until(self, true: Callable[[], bool], seconds: float = 30.0) -> None:
         with anyio.fail_after(seconds):
             while not true():
                 await anyio.sleep(0.002)
@@ -122,7 +122,7 @@ async def routed(cluster: Cluster | None = None, sink: Sink | None = None, **set
             await gateway.run(started=started.set)
 
         tasks.start_soon(run)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await started.wait()
         try:
             yield Routed(gateway, cluster, sink)
@@ -173,7 +173,7 @@ class HttpClient:
         await self.send("\r\n".join([*lines, "", ""]).encode() + (body or b""))
         return await self.answer(method)
 
-    async def answer(self, method: str = "GET", seconds: float = 10.0) -> Answer:
+    async def answer(self, method: str = "GET", seconds: float = 30.0) -> Answer:
         """The next response, read by a parser of its own."""
         answer = Answer()
         with anyio.fail_after(seconds):

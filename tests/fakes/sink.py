@@ -59,7 +59,7 @@ class Sink:
     def ids(self) -> list[str]:
         return [got.id for got in self.got]
 
-    async def wait(self, count: int, seconds: float = 15) -> list[Got]:
+    async def wait(self, count: int, seconds: float = 40) -> list[Got]:
         """Until so many requests have come."""
         with anyio.move_on_after(seconds):
             while len(self.got) < count:
@@ -89,6 +89,9 @@ class Sink:
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
+        except asyncio.CancelledError:
+            writer.transport.abort()  # a close waits until what is written was read
+            raise
         finally:
             self.open -= 1
             writer.close()
@@ -111,7 +114,10 @@ async def sink(port: int = 0) -> AsyncIterator[Sink]:
         yield one
     finally:
         server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        quiet = 0
+        while quiet < 5:  # a connection that was being accepted comes some turns of the loop later
+            quiet = 0 if tasks else quiet + 1
+            for task in list(tasks):
+                task.cancel()
+            await asyncio.sleep(0)
         await server.wait_closed()

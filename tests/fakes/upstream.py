@@ -69,7 +69,6 @@ class Upstream:
         except (asyncio.IncompleteReadError, ConnectionError, ValueError):
             pass
         finally:
-            self._writers.discard(writer)
             writer.close()
 
     def drop_connections(self) -> None:
@@ -112,8 +111,11 @@ async def upstream(handler: Handler = hello, *, port: int = 0, read_body: bool =
         yield one
     finally:
         server.close()
-        for task in list(tasks):
-            task.cancel()
-        while tasks:
+        quiet = 0
+        while quiet < 5:  # a connection that was being accepted comes some turns of the loop later
+            quiet = 0 if tasks else quiet + 1
+            for task in list(tasks):
+                task.cancel()
             await asyncio.sleep(0)
+        one.drop_connections()
         await asyncio.sleep(0)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -125,8 +126,12 @@ async def test_a_folder_that_cannot_be_made_is_named(workshop: Workshop) -> None
 
 async def test_a_cancelled_build_leaves_no_child_behind(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
-    with anyio.move_on_after(0.5):
-        await process.run(["sh", "-c", f"sleep 60 & echo $! > {pid}; wait"], timeout=30)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(process.run, ["sh", "-c", f"sleep 60 & echo $! > {pid}; wait"], timeout=30))
+        with anyio.fail_after(20):
+            while not (pid.exists() and pid.read_text().strip()):
+                await anyio.sleep(0.02)
+        tasks.cancel_scope.cancel()
     with pytest.raises(ProcessLookupError):
         for _ in range(100):
             os.kill(int(pid.read_text()), 0)

@@ -20,7 +20,7 @@ WITHOUT = [
 ]  # fmt: skip
 
 
-async def raw(port: int, data: bytes, timeout: float = 5) -> bytes:
+async def raw(port: int, data: bytes, timeout: float = 30) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(data)

@@ -112,7 +112,7 @@ class Stage:
         return [binding.parse(m.headers, m.data or b"") for m in messages]
 
 
-async def until(condition: Callable[[], bool], what: str, seconds: float = 15) -> None:
+async def until(condition: Callable[[], bool], what: str, seconds: float = 40) -> None:
     with anyio.move_on_after(seconds):
         while not condition():
             await anyio.sleep(0.01)

@@ -117,7 +117,7 @@ async def test_an_event_given_up_without_a_sink_is_kept_in_the_brokers_dead_lett
         await bus.trigger("t", subscriber.url)
         await bus.publish("1")
         await subscriber.wait(1)
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while not (letters := await bus.dead_letters()):
                 await anyio.sleep(0.02)
         assert [(e.id, e.attributes["knativeerrorcode"]) for e in letters] == [("1", "400")]
@@ -154,7 +154,7 @@ async def test_a_reply_that_is_no_event_counts_as_a_failure(tmp_path: Path) -> N
         await bus.trigger("t", subscriber.url)
         await bus.publish("1")
         await subscriber.wait(2)
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while not (letters := await bus.dead_letters()):
                 await anyio.sleep(0.02)
         assert letters[0].attributes["knativeerrorcode"] == "502"

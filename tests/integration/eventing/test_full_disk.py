@@ -14,9 +14,6 @@ from embedded import nats as embedded_nats
 from tests.fakes.sink import sink
 from tests.integration.eventing import stage as staging
 
-# nats-py leaves the socket of a failed attempt to reconnect to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*([Ss]ocket|Transport):pytest.PytestUnraisableExceptionWarning")
-
 MIB = 1 << 20
 
 

@@ -4,19 +4,15 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
-import pytest
 
 from tests.fakes.sink import sink
 from tests.integration.eventing.stage import Stage, stage
-
-# nats-py leaves the socket of a failed attempt to reconnect to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*([Ss]ocket|Transport):pytest.PytestUnraisableExceptionWarning")
 
 EVENT = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
 STRUCTURED = [("content-type", "application/cloudevents+json")]
@@ -91,7 +87,7 @@ async def test_while_nats_is_away_a_publisher_is_told_to_come_again(tmp_path: Pa
 @asynccontextmanager
 async def tailing(bus: Stage, query: str = "", token: str = "open sesame") -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
     url = f"http://127.0.0.1:{bus.eventing.port}/default/default/events{query}"
-    async with httpx.AsyncClient(timeout=10) as client, client.stream("GET", url, headers={"Authorization": f"Bearer {token}"}) as answer:
+    async with httpx.AsyncClient(timeout=30) as client, client.stream("GET", url, headers={"Authorization": f"Bearer {token}"}) as answer:
         assert answer.status_code == 200, await answer.aread()
 
         async def events() -> AsyncIterator[dict[str, Any]]:
@@ -99,11 +95,12 @@ async def tailing(bus: Stage, query: str = "", token: str = "open sesame") -> As
                 if line.strip():
                     yield json.loads(line)
 
-        yield events()
+        async with aclosing(events()) as lines:
+            yield lines
 
 
 async def take(events: AsyncIterator[dict[str, Any]], count: int) -> list[str]:
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         return [(await anext(events))["id"] for _ in range(count)]
 
 

@@ -5,16 +5,12 @@ import signal
 from pathlib import Path
 
 import anyio
-import pytest
 
 from kfn.api import kinds
 from kfn.api.meta import DeliverySpec
 from kfn.cloudevents import Event
 from tests.fakes.sink import Got, Say, reply, sink
 from tests.integration.eventing.stage import FAST, Stage, set_up, stage, until
-
-# nats-py leaves the socket of a failed attempt to reconnect to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*([Ss]ocket|Transport):pytest.PytestUnraisableExceptionWarning")
 
 PATIENT = DeliverySpec(retry=20, backoff_policy="linear", backoff_delay="PT0.1S")
 

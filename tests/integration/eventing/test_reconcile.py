@@ -173,6 +173,6 @@ async def test_the_consumer_of_a_trigger_that_was_torn_out_past_its_finalizer_is
         await bus.trigger("t", subscriber.url)
         bus.kube.remove(kinds.TRIGGER, "t")
         jetstream = bus.eventing._bus.client.jetstream()
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while (await jetstream.stream_info("KFN_default_default")).state.consumer_count:
                 await anyio.sleep(0.05)

@@ -36,7 +36,7 @@ async def informed() -> AsyncIterator[tuple[FaultyApi, Informer[ConfigMap], Seen
         informer.on_change(seen)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(informer.run)
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 await informer.synced()
             yield api, informer, seen
             tasks.cancel_scope.cancel()
@@ -44,7 +44,7 @@ async def informed() -> AsyncIterator[tuple[FaultyApi, Informer[ConfigMap], Seen
 
 
 async def eventually(check: Callable[[], bool]) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while not check():
             await anyio.sleep(0.01)
 

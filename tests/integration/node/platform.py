@@ -82,10 +82,10 @@ class Platform:
     async def slices(self) -> list[EndpointSlice]:
         return (await self.client.list(kinds.ENDPOINT_SLICE, "default"))[0]
 
-    async def pod_when(self, holds: Callable[[Pod], bool], limit: float = 15) -> Pod:
+    async def pod_when(self, holds: Callable[[Pod], bool], limit: float = 40) -> Pod:
         return (await self.pods_when(lambda pods: any(map(holds, pods)), limit))[0]
 
-    async def pods_when(self, holds: Callable[[list[Pod]], bool], limit: float = 15) -> list[Pod]:
+    async def pods_when(self, holds: Callable[[list[Pod]], bool], limit: float = 40) -> list[Pod]:
         pods: list[Pod] = []
         with anyio.move_on_after(limit):
             while not holds(pods := await self.pods()):

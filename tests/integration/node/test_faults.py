@@ -96,13 +96,13 @@ async def test_an_instance_that_ignores_sigterm_is_killed_after_its_grace_period
     async with platform(tmp_path) as p:
         await p.deploy("busybox", command=["sh", "-c", "trap '' TERM; echo $$$$; sleep 300 & wait; sleep 300"], ports=None)
         pod = await p.pod_when(ready)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while not (text := await p.log(pod)):
                 await anyio.sleep(0.01)
         pid = int(text)
         assert alive(pid)
         await p.client.delete(kinds.POD, pod.metadata.name, "default", grace_seconds=1)
-        with anyio.fail_after(6):
+        with anyio.fail_after(30):
             while any(q.metadata.name == pod.metadata.name for q in await p.pods()):
                 await anyio.sleep(0.01)
         assert await gone(pid)
@@ -131,7 +131,7 @@ async def test_a_failing_liveness_probe_restarts_the_container(tmp_path: Path) -
         await p.deploy(p.image(source), livenessProbe=probe)
         await p.pod_when(lambda pod: restarts(pod) >= 1)
         said: list[str] = []
-        with anyio.move_on_after(3):
+        with anyio.move_on_after(30):
             while "Liveness probe failed: HTTP probe failed with statuscode: 500" not in said:
                 said = [e.message for e in (await p.client.list(kinds.EVENT, "default"))[0]]
                 await anyio.sleep(0.02)
@@ -181,7 +181,7 @@ async def test_what_an_earlier_run_left_is_ended_at_start(tmp_path: Path) -> Non
     other = subprocess.Popen(["sleep", "300"], env={"KFN_NODE": "another", "PATH": os.environ["PATH"]})
     try:
         async with platform(tmp_path):
-            assert stray.wait(timeout=5) == -signal.SIGKILL
+            assert stray.wait(timeout=30) == -signal.SIGKILL
             assert other.poll() is None
     finally:
         for process in (stray, other):
@@ -190,12 +190,14 @@ async def test_what_an_earlier_run_left_is_ended_at_start(tmp_path: Path) -> Non
 
 
 async def test_at_the_node_s_end_instances_get_to_finish(tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    script = f"trap 'sleep 0.2; echo done > {mark}; exit' TERM; while true; do sleep 0.02; done"
+    mark, begun = tmp_path / "mark", tmp_path / "begun"
+    script = f"trap 'sleep 0.2; echo done > {mark}; exit' TERM; touch {begun}; while true; do sleep 0.02; done"
     async with platform(tmp_path) as p:
         await p.deploy("busybox", command=["sh", "-c", script], ports=None)
         await p.pod_when(ready)
-        await anyio.sleep(0.1)
+        with anyio.fail_after(30):
+            while not begun.exists():
+                await anyio.sleep(0.02)
     assert mark.read_text() == "done\n"
 
 
@@ -241,7 +243,7 @@ async def test_an_instance_whose_warm_parent_is_killed_again_and_again_is_back_a
         for round_ in (1, 2, 3):
             warm = next(z for z in p.node.zygotes if z.children)
             os.kill(warm.pid, signal.SIGKILL)
-            with anyio.fail_after(5):
+            with anyio.fail_after(9):  # less than that back-off
                 pod = await p.pod_when(lambda pod, wanted=round_: restarts(pod) == wanted and ready(pod))
         assert waiting(pod) == ("", "")
 

@@ -46,7 +46,7 @@ async def test_a_log_is_followed_until_the_pod_is_gone(tmp_path: Path) -> None:
                 async for chunk in chunks:
                     seen.append(chunk)  # noqa: PERF401 - read by the test meanwhile
 
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(follow)
                 await get((await p.slices())[0])

@@ -50,7 +50,7 @@ async def zygote(tmp_path: Path, *preload: str, path: tuple[str, ...] = (), rehe
 async def run(warm: Zygote, **env: str) -> tuple[Exit, str]:
     read, write = os.pipe()
     process = await warm.start(Launch("x", {"PATH": os.environ["PATH"], "NAME": "x", **env}, cwd="/tmp", path=("/src",)), write, None)
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         ended = await process.ended
     with open(read, "rb") as file:
         return ended, file.read().decode()
@@ -64,7 +64,7 @@ def alive(pid: int) -> bool:
 
 
 async def gone(pid: int) -> bool:
-    with anyio.move_on_after(5):
+    with anyio.move_on_after(30):
         while alive(pid):
             await anyio.sleep(0.01)
     return not alive(pid)
@@ -197,7 +197,7 @@ class TestSpare:
 
     async def _spare(self, warm: Zygote) -> int:
         """The zygote's child that is nobody's instance; there is one soon."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while True:
                 known = {child.pid for child in warm.children.values()}
                 if warm.pid and (found := [pid for pid in children(warm.pid) if pid not in known and alive(pid)]):
