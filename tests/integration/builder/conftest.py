@@ -24,11 +24,13 @@ class Workshop:
         return ImageStore(self.root / "images")
 
     def source(self, name: str = "hello", **files: str) -> Path:
-        """A source folder. Keyword `func_py` becomes `func.py`, `a__b_py` becomes `a/b.py`."""
+        """A source folder. Keyword `func_py` becomes `func.py`, `a__b_py` becomes `a/b.py`; one with a dot is a path as it is."""
         folder = self.root / name
         for key, text in (files or {"func_py": HANDLER}).items():
             stem, _, suffix = key.replace("__", "/").rpartition("_")
-            self.write(folder / f"{stem}.{suffix}", text)
+            path = folder / (key if "." in key else f"{stem}.{suffix}")
+            assert path.is_relative_to(folder), f"{key} would be written to {path}"
+            self.write(path, text)
         return folder
 
     def write(self, path: Path, text: str) -> None:

@@ -59,7 +59,8 @@ class TestAnImage:
         assert ended.stdout.split() == ["hello", "HttpRequestParser", str(runtime / "kfn/function/main.py")], ended.stderr
 
     async def test_keeps_links_programs_and_data_and_leaves_out_what_does_not_belong(self, workshop: Workshop) -> None:
-        source = workshop.source(func_py=HANDLER, data__a_txt="a", venv__x_py="x", __pycache____y_pyc="y", note_log="z")
+        files = {"func_py": HANDLER, "data__a_txt": "a", "venv__x_py": "x", "__pycache__/y.pyc": "y", "note_log": "z"}
+        source = workshop.source(**files)
         (source / "run.sh").write_text("#!/bin/sh\n")
         (source / "run.sh").chmod(0o775)
         (source / "link").symlink_to("data/a.txt")
@@ -67,7 +68,9 @@ class TestAnImage:
         (source / "func.yaml").write_text("name: hello\n")
         result = await workshop.build(source)
         with tarfile.open(workshop.store.blob_path(result.layers[-1].layer.digest)) as tar:
-            found = {m.name: m for m in tar if not m.isdir() and not m.name.endswith(".pyc")}
+            everything = {m.name: m for m in tar if not m.isdir()}
+        found = {name: m for name, m in everything.items() if not name.endswith(".pyc")}
+        assert not [name for name in everything if name.endswith("/y.pyc")]
         assert sorted(found) == ["func/data/a.txt", "func/func.py", "func/link", "func/run.sh"]
         assert (found["func/run.sh"].mode, found["func/link"].linkname) == (0o755, "data/a.txt")
         assert any(".env" in warning and "secrets" in warning for warning in result.warnings)
@@ -75,7 +78,7 @@ class TestAnImage:
 
 class TestReproducibility:
     async def test_the_same_source_gives_the_same_digest_from_another_folder_time_umask_and_cache(self, workshop: Workshop) -> None:
-        files = {"func_py": HANDLER, "big_py": BIG, "lib____init___py": "import json\n"}
+        files = {"func_py": HANDLER, "big_py": BIG, "lib/__init__.py": "import json\n"}
         first = await workshop.build(workshop.source("one", **files), name="same")
         old = os.umask(0o077)
         try:
