@@ -9,10 +9,12 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +96,8 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
     """Start everything, innermost last; give the facts of platform.json; stop everything in the opposite order."""
     data = settings.data_dir
     token = datadir.token(data)
-    ports = addresses.remembered(data)
     async with AsyncExitStack() as stack:
+        doors = stack.enter_context(addresses.claimed(data))
         server = await stack.enter_async_context(api.open_server(data / "state.db"))
         nats = await stack.enter_async_context(nats_server(data / "nats"))
         nats.on_restart = lambda: datadir.note_pid(data, "nats-server", nats.pid)
@@ -111,7 +113,7 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
         await stack.enter_async_context(_running("autoscaler", scaler.run))
 
         front = gateway.Gateway(_client(server, "system:kfn:gateway"), scaler, _gateway_settings(settings))
-        await stack.enter_async_context(_serving("gateway", front))
+        await stack.enter_async_context(_serving("gateway", front.run))
         domain = f"localhost:{front.port}" if front.port != 80 else "localhost"
 
         manager = controller.Controller(_client(server, "system:kfn:controller"), controller_settings.Settings(domain=domain))
@@ -119,21 +121,21 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
 
         bus = eventing.Eventing(
             _client(server, "system:kfn:eventing"),
-            _bus_settings(nats, (_reachable(settings.host).strip("[]"), front.port), ports["events"], token),
+            _bus_settings(nats, (_reachable(settings.host).strip("[]"), front.port), token),
         )
-        await stack.enter_async_context(_serving("eventing", bus))
+        await stack.enter_async_context(_serving("eventing", partial(bus.run, sock=doors["events"])))
 
-        await stack.enter_async_context(_doors(server, admin.app(front, scaler, bus, token), ports, certificate, token))
-        datadir.write_kubeconfig(data, server=_api(ports), ca_pem=certificate.ca_pem, token=token)
+        await stack.enter_async_context(_doors(server, admin.app(front, scaler, bus, token), doors, certificate, token))
+        datadir.write_kubeconfig(data, server=_api(doors), ca_pem=certificate.ca_pem, token=token)
         yield {
             "version": VERSION,
             "pid": os.getpid(),
             "pids": {"kfn": os.getpid(), "nats-server": nats.pid},
             "gateway": f"http://{_reachable(settings.host)}:{front.port}",
             "domain": domain,
-            "api": _api(ports),
+            "api": _api(doors),
             "events": f"http://127.0.0.1:{bus.port}",
-            "admin": f"http://127.0.0.1:{ports['admin']}",
+            "admin": f"http://127.0.0.1:{addresses.port(doors['admin'])}",
             "nats": nats.url,
             "images": str(data / "images"),
             "data": str(data),
@@ -141,12 +143,14 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def _doors(server: ApiServer, pages: Starlette, ports: dict[str, int], certificate: tls.Tls, token: str) -> AsyncIterator[None]:
-    """Serve the API and the admin pages on their ports. At the end open watches go first, or `kubectl get -w` would be waited for."""
+async def _doors(
+    server: ApiServer, pages: Starlette, sockets: dict[str, socket.socket], certificate: tls.Tls, token: str
+) -> AsyncIterator[None]:
+    """Serve the API and the admin pages. At the end open watches go first, or `kubectl get -w` would be waited for."""
     pem = web.Certificate(certificate.cert_path, certificate.key_path)
     async with (
-        web.serving(http_app(server, token), port=ports["api"], certificate=pem, drain=1),
-        web.serving(pages, port=ports["admin"], drain=1),
+        web.serving(http_app(server, token), sock=sockets["api"], certificate=pem, drain=1),
+        web.serving(pages, sock=sockets["admin"], drain=1),
     ):
         try:
             yield
@@ -154,8 +158,8 @@ async def _doors(server: ApiServer, pages: Starlette, ports: dict[str, int], cer
             server.end_watches()
 
 
-def _api(ports: dict[str, int]) -> str:
-    return f"https://127.0.0.1:{ports['api']}"
+def _api(sockets: dict[str, socket.socket]) -> str:
+    return f"https://127.0.0.1:{addresses.port(sockets['api'])}"
 
 
 def _gateway_settings(settings: Settings) -> gateway_settings.Settings:
@@ -185,10 +189,8 @@ def _client(server: ApiServer, user: str) -> Client:
     return Client(LocalTransport(server, user))
 
 
-def _bus_settings(nats: NatsServer, gateway: tuple[str, int], port: int, token: str) -> eventing_settings.Settings:
-    return eventing_settings.Settings(
-        nats_url=nats.url, nats_user=nats.user, nats_password=nats.password, gateway=gateway, port=port, token=token
-    )
+def _bus_settings(nats: NatsServer, gateway: tuple[str, int], token: str) -> eventing_settings.Settings:
+    return eventing_settings.Settings(nats_url=nats.url, nats_user=nats.user, nats_password=nats.password, gateway=gateway, token=token)
 
 
 @asynccontextmanager
@@ -206,10 +208,10 @@ async def _running(name: str, run: Callable[[], Any]) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _serving(name: str, part: Any) -> AsyncIterator[None]:
+async def _serving(name: str, run: Callable[..., Any]) -> AsyncIterator[None]:
     """As `_running`, for a part with a port: the block begins when it listens."""
     started = anyio.Event()
-    async with _running(name, lambda: part.run(started=started.set)):
+    async with _running(name, lambda: run(started=started.set)):
         with anyio.fail_after(30):
             await started.wait()
         yield

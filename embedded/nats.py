@@ -54,9 +54,15 @@ async def nats_server(
     dir = _checked(dir, min_free)
     await _end_stale(dir)
     password = secrets.token_urlsafe(32)
-    port = _free_port()
-    _write_config(dir, port, password, max_store, max_payload)
-    child = await _start(dir, port)
+    for attempt in range(5):
+        port = _free_port()
+        _write_config(dir, port, password, max_store, max_payload)
+        try:
+            child = await _start(dir, port)
+            break
+        except NatsError as error:  # somebody may have taken the port since we looked
+            if attempt == 4 or "address already in use" not in str(error):
+                raise
     server = NatsServer(f"nats://127.0.0.1:{port}", USER, password, child.pid)
     watcher = _Watcher(dir, port, server, child)
     async with anyio.create_task_group() as tasks:

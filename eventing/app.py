@@ -5,6 +5,7 @@ match.py (wanted?), courier.py (delivered), retry.py (what now), settle.py (repl
 """
 
 import logging
+import socket
 from collections.abc import Callable
 
 import anyio
@@ -53,8 +54,9 @@ class Eventing:
         self._services = Informer(client, kinds.SERVICE)
         self._broker_keys, self._trigger_keys = reconcile.Keys(), reconcile.Keys()
 
-    async def run(self, *, started: Callable[[], object] | None = None) -> None:
-        """Until cancelled. `started` is called once events are accepted. Raises `ListenError` and `ConnectionLost`."""
+    async def run(self, *, started: Callable[[], object] | None = None, sock: socket.socket | None = None) -> None:
+        """Until cancelled. `started` is called once events are accepted; `sock` is listened on instead of host and port of the
+        settings. Raises `ListenError` and `ConnectionLost`."""
         async with self._bus.connected(), anyio.create_task_group() as tasks:
             tasks.start_soon(self._until_lost)
             self._watch()
@@ -63,11 +65,11 @@ class Eventing:
             for informer in (self._brokers, self._triggers, self._services):
                 await informer.synced()
             try:
-                await self._serve(started)
+                await self._serve(started, sock)
             finally:
                 await self._courier.aclose()
 
-    async def _serve(self, started: Callable[[], object] | None) -> None:
+    async def _serve(self, started: Callable[[], object] | None, sock: socket.socket | None) -> None:
         resolver = Resolver(self._client, self._services, self._brokers)
         settler = Settler(self._bus, self._courier, self.settings, self.metrics)
         brokers = Brokers(self._client, self._brokers, self._bus, resolver, self.settings)
@@ -83,7 +85,7 @@ class Eventing:
                 suspect=self._broker_keys.add,
             )  # fmt: skip
             app = web.app(ingress, self._bus, self.settings, self.metrics, lambda: self._bus.is_up)
-            async with serving(app, host=self.settings.host, port=self.settings.port) as port:
+            async with serving(app, host=self.settings.host, port=self.settings.port, sock=sock) as port:
                 self.port = port
                 self.ingress_url = brokers.ingress_url = self.settings.ingress_url or f"http://{_authority(self.settings.host)}:{port}"
                 await self._first_pass(brokers)

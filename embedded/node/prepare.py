@@ -19,7 +19,7 @@ from embedded.node.errors import BadPod, NodeError
 from embedded.node.images import HINT, Images, Prepared
 from embedded.node.pipes import PipeReader
 from embedded.node.pool import PLAIN, Pool
-from embedded.node.ports import Ports
+from embedded.node.ports import Ports, is_free
 from embedded.node.process import Launch
 from embedded.node.settings import Settings
 from kfn.api import kinds
@@ -58,11 +58,11 @@ class Preparer:
         self._groups: dict[str, tuple[Path, int]] = {}  # with the number of processes killed for memory before this run
         self._volumes: dict[str, Path] | None = None
 
-    async def start(self, container: Container) -> Start:
+    async def start(self, container: Container, *, running: bool = False) -> Start:
         """Everything for one start. Nothing here waits when the image is unpacked and no Secret or ConfigMap is named."""
         supplies = self._supplies
         image = await self._image(container)
-        env = await self._environment(container, image)
+        env = await self._environment(container, image, running)
         words = (*container.command, *container.args) if container.command else ()
         argv = tuple(environment.expand(word, env) for word in words)
         group = self._group(container)
@@ -77,7 +77,7 @@ class Preparer:
 
     async def command(self, container: Container, argv: list[str]) -> int:
         """Run an exec probe in the container's surroundings; its exit code. Cancelling kills it."""
-        start = await self.start(container)
+        start = await self.start(container, running=True)
         output = PipeReader(lambda _: None)
         process = None
         try:
@@ -116,13 +116,11 @@ class Preparer:
             raise BadPod(f"{container.image} is not a kfn function image and the container names no command. {HINT}")
         return image
 
-    async def _environment(self, container: Container, image: Prepared | None) -> dict[str, str]:
+    async def _environment(self, container: Container, image: Prepared | None, running: bool) -> dict[str, str]:
         supplies, address = self._supplies, self._supplies.settings.address
         if self._volumes is None:
             self._volumes = await volumes.materialise(supplies.client, self._pod, self._dir) if self._pod.spec.volumes else {}
-        if container.name not in self._ports:
-            self._ports[container.name] = supplies.ports.take()
-        port = {"PORT": str(self._ports[container.name])}
+        port = {"PORT": str(self._port(container, address, running))}
         env = {**supplies.base_env, **supplies.pool.marker, **(image.env if image else {}), **volumes.variables(self._volumes), **port}
         env |= {"KFN_HOST": address, "KFN_NAMESPACE": self._pod.metadata.namespace}
         if image and image.warmth:
@@ -137,6 +135,17 @@ class Preparer:
             config_maps = await self._objects(kinds.CONFIG_MAP, needed.config_maps)
         env = environment.resolve(self._pod, container, address, env, secrets, config_maps)
         return env | port | {"KFN_SPAWNED_AT": f"{time.time():.6f}"}
+
+    def _port(self, container: Container, address: str, running: bool) -> int:
+        """The container's port, the same after a restart unless somebody else listens there by then."""
+        held = self._supplies.ports
+        port = self._ports.get(container.name, 0)
+        if port and not running and not is_free(address, port):
+            held.give_back(port)
+            port = 0
+        if not port:
+            port = self._ports[container.name] = held.take()
+        return port
 
     async def _objects(self, kind: Kind[T], names: frozenset[str]) -> dict[str, T]:
         found: dict[str, T] = {}

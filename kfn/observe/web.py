@@ -120,10 +120,16 @@ def listen(host: str, port: int) -> socket.socket:
 
 @asynccontextmanager
 async def serving(
-    app: Any, *, host: str = "127.0.0.1", port: int = 0, certificate: Certificate | None = None, drain: int = 5
+    app: Any,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    sock: socket.socket | None = None,
+    certificate: Certificate | None = None,
+    drain: int = 5,
 ) -> AsyncIterator[int]:
-    """Serve `app` while the block runs; gives the port. At the end, requests under way have `drain` seconds."""
-    sock = listen(host, port)
+    """Serve `app` while the block runs, on `sock` if it is given; gives the port. At the end, requests under way have `drain` seconds."""
+    sock = sock or listen(host, port)
     config = uvicorn.Config(
         app,
         http=_Protocol,

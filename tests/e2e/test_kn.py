@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import Platform, Result, function, run, running
+from tests.e2e.harness import Platform, Result, eventually, function, run, running
 
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kfn" / "tools"
 KN = shutil.which("kn") or next((str(p) for p in sorted(_CACHE.glob("kn-*/kn"), reverse=True) if os.access(p, os.X_OK)), "")
@@ -152,7 +152,11 @@ async def test_brokers_and_triggers(tmp_path: Path) -> None:
         spec = (await kn.json("trigger", "describe", "t"))["spec"]
         assert isinstance(spec, dict)
         assert (spec["filter"], spec["subscriber"]["ref"]["kind"]) == ({"attributes": {"type": "c.d"}}, "Broker")
-        assert "++ DeadLetterSinkResolved" in (await kn("broker", "describe", "default")).out
+
+        async def resolved() -> bool:
+            return "++ DeadLetterSinkResolved" in (await kn("broker", "describe", "default")).out
+
+        await eventually(resolved, 20, "the broker's conditions are not there")
         await kn("trigger", "delete", "t")
         await kn("broker", "delete", "default", "--wait")
         assert '"default" not found' in await kn.refused("broker", "delete", "default")
