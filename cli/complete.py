@@ -36,10 +36,6 @@ def namespaces(context: click.Context, parameter: click.Parameter, typed: str) -
     return _names("NAMESPACE", context, typed, everywhere=True)
 
 
-def sinks(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
-    return _names("SERVICE", context, typed)
-
-
 def _names(kind: str, context: click.Context, typed: str, *, labels: str = "", everywhere: bool = False) -> list[str]:
     from cli import session
 

@@ -1,7 +1,6 @@
 """The admin port of an embedded platform, behind the platform's token: health, every part's metrics, the gateway's cold starts, and
 the autoscaler's decisions with what they were based on."""
 
-import hmac
 from dataclasses import asdict
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
@@ -17,6 +16,7 @@ from gateway import admin as gateway_admin
 from gateway import metrics as gateway_metrics
 from gateway.app import Gateway
 from kfn.load import RevisionKey
+from kfn.observe import bearer
 
 OPEN = ("/healthz", "/readyz")
 
@@ -49,12 +49,12 @@ class Guard:
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
-        self._expected = f"Bearer {token}".encode()
+        self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN:
-            given = dict(scope["headers"]).get(b"authorization", b"")
-            if not hmac.compare_digest(given, self._expected):
+            given = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+            if not bearer.allows(given, self._token):
                 await PlainTextResponse("the bearer token of the kubeconfig is needed\n", status_code=401)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

@@ -1,6 +1,5 @@
 """The addresses that eventing serves on its one port: ingress, tail, metrics, health."""
 
-import hmac
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
@@ -17,6 +16,7 @@ from eventing.match import FilterError
 from eventing.metrics import Metrics
 from eventing.settings import Settings
 from kfn.cloudevents import Event
+from kfn.observe import bearer
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -64,8 +64,7 @@ def app(ingress: Ingress, bus: Bus, settings: Settings, metrics: Metrics, health
 def _authorize(request: Request, token: str) -> None:
     if not token:
         raise Refusal(403, "this platform has no token set, so events cannot be shown")
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+    if not bearer.allows(request.headers.get("authorization", ""), token):
         raise Refusal(401, "send the platform's token: Authorization: Bearer ...", {"WWW-Authenticate": "Bearer"})
 
 

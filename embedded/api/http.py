@@ -1,6 +1,5 @@
 """The API server over HTTP: token, bodies, tables and streams around the same core that the in-process transport calls."""
 
-import hmac
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -21,6 +20,7 @@ from embedded.api.server import ApiServer
 from embedded.api.virtual import HEALTH
 from kfn.api.base import Json
 from kfn.clock import utcnow
+from kfn.observe import bearer
 
 log = logging.getLogger(__name__)
 _WARNINGS, _WARNING_LENGTH = 100, 300  # of them, and characters of each, so that clients accept the head
@@ -35,7 +35,7 @@ def http_app(server: ApiServer, token: str, *, user: str = "kfn:admin") -> Starl
         if path in HEALTH:
             return PlainTextResponse("ok")
         try:
-            if not _authorized(http, token):
+            if not bearer.allows(http.headers.get("authorization", ""), token):
                 raise status.unauthorized()
             request = await _request(http, user, server.settings.body_bytes)
             return await _answer(server, request)
@@ -50,13 +50,6 @@ def http_app(server: ApiServer, token: str, *, user: str = "kfn:admin") -> Starl
             return _json(Answer(500, status.internal("this is a fault in kfn; its log has the traceback").body()))
 
     return Starlette(routes=[Route("/{path:path}", endpoint, methods=_METHODS)])
-
-
-def _authorized(http: HttpRequest, token: str) -> bool:
-    scheme, _, given = http.headers.get("authorization", "").partition(" ")
-    # Compared even when the scheme is wrong, so that the time taken tells nothing.
-    same = hmac.compare_digest(given.strip().encode(), token.encode())
-    return same and scheme.lower() == "bearer" and bool(token)
 
 
 async def _request(http: HttpRequest, user: str, limit: int) -> Request:

@@ -80,9 +80,3 @@ class DeliverySpec(Base, frozen=True):
     timeout: str = ""
     retry_after_max: str = ""
     format: str = ""
-
-
-class ListMeta(Base, frozen=True):
-    resource_version: str = ""
-    continue_: str = msgspec.field(name="continue", default="")
-    remaining_item_count: int | None = None

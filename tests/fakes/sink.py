@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from kfn.cloudevents import Event, http
+from tests.fakes import accepting
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,5 @@ async def sink(port: int = 0) -> AsyncIterator[Sink]:
         yield one
     finally:
         server.close()
-        quiet = 0
-        while quiet < 5:  # a connection that was being accepted comes some turns of the loop later
-            quiet = 0 if tasks else quiet + 1
-            for task in list(tasks):
-                task.cancel()
-            await asyncio.sleep(0)
+        await accepting.end(tasks)
         await server.wait_closed()

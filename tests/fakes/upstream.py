@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tests.fakes import accepting
+
 Writer = asyncio.StreamWriter
 Reader = asyncio.StreamReader
 
@@ -111,11 +113,6 @@ async def upstream(handler: Handler = hello, *, port: int = 0, read_body: bool =
         yield one
     finally:
         server.close()
-        quiet = 0
-        while quiet < 5:  # a connection that was being accepted comes some turns of the loop later
-            quiet = 0 if tasks else quiet + 1
-            for task in list(tasks):
-                task.cancel()
-            await asyncio.sleep(0)
+        await accepting.end(tasks)
         one.drop_connections()
         await asyncio.sleep(0)
