@@ -1,33 +1,41 @@
-"""The gateway's own answers as bytes: problem+json (RFC 9457) for a client that takes JSON, one line of text otherwise. Pure."""
+"""The gateway's own answers: problem+json (RFC 9457) for a client that takes JSON, one line of text otherwise. Pure."""
 
 import json
+from typing import NamedTuple
 
 from gateway.errors import Refusal
 
+TEXT = b"text/plain; charset=utf-8"
 
-def refusal(why: Refusal, *, as_json: bool, keep_alive: bool, head_only: bool, request_id: bytes = b"") -> bytes:
+
+class Answer(NamedTuple):
+    """`fields` are what comes beside Content-Type and Content-Length."""
+
+    status: int
+    title: str
+    body: bytes
+    kind: bytes = TEXT
+    fields: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def refusal(why: Refusal, *, as_json: bool, request_id: bytes = b"") -> Answer:
     if as_json:
         problem = {"type": "about:blank", "title": why.title, "status": why.status, "detail": why.detail}
         body, kind = json.dumps(problem).encode(), b"application/problem+json"
     else:
-        body, kind = f"{why.detail}\n".encode(), b"text/plain; charset=utf-8"
-    extra = b"Retry-After: %d\r\n" % why.retry_after if why.retry_after else b""
+        body, kind = f"{why.detail}\n".encode(), TEXT
+    fields = []
+    if why.retry_after:
+        fields.append((b"Retry-After", b"%d" % why.retry_after))
     if request_id:
-        extra += b"X-Request-Id: %b\r\n" % request_id
-    return plain(why.status, why.title, body, kind, keep_alive=keep_alive, head_only=head_only, extra=extra)
+        fields.append((b"X-Request-Id", request_id))
+    return Answer(why.status, why.title, body, kind, tuple(fields))
 
 
-def plain(
-    status: int,
-    title: str,
-    body: bytes,
-    kind: bytes = b"text/plain; charset=utf-8",
-    *,
-    keep_alive: bool,
-    head_only: bool,
-    extra: bytes = b"",
-) -> bytes:
+def http1(answer: Answer, *, keep_alive: bool, head_only: bool) -> bytes:
+    """The bytes for a client of HTTP/1."""
+    extra = b"".join(b"%b: %b\r\n" % field for field in answer.fields)
     head = b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n%bConnection: %b\r\n\r\n" % (
-        status, title.encode(), kind, len(body), extra, b"keep-alive" if keep_alive else b"close",
+        answer.status, answer.title.encode(), answer.kind, len(answer.body), extra, b"keep-alive" if keep_alive else b"close",
     )  # fmt: skip
-    return head if head_only else head + body
+    return head if head_only else head + answer.body

@@ -12,12 +12,13 @@ from anyio.abc import TaskGroup
 
 from gateway import addresses, dial, policy, route
 from gateway.addresses import Address
+from gateway.answers import Answer
 from gateway.errors import Refusal, Stopping, UnknownHost
 from gateway.exchange import Exchange
 from gateway.instance import Instance
 from gateway.line import Line, Shared
-from gateway.listen import ClientConnection
 from gateway.settings import Settings
+from gateway.sides import Connection
 from kfn.api import names
 from kfn.api.core import EndpointSlice
 from kfn.api.serving import Revision, Route
@@ -35,7 +36,7 @@ class Chain:
         self.table = route.Table()
         self.lines: dict[RevisionKey, Line] = {}
         self.active: set[Exchange] = set()  # all that are in a line or on an instance
-        self.connections: set[ClientConnection] = set()
+        self.connections: set[Connection] = set()
         self.refused: defaultdict[int, int] = defaultdict(int)  # answers by status that belong to no revision
         self.stopping = False
         self.closed = False
@@ -56,7 +57,8 @@ class Chain:
             if backend is None:
                 raise UnknownHost(self._unknown(host))
             if head.probe:
-                exchange.answer(200, "OK", head.probe, b"K-Network-Hash: %b\r\n" % head.probe_hash if head.probe_hash else b"")
+                hashed = ((b"K-Network-Hash", head.probe_hash),) if head.probe_hash else ()
+                exchange.answer(Answer(200, "OK", head.probe, fields=hashed))
                 return
             turns = backend.turns
             key = turns[0] if len(turns) == 1 else turns[next(self._turns[backend.route]) % len(turns)]

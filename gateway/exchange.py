@@ -1,48 +1,50 @@
 """One request and its response, joined: what the client sends goes to the instance, what the instance answers goes back.
 
 It holds its place in the line and on the instance, and gives both back however it ends. Where it goes is decided by `chain`,
-what its heads say by `heads`, how its response is framed by `reply`, whether its time is over by `timeouts`.
+what its heads say by `heads`, whether its time is over by `timeouts`. It writes no protocol itself: see `sides`.
 """
 
 from math import inf
 from typing import TYPE_CHECKING
 
 from gateway import answers, heads, timeouts
+from gateway.answers import Answer
 from gateway.coldstart import Stopwatch
 from gateway.errors import BodyTooLarge, LineFull, NotInTime, Refusal, Unreachable
 from gateway.instance import Instance
 from gateway.readahead import ReadAhead
-from gateway.reply import Reply
+from gateway.sides import Client, Reply, Upstream
 from gateway.tunnel import Tunnel, splice
 
 if TYPE_CHECKING:
     from gateway.chain import Chain
     from gateway.line import Line
-    from gateway.listen import ClientConnection
     from gateway.upstream import UpstreamConnection
 
 
 class Exchange:
     __slots__ = (
-        "_ahead", "_body_bytes", "_chain", "_doomed", "_trailer", "arrived", "body_done", "client", "cold", "due", "ended", "first_byte",
-        "first_failure", "head", "instance", "keep_alive", "last_byte", "line", "reply", "sent", "status", "tried", "tunnel", "upstream",
+        "_ahead", "_body_bytes", "_chain", "_doomed", "arrived", "body_done", "client", "cold", "due", "ended", "first_byte",
+        "first_failure", "head", "instance", "keep_alive", "last_byte", "line", "reply", "sent", "status", "trailers", "tried",
+        "tunnel", "upstream",
     )  # fmt: skip
 
-    def __init__(self, chain: "Chain", client: "ClientConnection", head: heads.RequestHead, *, keep_alive: bool) -> None:
+    def __init__(self, chain: "Chain", client: Client, head: heads.RequestHead, reply: Reply, *, keep_alive: bool) -> None:
         self._chain = chain
         self.client = client
         self.head = head
         self.keep_alive = keep_alive
-        self.reply = Reply()
+        self.reply = reply
         self.line: Line | None = None
         self.instance: Instance | None = None
-        self.upstream: UpstreamConnection | None = None
+        self.upstream: Upstream | None = None
         self.tunnel: Tunnel | None = None
         self.cold: Stopwatch | None = None  # it found no instance at all
         self.tried: set[Instance] | None = None  # instances that could not be reached
         self.first_failure = 0.0
         self.status = 0
         self.body_done = head.length == 0
+        self.trailers: heads.Headers = ()  # the request's
         self.ended = False
         self.arrived = 0.0
         self.due = inf
@@ -51,7 +53,6 @@ class Exchange:
         self.last_byte: float | None = None
         self._ahead: ReadAhead | None = None
         self._body_bytes = 0
-        self._trailer = b""
         self._doomed: Refusal | None = None  # to be refused when its turn on the connection comes
 
     # The chain: arrive, wait, forward.
@@ -87,24 +88,21 @@ class Exchange:
         else:
             self._chain.dial(self, instance)
 
-    def connected(self, connection: "UpstreamConnection") -> None:
+    def connected(self, upstream: Upstream) -> None:
         assert self.line is not None
-        self.upstream = connection
+        self.upstream = upstream
         now = self.sent = self._chain.clock()
         if self.cold is not None:
             self.cold.sent = self._chain.wall_clock()
-        data = [self.head.wire]
+        ahead: list[bytes] = []
         if self._ahead is not None:
-            for chunk in self._ahead.take():
-                self._frame(chunk, data)
+            ahead = self._ahead.take()
             self._ahead = None
+        upstream.send(self, ahead)
         if not self.body_done:
             self.client.resume_reading()
-        elif self.head.length == heads.CHUNKED:
-            data.append(b"0\r\n%b\r\n" % self._trailer)
-        connection.send(self, b"".join(data))  # in one write: each is a system call
         if not self.client.writable:
-            connection.transport.pause_reading()
+            upstream.pause_reading()
         policy = self.line.policy
         if self.cold is not None or policy.response_start or policy.idle:
             self.due = timeouts.check(policy, self._progress(), now).again
@@ -137,10 +135,8 @@ class Exchange:
         if most and self._body_bytes > most:
             self.request_too_large(most)
         elif self.upstream is not None:
-            if not self.upstream.transport.is_closing():
-                out: list[bytes] = []
-                self._frame(data, out)
-                self.upstream.transport.write(b"".join(out))
+            if not self.upstream.closing:
+                self.upstream.body(data)
         else:
             if self._ahead is None:
                 self._ahead = ReadAhead(self._chain.shared)
@@ -151,11 +147,9 @@ class Exchange:
 
     def request_done(self, trailers: heads.Headers) -> None:
         self.body_done = True
-        if trailers:
-            self._trailer = heads.trailers(trailers)
-        upstream = self.upstream
-        if upstream is not None and self.head.length == heads.CHUNKED and not upstream.transport.is_closing():
-            upstream.transport.write(b"0\r\n%b\r\n" % self._trailer)
+        self.trailers = trailers
+        if self.upstream is not None and not self.upstream.closing:
+            self.upstream.end(trailers)
 
     def request_too_large(self, most: int) -> None:
         self.refuse(BodyTooLarge(f"The request's body is over {most} bytes."))
@@ -171,44 +165,38 @@ class Exchange:
             self._end()
 
     def pause_upstream(self) -> None:
-        if self.upstream is not None and not self.upstream.transport.is_closing():
-            self.upstream.transport.pause_reading()
+        if self.upstream is not None and not self.upstream.closing:
+            self.upstream.pause_reading()
 
     def resume_upstream(self) -> None:
-        if self.upstream is not None and not self.upstream.transport.is_closing():
-            self.upstream.transport.resume_reading()
+        if self.upstream is not None and not self.upstream.closing:
+            self.upstream.resume_reading()
 
     # The instance's side.
 
     def interim(self, status: int, reason: bytes, headers: heads.Headers) -> None:
         """100 Continue, 103 Early Hints: passed on to a client that knows them."""
-        if self.head.modern and not self.client.transport.is_closing():
-            fields = b"".join(b"%b: %b\r\n" % (n, v) for n, v in headers if n.lower() not in heads.RESPONSE_FIELDS)
-            self.client.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, fields))
+        self.reply.interim(status, reason, headers)
 
     def response_head(self, status: int, reason: bytes, headers: heads.Headers) -> None:
         self.status = status
         self.first_byte = self.last_byte = self._chain.clock()
-        head = self.head
         if self._chain.stopping:
             self.keep_alive = False
-        answer = heads.response(status, reason, headers, method=head.method, modern=head.modern, keep_alive=self.keep_alive)
-        if answer.length == heads.UNTIL_CLOSE:
+        reply = self.reply
+        start = reply.begin(status, reason, headers, keep_alive=self.keep_alive)
+        if reply.length == heads.UNTIL_CLOSE:
             self.keep_alive = False
-        extra = b""
-        if answer.start and self.instance is not None:
-            self.instance.started(answer.start)
+        if start and self.instance is not None:
+            self.instance.started(start)
         if self.cold is not None and self.line is not None and self.instance is not None:
-            record = self.cold.stop(self._chain.wall_clock(), self.instance, status, head.request_id)
+            record = self.cold.stop(self._chain.wall_clock(), self.instance, status, self.head.request_id)
             self.line.keep(record)
-            extra = b"Server-Timing: %b\r\n" % record.server_timing()
-        self.reply.begin(answer, extra)
+            reply.field(b"Server-Timing", record.server_timing())
 
     def flush(self) -> None:
-        data = self.reply.take()
-        if data and not self.client.transport.is_closing():
+        if self.reply.flush():
             self.last_byte = self._chain.clock()
-            self.client.transport.write(data)
 
     def response_done(self, trailers: heads.Headers = ()) -> None:
         self.reply.end(trailers)
@@ -216,7 +204,7 @@ class Exchange:
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             if upstream.open and self.body_done and self.instance is not None:
-                self.instance.put(upstream, self._chain.clock())
+                self.instance.put(upstream, self._chain.clock())  # type: ignore[arg-type]  # what take() gave
             else:
                 upstream.close()
         self._end()
@@ -255,7 +243,7 @@ class Exchange:
             return
         self._drop_upstream()
         if self.first_byte is not None:
-            self.client.transport.abort()
+            self.reply.cut(at_once=True)
             self._end()
             return
         self.status = why.status
@@ -263,14 +251,12 @@ class Exchange:
             self.keep_alive = False
         if self.line is None:
             self._chain.refused[why.status] += 1
-        head, head_only = self.head, self.head.method == b"HEAD"
-        self._write(answers.refusal(why, as_json=head.json, keep_alive=self.keep_alive, head_only=head_only, request_id=head.request_id))
+        self._whole(answers.refusal(why, as_json=self.head.json, request_id=self.head.request_id))
 
-    def answer(self, status: int, title: str, body: bytes, extra: bytes = b"") -> None:
+    def answer(self, answer: Answer) -> None:
         """Answer in the gateway's own name."""
-        self.status = status
-        head_only = self.head.method == b"HEAD"
-        self._write(answers.plain(status, title, body, keep_alive=self.keep_alive, head_only=head_only, extra=extra))
+        self.status = answer.status
+        self._whole(answer)
 
     def overdue(self, now: float) -> None:
         """`due` has passed: see which limit that was."""
@@ -307,24 +293,15 @@ class Exchange:
         return timeouts.Progress(self.arrived, self.sent, self.first_byte, self.last_byte)
 
     def _wait_until(self) -> float:
-        assert self.line is not None
+        line = self.line
+        assert line is not None
         settings = self._chain.settings
-        until = self.arrived + min(self.line.policy.timeout or inf, settings.wait)
-        if self.first_failure:
-            until = min(until, self.first_failure + settings.unreachable)
-        if not self.line.known:
-            until = min(until, self.arrived + settings.unreachable)
-        return until
+        return timeouts.wait_until(
+            self.arrived, self.first_failure, line.policy, wait=settings.wait, unreachable=settings.unreachable, known=line.known
+        )
 
-    def _frame(self, data: bytes, out: list[bytes]) -> None:
-        if self.head.length == heads.CHUNKED:
-            out += (b"%x\r\n" % len(data), data, b"\r\n")
-        else:
-            out.append(data)
-
-    def _write(self, data: bytes) -> None:
-        if not self.client.transport.is_closing():
-            self.client.transport.write(data)
+    def _whole(self, answer: Answer) -> None:
+        self.reply.whole(answer, keep_alive=self.keep_alive)
         self._end()
 
     def _cut_short(self) -> None:
@@ -334,7 +311,7 @@ class Exchange:
             self.reply.add(b"request timeout")
             self.response_done()
         else:
-            self.client.transport.close()
+            self.reply.cut(at_once=False)
             self._end()
 
     def _drop_upstream(self) -> None:

@@ -11,6 +11,7 @@ from gateway import answers, heads
 from gateway.errors import HeadTimeout, LineFull, Refusal
 from gateway.exchange import Exchange
 from gateway.read import RequestReader
+from gateway.reply import Http1Reply
 
 if TYPE_CHECKING:
     from gateway.chain import Chain
@@ -109,7 +110,7 @@ class ClientConnection(asyncio.Protocol):
         self.head_since = 0.0
         if not head.keep_alive or self._chain.stopping:
             self._reusable = False
-        exchange = self._reading = Exchange(self._chain, self, head, keep_alive=self._reusable)
+        exchange = self._reading = Exchange(self._chain, self, head, Http1Reply(self.transport, head), keep_alive=self._reusable)
         if head.upgrade:
             self._upgrading = exchange
         if self.current is not None:
@@ -227,7 +228,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _answer(self, why: Refusal) -> None:
         self._chain.refused[why.status] += 1
-        self.transport.write(answers.refusal(why, as_json=False, keep_alive=False, head_only=False))
+        self.transport.write(answers.http1(answers.refusal(why, as_json=False), keep_alive=False, head_only=False))
         self._linger()
 
     def _linger(self) -> None:

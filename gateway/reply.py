@@ -1,24 +1,40 @@
-"""The bytes of one response for the client: framed as the client can read it, gathered until the instance's bytes have been read.
+"""The answer to one request of HTTP/1: framed as the client can read it, gathered until the instance's bytes have been read, then written.
 
-It decides nothing about connections; `Exchange` writes what `take` gives.
+It decides nothing about connections: the exchange says what is answered, the connection what follows.
 """
 
-from gateway import heads
+import asyncio
+
+from gateway import answers, heads
+from gateway.answers import Answer
 
 
-class Reply:
-    __slots__ = ("_out", "length", "until_close")
+class Http1Reply:
+    __slots__ = ("_method", "_modern", "_out", "_transport", "length", "until_close")
 
-    def __init__(self) -> None:
+    def __init__(self, transport: asyncio.Transport, head: heads.RequestHead) -> None:
+        self._transport = transport
+        self._method = head.method
+        self._modern = head.modern
         self._out: list[bytes] = []
-        self.length = 0  # how the body is framed, as in heads.ResponseHead
-        self.until_close = False  # the instance ends the body by closing its connection
+        self.length = 0
+        self.until_close = False
 
-    def begin(self, head: heads.ResponseHead, extra: bytes = b"") -> None:
+    def interim(self, status: int, reason: bytes, headers: heads.Headers) -> None:
+        if self._modern and not self._transport.is_closing():
+            fields = b"".join(b"%b: %b\r\n" % (n, v) for n, v in headers if n.lower() not in heads.RESPONSE_FIELDS)
+            self._transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, fields))
+
+    def begin(self, status: int, reason: bytes, headers: heads.Headers, *, keep_alive: bool) -> bytes:
+        head = heads.response(status, reason, headers, method=self._method, modern=self._modern, keep_alive=keep_alive)
         self.length = head.length
         self.until_close = not head.ends_by_length
         self._out = head.wire
-        self._out.append(extra + b"\r\n")
+        self._out.append(b"\r\n")
+        return head.start
+
+    def field(self, name: bytes, value: bytes) -> None:
+        self._out[-1:] = (name, b": ", value, b"\r\n\r\n")
 
     def add(self, data: bytes) -> None:
         if self.length == heads.CHUNKED:
@@ -35,10 +51,23 @@ class Reply:
         """A sized body cannot: its client waits for the rest."""
         return self.length in (heads.CHUNKED, heads.UNTIL_CLOSE)
 
-    def take(self) -> bytes:
-        """What has been gathered since the last call."""
+    def flush(self) -> bool:
         out = self._out
         if not out:
-            return b""
+            return False
         self._out = []
-        return b"".join(out)
+        if self._transport.is_closing():
+            return False
+        self._transport.write(b"".join(out))
+        return True
+
+    def whole(self, answer: Answer, *, keep_alive: bool) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(answers.http1(answer, keep_alive=keep_alive, head_only=self._method == b"HEAD"))
+
+    def cut(self, *, at_once: bool) -> None:
+        """`at_once` resets the connection: where a body is ended by the connection's end, an orderly end would look like the body's."""
+        if at_once:
+            self._transport.abort()
+        else:
+            self._transport.close()

@@ -39,3 +39,13 @@ def check(policy: Policy, progress: Progress, now: float) -> Verdict:
         limits.append((quiet_since + policy.idle, f"idleTimeoutSeconds ({policy.idle:g} s)"))
     at, name = min(limits, default=(inf, ""))
     return Verdict(name if now >= at else "", at)
+
+
+def wait_until(arrived: float, first_failure: float, policy: Policy, *, wait: float, unreachable: float, known: bool) -> float:
+    """When a request that has no instance gives up. `first_failure` is when an instance first refused its connection, or 0."""
+    until = arrived + min(policy.timeout or inf, wait)
+    if first_failure:
+        until = min(until, first_failure + unreachable)
+    if not known:
+        until = min(until, arrived + unreachable)
+    return until

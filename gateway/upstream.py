@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 
+from gateway import heads
 from gateway.instance import Instance
 from gateway.settings import MAX_INTERIM, MAX_REPLY_HEAD
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
-        "_done", "_headers", "_interim", "_interims", "_parser", "_quiet", "_reason", "_status", "_switch", "_trailers",
+        "_chunked", "_done", "_headers", "_interim", "_interims", "_parser", "_quiet", "_reason", "_status", "_switch", "_trailers",
         "exchange", "idle_since", "instance", "open", "transport",
     )  # fmt: skip
 
@@ -34,7 +35,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._status = 0
         self._quiet = 0  # bytes since anything was handed on: of a head, or of trailers
         self._interims = 0
-        self._interim = self._switch = self._done = False
+        self._interim = self._switch = self._done = self._chunked = False
 
     # The transport's side.
 
@@ -87,12 +88,41 @@ class UpstreamConnection(asyncio.Protocol):
 
     # The exchange's side.
 
-    def send(self, exchange: "Exchange", data: bytes) -> None:
-        """Begin a request on this connection."""
+    @property
+    def closing(self) -> bool:
+        return self.transport.is_closing()
+
+    def send(self, exchange: "Exchange", ahead: list[bytes]) -> None:
         self.exchange = exchange
         self._done = False
         self._quiet = self._interims = 0
-        self.transport.write(data)
+        head = exchange.head
+        if head.length == 0:
+            self.transport.write(head.wire)
+            return
+        self._chunked = head.length == heads.CHUNKED
+        out = [head.wire]
+        for data in ahead:
+            self._frame(data, out)
+        if exchange.body_done and self._chunked:
+            out.append(b"0\r\n%b\r\n" % heads.trailers(exchange.trailers))
+        self.transport.write(b"".join(out))  # in one write: each is a system call
+
+    def body(self, data: bytes) -> None:
+        if self._chunked:
+            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        else:
+            self.transport.write(data)
+
+    def end(self, trailers: heads.Headers) -> None:
+        if self._chunked:
+            self.transport.write(b"0\r\n%b\r\n" % heads.trailers(trailers))
+
+    def pause_reading(self) -> None:
+        self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self.transport.resume_reading()
 
     def close(self) -> None:
         """Close for good, at once: what it was doing is of no use to anyone."""
@@ -170,3 +200,9 @@ class UpstreamConnection(asyncio.Protocol):
     def _broken(self, exchange: "Exchange", what: str) -> None:
         self.close()
         exchange.upstream_broken(what)
+
+    def _frame(self, data: bytes, out: list[bytes]) -> None:
+        if self._chunked:
+            out += (b"%x\r\n" % len(data), data, b"\r\n")
+        else:
+            out.append(data)
