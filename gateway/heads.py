@@ -7,6 +7,7 @@ Everything is serialised anew from parsed fields, so that no two parsers can dis
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from gateway import trace
 from gateway.errors import BadRequest, HeadTooLarge, MethodNotAllowed, UnsupportedVersion
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -16,13 +17,33 @@ UNTIL_CLOSE = -2
 NO_BODY_STATUS = (204, 304)
 
 # What each field that means something to the gateway is. A field that is not here is passed on as it is.
-(HOST, LENGTH, ENCODING, CONNECTION, UPGRADE, HOP, EXPECT, XFF, XFP, XFH, FORWARDED, TRACE, REQUEST_ID, PROBE, ACCEPT, HASH) = range(16)
+(
+    HOST,
+    LENGTH,
+    ENCODING,
+    CONNECTION,
+    UPGRADE,
+    HOP,
+    EXPECT,
+    XFF,
+    XFP,
+    XFH,
+    FORWARDED,
+    TRACE,
+    REQUEST_ID,
+    PROBE,
+    ACCEPT,
+    HASH,
+    TRACESTATE,
+    TIMING,
+) = range(18)
 REQUEST_FIELDS = {
     b"host": HOST, b"content-length": LENGTH, b"transfer-encoding": ENCODING, b"connection": CONNECTION, b"upgrade": UPGRADE,
     b"keep-alive": HOP, b"proxy-connection": HOP, b"te": HOP, b"http2-settings": HOP, b"k-proxy-request": HOP,
     b"proxy-authorization": HOP, b"k-network-hash": HASH,
     b"expect": EXPECT, b"x-forwarded-for": XFF, b"x-forwarded-proto": XFP, b"x-forwarded-host": XFH, b"forwarded": FORWARDED,
-    b"traceparent": TRACE, b"x-request-id": REQUEST_ID, b"k-network-probe": PROBE, b"accept": ACCEPT,
+    b"traceparent": TRACE, b"tracestate": TRACESTATE, b"kfn-timing": TIMING, b"x-request-id": REQUEST_ID,
+    b"k-network-probe": PROBE, b"accept": ACCEPT,
 }  # fmt: skip
 KFN_START = 100
 RESPONSE_FIELDS = {
@@ -47,6 +68,9 @@ class RequestHead(NamedTuple):
     probe_hash: bytes  # K-Network-Hash, which the prober wants back
     json: bool  # the client takes JSON for an answer
     request_id: bytes
+    trace: bytes  # traceparent as the instance gets it
+    parent: bytes | None  # the client's traceparent, of which our span is a child; b"": it has no parent; None: it is not recorded
+    timing: bool  # Kfn-Timing: wants to know where the time went
 
 
 class ResponseHead(NamedTuple):
@@ -58,16 +82,19 @@ class ResponseHead(NamedTuple):
     start: bytes  # Kfn-Start, which the client does not get
 
 
-def request(method: bytes, target: bytes, version: str, headers: Headers, peer: bytes, entropy: int, most: int) -> RequestHead:
+def request(
+    method: bytes, target: bytes, version: str, headers: Headers, peer: bytes, entropy: int, most: int,
+    sampler: trace.Sampler | None = None,
+) -> RequestHead:  # fmt: skip
     """Read and rewrite a request's head. `peer` is the client's address, `entropy` 192 random bits for new ids."""
     if len(headers) > most:
         raise HeadTooLarge(f"The request has {len(headers)} header fields; the limit is {most}.")
     modern = version == "1.1"
     if not modern and version != "1.0":
         raise UnsupportedVersion
-    host = length = upgrade = trace = request_id = forwarded = xff = xfp = xfh = None
+    host = length = upgrade = parent = state = request_id = forwarded = xff = xfp = xfh = None
     tokens: list[bytes] = []
-    chunked = expects = json = False
+    chunked = expects = json = timing = False
     probe = probe_hash = b""
     out: list[bytes] = [b""]
     known = REQUEST_FIELDS
@@ -97,7 +124,9 @@ def request(method: bytes, target: bytes, version: str, headers: Headers, peer: 
         elif what == FORWARDED:
             forwarded = value if forwarded is None else b"%b, %b" % (forwarded, value)
         elif what == TRACE:
-            trace = value
+            parent = value if parent is None else b""  # two are none
+        elif what == TRACESTATE:
+            state = value if state is None else b"%b,%b" % (state, value)
         elif what == REQUEST_ID:
             request_id = value
         elif what == ENCODING:
@@ -112,6 +141,8 @@ def request(method: bytes, target: bytes, version: str, headers: Headers, peer: 
             probe = value or b"probe"
         elif what == HASH:
             probe_hash = value
+        elif what == TIMING:
+            timing = True
     if chunked and (length is not None or not modern):
         raise BadRequest("Transfer-Encoding together with Content-Length, or in HTTP/1.0, is not allowed.")
 
@@ -139,12 +170,20 @@ def request(method: bytes, target: bytes, version: str, headers: Headers, peer: 
         out += (b"Content-Length: ", b"%d" % length, b"\r\n")
     if expects and has_body:
         out.append(b"Expect: 100-continue\r\n")
-    if trace is None or request_id is None:
+    if parent is not None and not trace.valid(parent):
+        parent = None
+    if parent is not None and state:
+        out += (b"tracestate: ", state, b"\r\n")  # without a valid traceparent it says nothing
+    recorded = None
+    if parent is not None and request_id is not None and sampler is None:
+        traceparent = parent
+    else:
         ids = b"%048x" % entropy
-        if trace is None:
-            trace = b"00-%b-%b-01" % (ids[:32], ids[32:])
-        if request_id is None:
-            request_id = ids[:32]
+        if sampler is not None:
+            traceparent, recorded = sampler.begin(parent, ids)
+        else:
+            traceparent = parent or b"00-%b-%b-01" % (ids[:32], ids[32:])
+        request_id = request_id or ids[:32]
     proto = xfp or b"http"
     if forwarded is None and xff is not None:
         forwarded = b", ".join(b"for=" + _node(one.strip()) for one in xff.split(b","))
@@ -154,7 +193,7 @@ def request(method: bytes, target: bytes, version: str, headers: Headers, peer: 
         b"\r\nX-Forwarded-Proto: ", proto,
         b"\r\nX-Forwarded-Host: ", xfh or host,
         b"\r\nForwarded: ", hop if forwarded is None else b"%b, %b" % (forwarded, hop),
-        b"\r\ntraceparent: ", trace,
+        b"\r\ntraceparent: ", traceparent,
         b"\r\nX-Request-Id: ", request_id, b"\r\n\r\n",
     )  # fmt: skip
     out[0] = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method, target, host)
@@ -162,6 +201,7 @@ def request(method: bytes, target: bytes, version: str, headers: Headers, peer: 
     return RequestHead(
         method, host, b"".join(out), CHUNKED if chunked else (length or 0), modern, keep_alive,
         (upgrade or b"") if upgrades else b"", expects and has_body, probe, probe_hash, json, request_id,
+        traceparent, recorded, timing,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from gateway import heads
 from gateway.errors import BadRequest, HeadTooLarge, MethodNotAllowed, UnsupportedVersion
 
 HOST = (b"Host", b"hello.default.example.com")
+GIVEN = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def _request(
@@ -55,8 +56,8 @@ class TestRequest:
         begun = _sent(_request())
         assert begun["traceparent"] == f"00-{0xABC:048x}"[:35] + f"-{0xABC:016x}-01"
         assert begun["x-request-id"] == begun["traceparent"][3:35]
-        passed = _sent(_request((b"Traceparent", b"00-aa-bb-01"), (b"X-Request-ID", b"mine")))
-        assert (passed["traceparent"], passed["x-request-id"]) == ("00-aa-bb-01", "mine")
+        passed = _sent(_request((b"Traceparent", GIVEN), (b"X-Request-ID", b"mine")))
+        assert (passed["traceparent"], passed["x-request-id"]) == (GIVEN.decode(), "mine")
 
     def test_hop_by_hop_fields_and_knatives_own_stay_here(self) -> None:
         sent = _sent(
