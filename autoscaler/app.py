@@ -53,22 +53,23 @@ class Autoscaler:
         finally:
             self._tasks = None
 
-    # The LoadSink.
+    # The LoadSink. `gateway` tells several of them apart; what they say of one revision adds up.
 
-    def poke(self, revision: RevisionKey, waiting: int) -> None:
+    def poke(self, revision: RevisionKey, waiting: int, gateway: str = "") -> None:
         """A request waits and there is no instance: ask for one in this turn of the event loop."""
         now = anyio.current_time()
         tracked = self._tracked.get(revision)
         if tracked is None or tracked.asked is None:
-            self._early[revision] = (waiting, now)
+            if revision in self._early or len(self._early) < self._settings.pokes_remembered:
+                self._early[revision] = (waiting, now)
             return
-        tracked.poke(waiting, now)
+        tracked.poke(waiting, now, gateway)
         self._busy.add(revision)
-        if tracked.needs_more(waiting):
+        if tracked.needs_more(now):
             self._decide(tracked, now, only_up=True)
 
-    def report(self, samples: Sequence[Sample]) -> None:
-        """Load of the last second or so. A jump over the panic threshold is not left waiting for the tick."""
+    def report(self, samples: Sequence[Sample], gateway: str = "", age: float = 0.0) -> None:
+        """Load of the last second or so, up to `age` seconds ago. A jump over the panic threshold is not left waiting for the tick."""
         now = anyio.current_time()
         by_revision: dict[RevisionKey, list[Sample]] = {}
         for sample in samples:
@@ -77,11 +78,15 @@ class Autoscaler:
             tracked = self._tracked.get(key)
             if tracked is None:
                 continue
-            tracked.record(of_one, now)
+            tracked.record(of_one, now - age, gateway)
             self._busy.add(key)
-            load = sum(s.concurrency for s in of_one)
-            if tracked.needs_more(sum(s.waiting for s in of_one)) or self._jumped(tracked, load):
+            if tracked.needs_more(now) or tracked.jumped(now):
                 self._decide(tracked, now, only_up=True)
+
+    def gone(self, gateway: str) -> None:
+        """That gateway has ended: what it held no longer waits, and it has no load from now on."""
+        for tracked in self._tracked.values():
+            tracked.gone(gateway)
 
     def decisions(self, revision: RevisionKey) -> list[Record]:
         """The last decisions for a revision, oldest first, each with its time and what it was based on."""
@@ -109,9 +114,6 @@ class Autoscaler:
 
     def _forget_early(self, now: float) -> None:
         self._early = {k: v for k, v in self._early.items() if now - v[1] < self._settings.poke_memory}
-
-    def _jumped(self, tracked: Tracked, concurrency: float) -> bool:
-        return bool(tracked.asked) and concurrency > tracked.policy.panic_threshold * (tracked.asked or 0) * tracked.policy.target
 
     # Objects.
 

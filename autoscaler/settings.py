@@ -29,4 +29,5 @@ class Settings:
     patch_timeout: float = 5.0  # for one write of a scale; then it is tried again
     retry_max: float = 2.0  # longest pause between tries
     poke_memory: float = 60.0  # how long a poke for a Revision that is not there yet is remembered
+    pokes_remembered: int = 10_000  # at most, of such Revisions
     decisions_kept: int = 100  # per Revision

@@ -12,7 +12,7 @@ from autoscaler.policy import RPS, Policy
 from autoscaler.windows import Windows
 from kfn.load import RevisionKey, Sample
 
-WAITING_FRESH_SECONDS = 3.0  # a gateway that still holds requests says so every second
+FRESH_SECONDS = 3.0  # a gateway with requests inside says so every second; one that does not is taken for dead
 EPSILON = 1e-3  # so that a timer that fires a little early still finds the window empty
 
 
@@ -25,6 +25,15 @@ class Record:
     times: int
     seen: Observation
     decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """What a gateway said last: the requests inside it, and those of them that wait."""
+
+    concurrency: float
+    waiting: int
+    at: float
 
 
 class Tracked:
@@ -41,8 +50,7 @@ class Tracked:
         self.memory = Memory()
         self.records: deque[Record] = deque(maxlen=keep)
         self._windows: Windows | None = None
-        self._waiting = 0
-        self._waiting_at = 0.0
+        self._newest: dict[str, Newest] = {}  # by gateway
         self._since = now
         self._poked_at = now
         self._ready_at: float | None = None
@@ -77,38 +85,56 @@ class Tracked:
             self._stalled_since = now
         self.asked = replicas
 
-    def poke(self, waiting: int, now: float) -> None:
-        self._waiting = max(1, waiting)
-        self._waiting_at = self._poked_at = now
+    def poke(self, waiting: int, now: float, gateway: str = "") -> None:
+        before = self._newest.get(gateway)
+        inside = before.concurrency if before is not None and now - before.at <= FRESH_SECONDS else 0.0
+        self._newest[gateway] = Newest(inside, max(1, waiting), now)
+        self._poked_at = now
 
-    def record(self, samples: list[Sample], now: float) -> None:
-        """The samples of one report; several of them are of several gateways."""
+    def record(self, samples: list[Sample], now: float, gateway: str = "") -> None:
+        """What one gateway's report, made at `now`, says of this revision."""
         if self._windows is None:
             self._windows = Windows(self.policy.stable_window)
         self._windows.span = max(self.policy.stable_window, self.policy.panic_window)
         for sample in samples:
-            self._windows.record(now, sample.period, sample.concurrency, sample.requests, sample.idle)
-        self._waiting = sum(s.waiting for s in samples)
-        self._waiting_at = now
+            self._windows.record(now, sample.period, sample.concurrency, sample.requests, sample.idle, gateway)
+        self._newest[gateway] = Newest(sum(s.concurrency for s in samples), sum(s.waiting for s in samples), now)
+
+    def gone(self, gateway: str) -> None:
+        """That gateway has ended: nothing is in it any more. What it had stays in the averages."""
+        self._newest.pop(gateway, None)
+        if self._windows is not None:
+            self._windows.gone(gateway)
 
     # What follows.
 
-    def needs_more(self, waiting: int) -> bool:
-        """Whether what was asked for could not take this many requests."""
-        return waiting > (self.asked or 0) * self.policy.capacity
+    def waiting(self, now: float) -> int:
+        """Requests that wait, in all gateways that are alive."""
+        return sum(one.waiting for one in self._newest.values() if now - one.at <= FRESH_SECONDS)
+
+    def concurrency(self, now: float) -> float:
+        """Requests inside all gateways that are alive, by their last reports."""
+        return sum(one.concurrency for one in self._newest.values() if now - one.at <= FRESH_SECONDS)
+
+    def needs_more(self, now: float) -> bool:
+        """Whether what was asked for could not take the requests that wait."""
+        return self.waiting(now) > (self.asked or 0) * self.policy.capacity
+
+    def jumped(self, now: float) -> bool:
+        """Whether the load is over the panic threshold of what was asked for."""
+        return bool(self.asked) and self.concurrency(now) > self.policy.panic_threshold * (self.asked or 0) * self.policy.target
 
     def observe(self, now: float) -> Observation:
         policy = self.policy
         stable, panic = self._average(now, policy.stable_window), self._average(now, policy.panic_window)
         if stable is None and now - self._since >= policy.stable_window:
             stable = panic = 0.0
-        fresh = now - self._waiting_at <= WAITING_FRESH_SECONDS
         return Observation(
             stable=stable,
             panic=panic,
             ready=self.ready,
             replicas=self.asked or 0,
-            waiting=self._waiting if fresh else 0,
+            waiting=self.waiting(now),
             reachable=self.reachable,
             initialized=self.initialized,
             quiet_for=now - self._quiet_since,
@@ -130,6 +156,7 @@ class Tracked:
         if self.asked or (self._windows is not None and now - self._quiet_since <= self.policy.stable_window):
             return False
         self._windows = None
+        self._newest.clear()
         return True
 
     def next_due(self, now: float) -> float | None:

@@ -33,11 +33,6 @@ def test_the_panic_window_sees_only_the_newest_seconds() -> None:
     assert windows.average(60, 6) == Load(41, 0)
 
 
-def test_samples_of_several_gateways_add_up() -> None:
-    windows = filled((10, 2, 1), (10, 3, 1), (11, 2, 1), (11, 3, 1))
-    assert windows.average(11, 60) == Load(5, 2)
-
-
 def test_periods_need_not_be_whole_seconds_nor_aligned() -> None:
     windows = filled(*((0.3 + 0.25 * i, 4.0, 1) for i in range(1, 41)), period=0.25)
     load = windows.average(10.3, 60)
@@ -79,7 +74,8 @@ def test_after_a_whole_window_of_silence_time_begins_anew() -> None:
 
 def test_buckets_that_no_window_reaches_are_dropped() -> None:
     windows = filled(*((float(t), 1.0, 1) for t in range(1, 1000)), span=10)
-    assert len(windows._buckets) <= 13
+    (gateway,) = windows._gateways.values()
+    assert len(gateway.buckets) <= 13
 
 
 def test_weighted_averages_favour_the_newest_seconds() -> None:
@@ -90,3 +86,70 @@ def test_weighted_averages_favour_the_newest_seconds() -> None:
     assert weighted.concurrency == pytest.approx(9, rel=0.01)
     steady = filled(*((float(t), 7.0, 0) for t in range(1, 61))).average(60, 60, weighted=True)
     assert steady is not None and steady.concurrency == pytest.approx(7, rel=0.001)
+
+
+class TestSeveralGateways:
+    def test_the_average_is_the_sum_of_their_averages_whenever_each_reports(self) -> None:
+        windows = Windows(60)
+        for t in range(10):
+            windows.record(10.0 + t, 1.0, 2.0, 1, 0, "a")
+            windows.record(10.0 + t, 1.0, 3.0, 4, 0, "b")
+            windows.record(10.37 + t, 1.0, 5.0, 0, 0, "late")
+        load = windows.average(19.5, 6)
+        assert load is not None and (load.concurrency, load.rps) == (10, 5)
+        weighted = windows.average(19.5, 60, weighted=True)
+        alone = filled(*((10.0 + t, 5.0, 5) for t in range(10))).average(19.5, 60, weighted=True)
+        assert weighted is not None and alone is not None and weighted.rps == alone.rps
+
+    def test_load_that_moves_to_another_gateway_stays_the_same_load(self) -> None:
+        windows = Windows(60)
+        for t in range(1, 31):
+            windows.record(float(t), 1.0, 10.0, 10, 0, "old")
+        for t in range(31, 61):
+            windows.record(float(t), 1.0, 10.0, 10, 0, "new")
+        assert windows.average(60, 60) == Load(10, 10)
+        assert windows.average(60, 6) == Load(10, 10)
+
+    def test_a_burst_on_a_second_gateway_is_averaged_over_the_time_since_the_first_one(self) -> None:
+        windows = filled(*((float(t), 0.5, 1) for t in range(1, 61)))
+        windows.record(60.0, 1.0, 60.0, 0, 0, "second")
+        assert windows.average(60, 60) == Load(1.5, 1)
+
+    def test_one_that_is_silent_has_no_load_from_its_last_report_on(self) -> None:
+        windows = Windows(60)
+        for t in range(1, 31):
+            windows.record(float(t), 1.0, 10.0, 0, 0, "dies")
+        for t in range(1, 41):
+            windows.record(float(t), 1.0, 1.0, 0, 0, "lives")
+        assert windows.average(40, 6) == Load(1, 0)
+        assert windows.average(40, 60) == Load(8.5, 0), "what it had stays in the average: 300 of 40 seconds"
+
+    def test_one_that_is_known_to_be_gone_is_not_waited_for(self) -> None:
+        windows = filled((1, 6, 6), (2, 6, 6), (3, 6, 6))
+        windows.gone("")
+        windows.gone("never heard of")
+        assert windows.average(4, 60) == Load(4.5, 4.5)
+        windows.record(5, 1.0, 6, 6)
+        assert windows.average(5, 60) == Load(4.8, 4.8), "it is back"
+
+    def test_the_window_is_empty_one_window_after_the_last_load_of_any_of_them(self) -> None:
+        windows = Windows(60)
+        windows.record(11.0, 1.0, 0.02, 1, 0.2, "a")  # the last request left at 10.8
+        windows.record(11.0, 1.0, 0.02, 1, 0.7, "b")
+        windows.record(20.0, 1.0, 0.0, 0, 1.0, "b")
+        average = windows.average(70.7, 60)
+        assert average is not None and average.concurrency > 0
+        assert windows.average(70.8, 60) == Load(0, 0)
+
+    def test_an_old_report_that_comes_late_is_put_where_it_belongs(self) -> None:
+        windows = filled(*((float(t), 1.0, 1) for t in range(31, 41)))
+        for t in range(1, 41):
+            windows.record(float(t), 1.0, 2.0, 0, 0, "was away")
+        assert windows.average(40, 60) == Load(2.25, 0.25)
+        assert windows.average(40, 6) == Load(3, 1)
+
+    def test_nothing_is_kept_of_those_that_no_window_reaches(self) -> None:
+        windows = Windows(10)
+        for t in range(1, 1000):
+            windows.record(float(t), 1.0, 1.0, 1, 0, f"gateway-{t // 5}")
+        assert len(windows._gateways) <= 4
