@@ -103,16 +103,17 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
         nats.on_restart = lambda: datadir.note_pid(data, "nats-server", nats.pid)
         certificate = tls.ensure(data / "tls", ["localhost", "127.0.0.1", "::1"])
 
-        machines = node.Node(_client(server, "system:node:kfn-local"), node_settings.Settings(data=data, images=data / "images"))
+        scaler = autoscaler.Autoscaler(_client(server, "system:kfn:autoscaler"), settings.autoscaler)
+        front = gateway.Gateway(_client(server, "system:kfn:gateway"), scaler, _gateway_settings(settings))
+        # A pod is ended when the gateway has nothing under way on it.
+        machines = node.Node(_client(server, "system:node:kfn-local"), node_settings.Settings(data=data, images=data / "images"), front)
         server.logs = machines.logs
         await stack.enter_async_context(_running("node", machines.run))
 
         await stack.enter_async_context(_running("images", lambda: imagekeeper.run(_client(server, "system:kfn:images"), data / "images")))
 
-        scaler = autoscaler.Autoscaler(_client(server, "system:kfn:autoscaler"), settings.autoscaler)
         await stack.enter_async_context(_running("autoscaler", scaler.run))
 
-        front = gateway.Gateway(_client(server, "system:kfn:gateway"), scaler, _gateway_settings(settings))
         await stack.enter_async_context(_serving("gateway", front.run))
         domain = f"localhost:{front.port}" if front.port != 80 else "localhost"
 

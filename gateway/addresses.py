@@ -1,7 +1,7 @@
 """Instances' addresses out of EndpointSlices. Pure."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 from kfn.api.core import EndpointPort, EndpointSlice
 
@@ -34,15 +34,16 @@ def of(slice_: EndpointSlice) -> tuple[Address, ...]:
     )
 
 
-def merged(slices: Iterable[tuple[Address, ...]]) -> dict[tuple[str, int], Address]:
-    """All of a revision's addresses. One that is in two slices for a moment is ready if either says so."""
+def merged(slices: Iterable[tuple[Address, ...]], cordoned: Collection[str] = ()) -> dict[tuple[str, int], Address]:
+    """All of a revision's addresses. One that is in two slices for a moment is ready if either says so; `cordoned` pods are on their
+    way out, whatever slices say."""
     found: dict[tuple[str, int], Address] = {}
     for addresses in slices:
         for address in addresses:
             key = (address.host, address.port)
             other = found.get(key)
             if other is None or (address.ready and not other.ready):
-                found[key] = address
+                found[key] = replace(address, terminating=True) if cordoned and address.pod in cordoned else address
     return found
 
 

@@ -13,6 +13,8 @@ from gateway import metrics
 from gateway.app import Gateway
 from kfn.load import RevisionKey
 
+LONGEST_DRAIN = 3600  # seconds that one question may wait
+
 
 def app(gateway: Gateway) -> Starlette:
     registry = metrics.registry(gateway)
@@ -41,11 +43,24 @@ def app(gateway: Gateway) -> Starlette:
         found = {str(key): [one.as_json() for one in gateway.cold_starts(key)] for key in keys}
         return JSONResponse({key: starts for key, starts in found.items() if starts or asked})
 
+    async def drained(request: Request) -> Response:
+        """`?namespace=N&pod=P&timeout=SECONDS`: send nothing new to a pod, and answer when nothing is under way on it."""
+        asked = request.query_params
+        namespace, pod, given = asked.get("namespace", ""), asked.get("pod", ""), asked.get("timeout", "30")
+        if not namespace or not pod:
+            return PlainTextResponse("drained: expected namespace=NAMESPACE and pod=NAME\n", status_code=400)
+        if not given.isdecimal() or int(given) > LONGEST_DRAIN:
+            return PlainTextResponse(f"timeout={given[:20]}: expected whole seconds, at most {LONGEST_DRAIN}\n", status_code=400)
+        if await gateway.drained(namespace, pod, float(given)):
+            return PlainTextResponse("drained\n")
+        return PlainTextResponse(f"requests are still under way on {namespace}/{pod} after {given} seconds\n", status_code=503)
+
     return Starlette(
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", numbers),
             Route("/cold-starts", cold_starts),
+            Route("/drained", drained),
         ]
     )

@@ -6,11 +6,11 @@ The way of a request is in `chain.py` (`Chain.handle`); read that next.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import anyio
 
-from gateway import policy
+from gateway import drain, policy
 from gateway.chain import Chain
 from gateway.coldstart import ColdStart
 from gateway.listen import ClientConnection
@@ -73,6 +73,14 @@ class Gateway:
         """The last cold starts of a revision, oldest first."""
         line = self.chain.lines.get(revision) if self.chain else None
         return list(line.cold_starts) if line else []
+
+    async def drained(self, namespace: str, pod: str, timeout: float) -> bool:
+        """Send nothing new to a pod, and wait until nothing is under way on it; False if that took longer than `timeout` seconds."""
+        return True if self.chain is None or self.chain.closed else await drain.drained(self.chain, namespace, pod, timeout)
+
+    def in_flight(self, revision: RevisionKey) -> Mapping[str, int]:
+        """How many requests are under way on each pod of a revision; one that is not known has none."""
+        return drain.in_flight(self.chain, revision) if self.chain else {}
 
     async def _watch(self, tasks: anyio.abc.TaskGroup, chain: Chain) -> None:
         revisions = Informer(self._client, kinds.REVISION, keep=policy.kept)

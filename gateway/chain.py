@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 from gateway import addresses, dial, policy, route
 from gateway.addresses import Address
 from gateway.answers import Answer
+from gateway.drain import Cordons
 from gateway.errors import Refusal, Stopping, UnknownHost
 from gateway.exchange import Exchange
 from gateway.instance import Instance
@@ -40,6 +41,7 @@ class Chain:
         self.refused: defaultdict[int, int] = defaultdict(int)  # answers by status that belong to no revision
         self.stopping = False
         self.closed = False
+        self._cordons = Cordons(clock)
         self._tasks = tasks
         self._routes: dict[tuple[str, str], Route] = {}
         self._slices: dict[RevisionKey, dict[str, tuple[Address, ...]]] = {}
@@ -116,11 +118,17 @@ class Chain:
             slices.pop(meta.name, None)
         else:
             slices[meta.name] = addresses.of(new)
-        line = self._line(key)
-        line.set_addresses(addresses.merged(slices.values()))
+        self._place(key)
         if not slices:
             del self._slices[key]
-        self._forget(line)
+        self._forget(self._line(key))
+
+    def cordon(self, namespace: str, pod: str) -> None:
+        """Nothing new goes to this pod from now on, whatever its slice says."""
+        self._cordons.add(namespace, pod)
+        for key, slices in self._slices.items():
+            if key.namespace == namespace and any(address.pod == pod for found in slices.values() for address in found):
+                self._place(key)
 
     # Now and then.
 
@@ -139,6 +147,9 @@ class Chain:
             for instance in line.instances.values():
                 if instance.idle:
                     instance.expire(now, self.settings.upstream_idle)
+        for namespace in self._cordons.expired():
+            for key in [key for key in self._slices if key.namespace == namespace]:
+                self._place(key)
 
     def samples(self) -> list[Sample]:
         now = self.clock()
@@ -163,6 +174,10 @@ class Chain:
                 instance.forget()
 
     # Inside.
+
+    def _place(self, key: RevisionKey) -> None:
+        """Tell a line where its instances are."""
+        self._line(key).set_addresses(addresses.merged(self._slices[key].values(), self._cordons.of(key.namespace)))
 
     def _line(self, key: RevisionKey) -> Line:
         line = self.lines.get(key)

@@ -7,7 +7,7 @@ parent (`zygote.py`) -> `slices.py` tells where it is, `health.py` when it is re
 import logging
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import anyio
 import msgspec
@@ -25,12 +25,14 @@ from embedded.node.prepare import Supplies
 from embedded.node.recorder import Recorder
 from embedded.node.settings import Settings
 from embedded.node.slices import MANAGED_BY, MANAGER, Slices
+from embedded.node.traffic import NoTraffic, Traffic
 from embedded.node.zygote import Zygote
-from kfn.api import kinds
+from kfn.api import kinds, names
 from kfn.api.core import Deployment, Pod
 from kfn.kube.client import Client
 from kfn.kube.errors import KubeError
 from kfn.kube.informer import Informer
+from kfn.load import RevisionKey
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +54,9 @@ PASSED_ON = (
 
 
 class Node:
-    """`run` until cancelled; then every instance is ended. `logs` serves what they wrote."""
+    """`run` until cancelled; then every instance is ended. `logs` serves what they wrote; `traffic` is asked before a pod is ended."""
 
-    def __init__(self, client: Client, settings: Settings) -> None:
+    def __init__(self, client: Client, settings: Settings, traffic: Traffic | None = None) -> None:
         self._client = client
         self._settings = settings
         self._images = Images(settings)
@@ -62,6 +64,7 @@ class Node:
         self._deployments = Informer(client, kinds.DEPLOYMENT)
         self._pod_informer = Informer(client, kinds.POD)
         self._services = Informer(client, kinds.CORE_SERVICE)
+        self._traffic = traffic or NoTraffic()
         self._machine: Machine | None = None
         self._warming: set[str] = set()
         self.ready = anyio.Event()  # set when it has heard what there is to run
@@ -118,9 +121,9 @@ class Node:
         env = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
         groups = cgroups.find(pool.marker[MARKER])
         supplies = Supplies(settings, self._client, self._images, pool, Ports(settings.address), env, groups)
-        self._machine = Machine(settings, self._client, tasks, supplies, slices, recorder)
+        self._machine = Machine(settings, self._client, tasks, supplies, slices, recorder, self._traffic)
         controller = Deployments(
-            self._client, tasks, settings.name, self._pods_of, self._adopt, lambda: settings.max_pods - len(self._pods)
+            self._client, tasks, settings.name, self._pods_of, self._adopt, lambda: settings.max_pods - len(self._pods), self._load
         )  # fmt: skip
         self._controller = controller
         self._services.on_change(slices.service_changed)
@@ -139,6 +142,11 @@ class Node:
 
     def _pods_of(self, uid: str) -> list[PodRunner]:
         return [r for r in self._pods.values() if any(o.uid == uid for o in r.pod.metadata.owner_references)]
+
+    def _load(self, pods: Sequence[Pod]) -> dict[str, int]:
+        """Requests under way on each of a Deployment's pods."""
+        revisions = {RevisionKey(pod.metadata.namespace, pod.metadata.labels.get(names.REVISION, "")) for pod in pods}
+        return {pod: load for revision in revisions for pod, load in self._traffic.in_flight(revision).items()}
 
     def _adopt(self, pod: Pod) -> None:
         """Start a pod, unless it is started already: the watch and the maker of the pod both tell."""

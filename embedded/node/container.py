@@ -86,6 +86,10 @@ class ContainerRunner:
             await self._wait(decision.wait)
             self._show(restarts=self.view.restarts + 1)
 
+    def retire(self) -> None:
+        """`stop` will follow: what ends by itself from now on is not started again."""
+        self._stopping.set()
+
     async def stop(self, grace: float) -> None:
         """SIGTERM now, SIGKILL to the whole group after `grace` seconds. Returns when the process is gone."""
         self._stopping.set()

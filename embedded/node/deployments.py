@@ -6,7 +6,7 @@ The node is the only maker of pods here, so it plans from its own pods, which it
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import anyio
@@ -38,7 +38,7 @@ class Deployments:
 
     def __init__(
         self, client: Client, tasks: TaskGroup, node: str, pods_of: Callable[[str], list[PodRunner]], adopt: Callable[[Pod], None],
-        max_pods: Callable[[], int],
+        max_pods: Callable[[], int], load: Callable[[Sequence[Pod]], Mapping[str, int]] = lambda pods: {},
     ) -> None:  # fmt: skip
         self._client = client
         self._tasks = tasks
@@ -46,6 +46,7 @@ class Deployments:
         self._pods_of = pods_of
         self._adopt = adopt
         self._room = max_pods
+        self._load = load
         self._known: dict[str, Deployment] = {}  # by uid
         self._dirty: set[str] = set()
         self._busy: set[str] = set()
@@ -102,7 +103,8 @@ class Deployments:
         if deployment is None:
             await self._each(self._delete, [r.pod for r in runners if not r.stopping])
             return
-        decided = plan(deployment, [r.view for r in runners])
+        pods = [r.view for r in runners]
+        decided = plan(deployment, pods, self._load(pods))
         create = min(decided.create, max(0, self._room()))
         if create < decided.create:
             log.error("Deployment %s: the node is full, %d pods are not started", self._name(uid), decided.create - create)

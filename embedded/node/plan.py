@@ -1,7 +1,7 @@
 """The Deployment controller's decision: which pods to make and which to delete, and what the status says. Pure."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
@@ -12,6 +12,7 @@ from kfn.api.core import Deployment, DeploymentCondition, DeploymentStatus, Pod,
 
 HASH = "pod-template-hash"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+NOTHING: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,8 @@ def replicas(deployment: Deployment) -> int:
     return 1 if deployment.spec.replicas is None else max(0, deployment.spec.replicas)
 
 
-def plan(deployment: Deployment, pods: Sequence[Pod]) -> Plan:
-    """`pods` are the Deployment's, terminating ones included (they count for nothing)."""
+def plan(deployment: Deployment, pods: Sequence[Pod], load: Mapping[str, int] = NOTHING) -> Plan:
+    """`pods` are the Deployment's, terminating ones included (they count for nothing). `load` has the requests under way on each."""
     wanted = 0 if deployment.metadata.deletion_timestamp else replicas(deployment)
     mark = template_hash(deployment.spec.template)
     alive = [pod for pod in pods if not pod.metadata.deletion_timestamp]
@@ -42,9 +43,14 @@ def plan(deployment: Deployment, pods: Sequence[Pod]) -> Plan:
     old = [pod for pod in alive if pod.metadata.labels.get(HASH) != mark]
     surge, unavailable = _bounds(deployment, wanted)
 
-    delete = over + sorted(new, key=_first_to_go)[: max(0, len(new) - wanted)]
+    def first_to_go(pod: Pod) -> tuple[bool, int, int, str]:
+        """Not ready before ready, cheap before dear, newest first: Kubernetes' order as far as one node has it. Of equally dear ones
+        the idle go first, and then those that have least to finish."""
+        return is_ready(pod), _cost(pod), load.get(pod.metadata.name, 0), _inverted(pod.metadata.creation_timestamp)
+
+    delete = over + sorted(new, key=first_to_go)[: max(0, len(new) - wanted)]
     ready = sum(is_ready(pod) for pod in alive if pod not in delete)
-    for pod in sorted(old, key=_first_to_go):
+    for pod in sorted(old, key=first_to_go):
         if is_ready(pod):
             if ready - 1 < wanted - unavailable:
                 continue
@@ -61,13 +67,11 @@ def is_ready(pod: Pod) -> bool:
     return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions)
 
 
-def _first_to_go(pod: Pod) -> tuple[bool, int, str]:
-    """Not ready before ready, cheap before dear, newest first; Kubernetes' order as far as one node has it."""
+def _cost(pod: Pod) -> int:
     try:
-        cost = int(pod.metadata.annotations.get(DELETION_COST, "0"))
+        return int(pod.metadata.annotations.get(DELETION_COST, "0"))
     except ValueError:
-        cost = 0
-    return is_ready(pod), cost, _inverted(pod.metadata.creation_timestamp)
+        return 0
 
 
 def _inverted(timestamp: str) -> str:

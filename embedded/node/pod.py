@@ -15,6 +15,7 @@ from embedded.node.prepare import Preparer, Supplies
 from embedded.node.recorder import Recorder
 from embedded.node.settings import Settings
 from embedded.node.slices import Address, Slices
+from embedded.node.traffic import Traffic
 from kfn.api import kinds
 from kfn.api.base import encode
 from kfn.api.core import Container, Pod, PodStatus
@@ -25,6 +26,7 @@ from kfn.kube.errors import Conflict, KubeError, NotFound
 log = logging.getLogger(__name__)
 
 GATHER = 0.02  # seconds in which changes of a pod's status are gathered into one write
+LEAST_GRACE = 2.0  # seconds from SIGTERM to SIGKILL when draining has used up the grace period; the kubelet gives as much
 LAST_WORDS = 1.0  # seconds for a container's last output to be written once its process is gone
 
 
@@ -38,6 +40,7 @@ class Machine:
     supplies: Supplies
     slices: Slices
     recorder: Recorder
+    traffic: Traffic
 
 
 class PodRunner:
@@ -49,6 +52,8 @@ class PodRunner:
         self.gone = anyio.Event()
         self._over = anyio.Event()
         self._removed = False
+        self._draining: anyio.CancelScope | None = None
+        self._deadline = 0.0  # of the grace period, once it stops
         self._machine = machine
         self._on_change = on_change
         self._started = timestamp()
@@ -85,22 +90,42 @@ class PodRunner:
             self._over.set()
 
     async def stop(self, grace: float | None = None) -> None:
-        """Out of the slices, SIGTERM, wait, SIGKILL, then remove the pod from the API server."""
-        if self.stopping:
-            return
-        self.stopping = True
-        self._refresh()
+        """Terminating in the slices, wait for what is under way, SIGTERM, wait, SIGKILL, then remove the pod from the API server.
+
+        A second call while it waits, by force or because the node stops, ends that wait.
+        """
         if grace is None:
             own = self.pod.spec.termination_grace_period_seconds
             asked = self.pod.metadata.deletion_grace_period_seconds
             grace = float(asked if asked is not None else own if own is not None else self._machine.settings.grace)
+        deadline = anyio.current_time() + grace
+        if self.stopping:
+            self._deadline = min(self._deadline, deadline)
+            if self._draining is not None:
+                self._draining.cancel()
+            return
+        self.stopping, self._deadline = True, deadline
+        self._refresh()
+        runners = (*self._containers, *self._init)
+        for runner in runners:
+            runner.retire()
+        await self._drain(grace)
         self._machine.recorder.note(self.pod, "Normal", "Killing", "Stopping the pod's containers")
+        left = max(self._deadline - anyio.current_time(), min(grace, LEAST_GRACE))
         async with anyio.create_task_group() as tasks:
-            for runner in (*self._containers, *self._init):
-                tasks.start_soon(runner.stop, grace)
+            for runner in runners:
+                tasks.start_soon(runner.stop, left)
         with anyio.move_on_after(LAST_WORDS):
             await self._over.wait()
         await self._remove()
+
+    async def _drain(self, grace: float) -> None:
+        """A container may die at SIGTERM with requests in its hands, so it comes when there are none, or when their time is over."""
+        meta = self.pod.metadata
+        with anyio.CancelScope() as self._draining:
+            if grace and not await self._machine.traffic.drained(meta.namespace, meta.name, grace):
+                log.warning("pod %s/%s is ended with requests under way: %g s are over", meta.namespace, meta.name, grace)
+        self._draining = None
 
     async def _remove(self) -> None:
         meta = self.pod.metadata

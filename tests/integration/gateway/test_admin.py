@@ -51,3 +51,14 @@ async def test_a_stopping_gateway_is_alive_but_not_ready() -> None:
         await gw.until(lambda: not gw.gateway.ready)
         assert (await _get(gw, "/readyz")).status_code == 503
         assert (await _get(gw, "/healthz")).status_code == 200
+
+
+async def test_a_pre_stop_hook_is_answered_when_a_pod_has_nothing_under_way() -> None:
+    async with upstream() as instance, routed() as gw:
+        gw.cluster.instance(instance.port)
+        await gw.get()
+        done = await _get(gw, f"/drained?namespace=default&pod=hello-00001-pod-{instance.port}&timeout=5")
+        assert (done.status_code, done.text) == (200, "drained\n")
+        assert not gw.line().usable
+        for wrong in ("", "?namespace=default", "?namespace=a&pod=b&timeout=x", "?namespace=a&pod=b&timeout=100000", "?pod=b&timeout=-1"):
+            assert (await _get(gw, f"/drained{wrong}")).status_code == 400

@@ -54,12 +54,14 @@ class Platform:
             manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": described, "layers": layers}
             return store.add(f"kfn.local/{name}", json.dumps(manifest).encode()).reference
 
-    async def deploy(self, image: str, *, name: str = "hello", replicas: int | None = 1, **container: Any) -> None:
+    async def deploy(
+        self, image: str, *, name: str = "hello", replicas: int | None = 1, grace: int = 2, **container: Any
+    ) -> None:  # fmt: skip
         """A Deployment as the controller makes it, and its private Service."""
         labels = {"serving.knative.dev/revision": name, "app": name}
         spec = {"name": "user-container", "image": image, "ports": [{"name": "http-port", "containerPort": PORT}], **container}
         spec = {k: v for k, v in spec.items() if v is not None}
-        pod = {"containers": [spec], "terminationGracePeriodSeconds": 2}
+        pod = {"containers": [spec], "terminationGracePeriodSeconds": grace}
         deployment = {
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {"name": f"{name}-deployment", "namespace": "default", "labels": labels},

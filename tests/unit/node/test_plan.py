@@ -66,6 +66,19 @@ def test_scale_down_order(pods: list[Pod], first: str) -> None:
     assert plan(deployment(len(pods) - 1), pods) == Plan(0, (first,))
 
 
+@pytest.mark.parametrize(
+    ("pods", "first"),
+    [
+        pytest.param([pod("a", made=3), pod("b", made=1), pod("c", made=2)], "b", id="the idle one goes before busy ones that are newer"),
+        pytest.param([pod("a", made=3), pod("c", made=2)], "c", id="else the one with least to finish"),
+        pytest.param([pod("a"), pod("c", ready=False)], "c", id="one that is not ready goes before any"),
+        pytest.param([pod("a", cost="-1"), pod("b")], "a", id="what the user says counts more"),
+    ],
+)
+def test_who_goes_depends_on_what_is_under_way(pods: list[Pod], first: str) -> None:
+    assert plan(deployment(len(pods) - 1), pods, {"a": 7, "c": 2}) == Plan(0, (first,))
+
+
 def test_a_new_template_starts_a_successor_before_the_old_pod_goes() -> None:
     strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0}}
     rolling = deployment(1, strategy=strategy)
