@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench clean
+.PHONY: help setup demo test check format bench bench-gateway clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ format: $(STAMP) ## put the code into shape
 
 bench: $(STAMP) ## the figures of design section 7, as ratios
 	@$(BIN)/python -m tests.benchmarks
+
+bench-gateway: $(STAMP) ## the gateway beside Go's and nginx's proxy, the whole matrix; writes table and chart into docs/
+	@$(BIN)/python -m tests.benchmarks.gateway --full --write
 
 clean: ## remove what was built here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist

@@ -1,0 +1,3 @@
+module kfn.dev/benchmarks/goproxy
+
+go 1.22
