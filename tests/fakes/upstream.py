@@ -71,13 +71,12 @@ class Upstream:
         except (asyncio.IncompleteReadError, ConnectionError, ValueError):
             pass
         finally:
-            self._writers.discard(writer)
             writer.close()
 
     @property
     def open(self) -> int:
         """Connections that are open."""
-        return len(self._writers)
+        return sum(not writer.is_closing() for writer in self._writers)
 
     def drop_connections(self) -> None:
         for writer in list(self._writers):
