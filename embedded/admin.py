@@ -3,7 +3,6 @@ the autoscaler's decisions with what they were based on."""
 
 from dataclasses import asdict
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -13,7 +12,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from autoscaler.app import Autoscaler
 from eventing.app import Eventing
 from gateway import admin as gateway_admin
-from gateway import metrics as gateway_metrics
 from gateway.app import Gateway
 from kfn.load import RevisionKey
 from kfn.observe import bearer
@@ -22,12 +20,8 @@ OPEN = ("/healthz", "/readyz")
 
 
 def app(gateway: Gateway, autoscaler: Autoscaler, bus: Eventing, token: str) -> Starlette:
-    process = CollectorRegistry()
-    ProcessCollector(registry=process)
-    registries = (process, gateway_metrics.registry(gateway), bus.metrics.registry)
-
     async def numbers(request: Request) -> Response:
-        return Response(b"".join(generate_latest(registry) for registry in registries), media_type=CONTENT_TYPE_LATEST)
+        return gateway_admin.numbers_of(gateway, bus.metrics.registry)
 
     async def decisions(request: Request) -> Response:
         """`?revision=NAMESPACE/NAME`: the last decisions, oldest first; equal ones in a row are one."""

@@ -20,12 +20,15 @@ class Meter:
         "_since",
         "_was_busy",
         "_window",
+        "answered",
         "codes",
         "concurrency",
         "duration_sum",
         "durations",
+        "failures",
+        "received",
+        "refusals",
         "retries",
-        "unreachable",
     )
 
     def __init__(self, now: float) -> None:
@@ -34,7 +37,10 @@ class Meter:
         self.durations = [0] * (len(BUCKETS) + 1)
         self.duration_sum = 0.0
         self.retries = 0
-        self.unreachable = 0
+        self.received = 0  # bytes of requests' bodies
+        self.answered = 0  # bytes of answers' bodies
+        self.failures: dict[str, int] | None = None  # of connections and answers, by kind; not before there are any: many sleep
+        self.refusals: dict[tuple[int, str], int] | None = None  # what the gateway itself answered, by status and reason
         self._area = 0.0  # request-seconds since `_window`
         self._since = now
         self._window = now
@@ -55,6 +61,22 @@ class Meter:
         took = now - arrived
         self.durations[bisect_left(BUCKETS, took)] += 1
         self.duration_sum += took
+
+    def failed(self, kind: str) -> None:
+        """An instance could not be reached, or did not answer as it should."""
+        if self.failures is None:
+            self.failures = {}
+        self.failures[kind] = self.failures.get(kind, 0) + 1
+
+    def refuse(self, status: int, reason: str) -> None:
+        if self.refusals is None:
+            self.refusals = {}
+        self.refusals[status, reason] = self.refusals.get((status, reason), 0) + 1
+
+    @property
+    def last(self) -> float:
+        """When a request came or went last."""
+        return self._since
 
     @property
     def quiet(self) -> bool:

@@ -3,21 +3,36 @@
 Who serves this app, where, and to whom is the caller's affair (`cli` on a cluster, `embedded` on one machine).
 """
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from collections.abc import AsyncIterator
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from gateway import metrics
+from gateway import exposition, metrics
 from gateway.app import Gateway
 from kfn.load import RevisionKey
 
 LONGEST_DRAIN = 3600  # seconds that one question may wait
 
 
+def numbers_of(gateway: Gateway, *others: CollectorRegistry) -> Response:
+    """The page of metrics: the process's, the gateway's, and those of `others` in this process."""
+    process = CollectorRegistry()
+    ProcessCollector(registry=process)
+
+    async def parts() -> AsyncIterator[str]:
+        for registry in (process, *others):
+            yield generate_latest(registry).decode()
+        async for part in metrics.page(gateway):
+            yield part
+
+    return StreamingResponse(parts(), media_type=exposition.CONTENT_TYPE)
+
+
 def app(gateway: Gateway) -> Starlette:
-    registry = metrics.registry(gateway)
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -28,7 +43,7 @@ def app(gateway: Gateway) -> Starlette:
         return PlainTextResponse("not ready: routes are not known yet, or the gateway is stopping\n", status_code=503)
 
     async def numbers(request: Request) -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return numbers_of(gateway)
 
     async def cold_starts(request: Request) -> Response:
         """`?revision=NAMESPACE/NAME`; without it, of every revision that had any."""

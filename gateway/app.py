@@ -7,12 +7,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import anyio
 
 from gateway import drain, policy
 from gateway.chain import Chain
 from gateway.coldstart import ColdStart
+from gateway.lag import LoopLag
 from gateway.listen import ClientConnection
 from gateway.settings import Settings
 from kfn.api import kinds, names
@@ -30,6 +32,8 @@ class Gateway:
         self.port = 0  # once `run` listens
         self.ready = False
         self.chain: Chain | None = None
+        self.lag = LoopLag()
+        self._informers: list[Informer[Any]] = []
         self._client = client
         self._sink = sink
         self._stop = anyio.Event()
@@ -44,6 +48,7 @@ class Gateway:
             await self._watch(tasks, chain)
             server = await self._listen(chain)
             try:
+                tasks.start_soon(self.lag.run)
                 tasks.start_soon(_every, self.settings.tick, chain.keep_time)
                 tasks.start_soon(_every, 1.0, chain.sweep)
                 tasks.start_soon(_every, self.settings.report, lambda: self._report(chain))
@@ -82,6 +87,10 @@ class Gateway:
         """How many requests are under way on each pod of a revision; one that is not known has none."""
         return drain.in_flight(self.chain, revision) if self.chain else {}
 
+    def stale(self) -> dict[str, float]:
+        """By kind, for how many seconds the API server could not be followed. The gateway serves on with what it knows."""
+        return {informer.kind.qualified: informer.stale for informer in self._informers}
+
     async def _watch(self, tasks: anyio.abc.TaskGroup, chain: Chain) -> None:
         revisions = Informer(self._client, kinds.REVISION, keep=policy.kept)
         slices = Informer(self._client, kinds.ENDPOINT_SLICE, labels=names.REVISION)
@@ -89,6 +98,7 @@ class Gateway:
         revisions.on_change(chain.revision_changed)
         slices.on_change(chain.slice_changed)
         routes.on_change(chain.route_changed)
+        self._informers = [revisions, slices, routes]
         for informer in (revisions, slices, routes):
             tasks.start_soon(informer.run)
         for informer in (revisions, slices, routes):

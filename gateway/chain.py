@@ -10,7 +10,7 @@ from itertools import count
 
 from anyio.abc import TaskGroup
 
-from gateway import addresses, dial, policy, route
+from gateway import addresses, dial, policy, route, watch
 from gateway.addresses import Address
 from gateway.answers import Answer
 from gateway.drain import Cordons
@@ -26,6 +26,8 @@ from kfn.api.serving import Revision, Route
 from kfn.clock import utcnow
 from kfn.load import LoadSink, RevisionKey, Sample
 
+FORGET = 300.0  # seconds after its last request a revision that is gone loses its counts: one that a Route still names is asked for again
+
 
 class Chain:
     def __init__(self, tasks: TaskGroup, sink: LoadSink, settings: Settings, clock: Callable[[], float]) -> None:
@@ -38,7 +40,9 @@ class Chain:
         self.lines: dict[RevisionKey, Line] = {}
         self.active: set[Exchange] = set()  # all that are in a line or on an instance
         self.connections: set[Connection] = set()
-        self.refused: defaultdict[int, int] = defaultdict(int)  # answers by status that belong to no revision
+        self.watchers: tuple[watch.Watcher, ...] = ()  # told of every request's end; empty, they cost one look
+        self.refused: defaultdict[tuple[int, str], int] = defaultdict(int)  # by status and reason, where no revision is concerned
+        self.routes_changed_at = 0.0  # Unix time
         self.stopping = False
         self.closed = False
         self._cordons = Cordons(clock)
@@ -58,6 +62,7 @@ class Chain:
             backend = self.table.find(host)
             if backend is None:
                 raise UnknownHost(self._unknown(host))
+            exchange.backend = backend
             if head.probe:
                 hashed = ((b"K-Network-Hash", head.probe_hash),) if head.probe_hash else ()
                 exchange.answer(Answer(200, "OK", head.probe, fields=hashed))
@@ -90,6 +95,19 @@ class Chain:
         if not self.closed:
             self._tasks.start_soon(dial.for_exchange, self, exchange, instance)
 
+    def count(self, why: Refusal, line: Line | None) -> None:
+        """The gateway answers for itself."""
+        if line is None:
+            self.refused[why.status, type(why).__name__] += 1
+        else:
+            line.meter.refuse(why.status, type(why).__name__)
+
+    def turned_away(self, peer: bytes, why: Refusal) -> None:
+        """What a client sent did not even become a request."""
+        self.count(why, None)
+        if self.watchers:
+            watch.turned_away(self.watchers, peer, why)
+
     @staticmethod
     def wall_clock() -> float:
         """Unix time, to compare with what an instance says of its own start."""
@@ -102,6 +120,7 @@ class Chain:
             self._routes.pop((old.metadata.namespace, old.metadata.name), None)
         if new is not None:
             self._routes[new.metadata.namespace, new.metadata.name] = new
+        self.routes_changed_at = self.wall_clock()
         self.table = route.replaced(self.table, old, new) or route.build(self._routes.values())
 
     def revision_changed(self, old: Revision | None, new: Revision | None) -> None:
@@ -143,10 +162,15 @@ class Chain:
         now = self.clock()
         for connection in list(self.connections):
             connection.overdue(now)
+        forgotten: list[Line] = []
         for line in self.lines.values():
             for instance in line.instances.values():
                 if instance.idle:
                     instance.expire(now, self.settings.upstream_idle)
+            if not line.known and line.forgettable and now - line.meter.last > FORGET:
+                forgotten.append(line)
+        for line in forgotten:
+            self.lines.pop(line.key, None)
         for namespace in self._cordons.expired():
             for key in [key for key in self._slices if key.namespace == namespace]:
                 self._place(key)

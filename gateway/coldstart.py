@@ -62,6 +62,14 @@ def phases(arrived: float, told: float, sent: float, first_byte: float, start: S
     return spans
 
 
+def warm(arrived: float, dialled: float | None, sent: float | None, first_byte: float) -> bytes:
+    """The value of a `Server-Timing` header where an instance was there. Times are of one clock; `dialled` None: on a kept connection."""
+    handed = first_byte if sent is None else sent
+    placed = handed if dialled is None else min(dialled, handed)
+    spans = (("queue", placed - arrived), ("connect", handed - placed), ("handler", first_byte - handed), ("total", first_byte - arrived))
+    return b", ".join(b"%b;dur=%.3f" % (name.encode(), span * 1000) for name, span in spans)
+
+
 class Starting(Protocol):
     """An instance: its name, and what it said of its start."""
 
@@ -76,7 +84,9 @@ class Stopwatch:
     arrived: float
     told: float
     sent: float = 0.0
+    record: ColdStart | None = None  # once it has stopped
 
     def stop(self, first_byte: float, instance: Starting, status: int, request_id: bytes) -> ColdStart:
         spans = phases(self.arrived, self.told, self.sent, first_byte, instance.start or StartTimes())
-        return ColdStart(self.arrived, request_id.decode("latin-1"), instance.name, status, spans, round(sum(spans.values()), 3))
+        self.record = ColdStart(self.arrived, request_id.decode("latin-1"), instance.name, status, spans, round(sum(spans.values()), 3))
+        return self.record

@@ -7,7 +7,7 @@ what its heads say by `heads`, whether its time is over by `timeouts`. It writes
 from math import inf
 from typing import TYPE_CHECKING
 
-from gateway import answers, heads, timeouts
+from gateway import answers, coldstart, heads, timeouts, watch
 from gateway.answers import Answer
 from gateway.coldstart import Stopwatch
 from gateway.errors import BodyTooLarge, LineFull, NotInTime, Refusal, Unreachable
@@ -19,14 +19,15 @@ from gateway.tunnel import Tunnel, splice
 if TYPE_CHECKING:
     from gateway.chain import Chain
     from gateway.line import Line
+    from gateway.route import Backend
     from gateway.upstream import UpstreamConnection
 
 
 class Exchange:
     __slots__ = (
-        "_ahead", "_body_bytes", "_chain", "_doomed", "arrived", "body_done", "client", "cold", "due", "ended", "first_byte",
-        "first_failure", "head", "instance", "keep_alive", "last_byte", "line", "reply", "sent", "status", "trailers", "tried",
-        "tunnel", "upstream",
+        "_ahead", "_chain", "_doomed", "arrived", "backend", "body_done", "client", "cold", "dialled", "due", "ended", "first_byte",
+        "first_failure", "head", "instance", "keep_alive", "last_byte", "line", "received", "refusal", "reply", "sent", "status",
+        "trailers", "tried", "tunnel", "upstream",
     )  # fmt: skip
 
     def __init__(self, chain: "Chain", client: Client, head: heads.RequestHead, reply: Reply, *, keep_alive: bool) -> None:
@@ -35,6 +36,7 @@ class Exchange:
         self.head = head
         self.keep_alive = keep_alive
         self.reply = reply
+        self.backend: Backend | None = None
         self.line: Line | None = None
         self.instance: Instance | None = None
         self.upstream: Upstream | None = None
@@ -48,11 +50,13 @@ class Exchange:
         self.ended = False
         self.arrived = 0.0
         self.due = inf
+        self.dialled: float | None = None  # a new connection was needed, and begun
         self.sent: float | None = None
         self.first_byte: float | None = None
         self.last_byte: float | None = None
         self._ahead: ReadAhead | None = None
-        self._body_bytes = 0
+        self.received = 0  # bytes of the request's body
+        self.refusal: Refusal | None = None  # what the gateway answered itself
         self._doomed: Refusal | None = None  # to be refused when its turn on the connection comes
 
     # The chain: arrive, wait, forward.
@@ -86,6 +90,7 @@ class Exchange:
         if connection is not None:
             self.connected(connection)  # type: ignore[arg-type]  # the pool holds what connected() puts there
         else:
+            self.dialled = self._chain.clock()
             self._chain.dial(self, instance)
 
     def connected(self, upstream: Upstream) -> None:
@@ -116,7 +121,7 @@ class Exchange:
         now = self._chain.clock()
         self.first_failure = self.first_failure or now
         self.tried = (self.tried or set()) | {instance}
-        line.meter.unreachable += 1
+        line.meter.failed(_kind(error))
         line.refused(instance)
         line.release(instance)
         if now - self.first_failure >= self._chain.settings.unreachable:
@@ -130,9 +135,9 @@ class Exchange:
     def request_body(self, data: bytes) -> None:
         if self.ended or self._doomed is not None:
             return
-        self._body_bytes += len(data)
+        self.received += len(data)
         most = self._chain.settings.max_body
-        if most and self._body_bytes > most:
+        if most and self.received > most:
             self.request_too_large(most)
         elif self.upstream is not None:
             if not self.upstream.closing:
@@ -193,6 +198,8 @@ class Exchange:
             record = self.cold.stop(self._chain.wall_clock(), self.instance, status, self.head.request_id)
             self.line.keep(record)
             reply.field(b"Server-Timing", record.server_timing())
+        elif self.head.timing:
+            reply.field(b"Server-Timing", coldstart.warm(self.arrived, self.dialled, self.sent, self.first_byte))
 
     def flush(self) -> None:
         if self.reply.flush():
@@ -221,13 +228,14 @@ class Exchange:
         if self.first_byte is not None and self.reply.until_close:
             self.response_done()
         else:
-            self.upstream_broken(f"closed the connection{f' ({error})' if error else ''}")
+            self.upstream_broken(f"closed the connection{f' ({error})' if error else ''}", "reset")
 
-    def upstream_broken(self, what: str) -> None:
+    def upstream_broken(self, what: str, kind: str = "broken") -> None:
+        """`kind` is for the count: `reset`, or `broken` for an answer that breaks its protocol."""
         self.upstream = None
         if self.ended or self.line is None:
             return
-        self.line.meter.unreachable += 1
+        self.line.meter.failed(kind)
         name = self.instance.name if self.instance else "?"
         when = "in the middle of its answer" if self.first_byte is not None else "before it answered"
         self.refuse(Unreachable(f"Instance {name} of revision {self.line.key} {what} {when}."))
@@ -247,10 +255,10 @@ class Exchange:
             self._end()
             return
         self.status = why.status
+        self.refusal = why
         if why.close or not self.body_done:
             self.keep_alive = False
-        if self.line is None:
-            self._chain.refused[why.status] += 1
+        self._chain.count(why, self.line)
         self._whole(answers.refusal(why, as_json=self.head.json, request_id=self.head.request_id))
 
     def answer(self, answer: Answer) -> None:
@@ -276,6 +284,8 @@ class Exchange:
         else:
             verdict = timeouts.check(line.policy, self._progress(), now)
             self.due = verdict.again
+            if verdict.over:
+                line.meter.failed("answer_timeout")
             if verdict.over and self.first_byte is None:
                 self.refuse(NotInTime(f"request timeout: revision {line.key} did not begin its answer within its {verdict.over}."))
             elif verdict.over:
@@ -326,12 +336,24 @@ class Exchange:
         self.ended = True
         chain, line, instance = self._chain, self.line, self.instance
         self.forget_body()
+        if chain.watchers:
+            watch.ended(chain.watchers, self)
         if line is not None:
             chain.active.discard(self)
-            line.meter.leave(chain.clock(), self.arrived, self.status)
+            meter = line.meter
+            meter.leave(chain.clock(), self.arrived, self.status)
+            meter.received += self.received
+            meter.answered += self.reply.size
             line.leave(self)
             if instance is not None:
                 self.instance = None
                 line.release(instance)
         if tell_client:
             self.client.finished(self)
+
+
+def _kind(error: OSError) -> str:
+    """How connecting failed, for the count."""
+    if isinstance(error, TimeoutError):
+        return "connect_timeout"
+    return "connect_refused" if isinstance(error, ConnectionRefusedError) else "connect_failed"

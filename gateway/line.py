@@ -12,11 +12,14 @@ from gateway.account import Meter
 from gateway.addresses import Address
 from gateway.coldstart import ColdStart
 from gateway.errors import LineFull, NotInTime, Refusal, RevisionFailed
+from gateway.exposition import Histogram
 from gateway.instance import Instance
 from gateway.pick import pick
 from gateway.policy import Policy
 from gateway.settings import Settings
 from kfn.load import LoadSink, RevisionKey
+
+COLD_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)  # seconds
 
 
 class Waiter(Protocol):
@@ -36,6 +39,7 @@ class Shared:
         self.clock = clock
         self.waiting = 0
         self.held = 0
+        self.cold_phases: dict[str, Histogram] = {}  # seconds
         self.probe: Callable[[Line, Instance], None] = lambda line, instance: None
         self.later: Callable[[float, Callable[[], None]], object] = lambda seconds, call: None
 
@@ -120,8 +124,11 @@ class Line:
             self.cold_starts = deque(maxlen=self._shared.settings.cold_starts)  # not before: an empty one is 760 bytes a function
         self.cold_starts.append(cold_start)
         self.cold_count += 1
+        phases = self._shared.cold_phases
         for name, milliseconds in cold_start.phases.items():
             self.cold_seconds[name] = self.cold_seconds.get(name, 0.0) + milliseconds / 1000
+            phases.setdefault(name, Histogram(COLD_BUCKETS)).add(milliseconds / 1000)
+        phases.setdefault("total", Histogram(COLD_BUCKETS)).add(cold_start.total / 1000)
 
     def not_in_time(self) -> Refusal:
         """Why a request that waited too long got nothing."""

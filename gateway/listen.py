@@ -20,6 +20,7 @@ PIPELINE = 8  # requests read ahead on one connection; behind that the client is
 
 
 class ClientConnection(asyncio.Protocol):
+    version = "1.1"
     __slots__ = (
         "_ahead", "_chain", "_held", "_paused", "_reader", "_reading", "_reusable", "_unstarted", "_upgrading",
         "current", "head_since", "idle_since", "lingering", "transport", "writable",
@@ -41,6 +42,14 @@ class ClientConnection(asyncio.Protocol):
         self._ahead: deque[Exchange | Refusal] = deque()
         self._reusable = True
         self._paused = False
+
+    @property
+    def peer(self) -> bytes:
+        return self._reader.peer
+
+    @property
+    def busy(self) -> bool:
+        return self.current is not None
 
     # The transport's side.
 
@@ -227,7 +236,7 @@ class ClientConnection(asyncio.Protocol):
             self.pause_reading()
 
     def _answer(self, why: Refusal) -> None:
-        self._chain.refused[why.status] += 1
+        self._chain.turned_away(self.peer, why)
         self.transport.write(answers.http1(answers.refusal(why, as_json=False), keep_alive=False, head_only=False))
         self._linger()
 

@@ -1,68 +1,160 @@
-"""The gateway's numbers in Prometheus' form, with Knative's labels. They are read from plain counters when somebody asks."""
+"""The gateway's numbers as a Prometheus page, with Knative's labels: read from plain counters when somebody asks.
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+docs/metrics.md explains each. A page is made in pieces, between which requests go on: ten thousand revisions take most of a second.
+"""
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.account import BUCKETS, Meter
+import anyio
+import anyio.lowlevel
+
+from gateway.account import BUCKETS
+from gateway.exposition import family, histogram, labels, sample
+from gateway.line import Line
+from kfn.load import RevisionKey
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
+    from gateway.chain import Chain
 
-REVISION = ["namespace_name", "revision_name"]
-
-
-class GatewayCollector(Collector):
-    def __init__(self, gateway: "Gateway") -> None:
-        self._gateway = gateway
-
-    def collect(self) -> Iterable[Metric]:
-        chain = self._gateway.chain
-        requests = CounterMetricFamily(
-            "kfn_gateway_requests", "Requests answered; code 0: the client left before.", labels=[*REVISION, "code"]
-        )
-        seconds = HistogramMetricFamily("kfn_gateway_request_seconds", "Time in the gateway, waiting included.", labels=REVISION)
-        active = GaugeMetricFamily("kfn_gateway_active_requests", "Requests inside now, waiting ones included.", labels=REVISION)
-        waiting = GaugeMetricFamily("kfn_gateway_waiting_requests", "Requests with no place on an instance.", labels=REVISION)
-        instances = GaugeMetricFamily("kfn_gateway_instances", "Instances that take requests.", labels=REVISION)
-        cold = CounterMetricFamily("kfn_gateway_cold_starts", "Requests that had to wait for an instance to start.", labels=REVISION)
-        phases = CounterMetricFamily("kfn_gateway_cold_start_seconds", "Time of cold starts by phase.", labels=[*REVISION, "phase"])
-        failed = CounterMetricFamily("kfn_gateway_upstream_errors", "Failed connections and broken answers.", labels=REVISION)
-        refused = CounterMetricFamily("kfn_gateway_refused_requests", "Answered here, for no revision.", labels=["code"])
-        connections = GaugeMetricFamily("kfn_gateway_connections", "Clients' open connections.")
-        if chain is not None:
-            for key, line in chain.lines.items():
-                names = [key.namespace, key.name]
-                for code, times in line.meter.codes.items():
-                    requests.add_metric([*names, str(code)], times)
-                seconds.add_metric(names, _buckets(line.meter), line.meter.duration_sum)
-                active.add_metric(names, line.meter.concurrency)
-                waiting.add_metric(names, len(line.waiting))
-                instances.add_metric(names, len(line.usable))
-                cold.add_metric(names, line.cold_count)
-                failed.add_metric(names, line.meter.unreachable)
-                for phase, spent in line.cold_seconds.items():
-                    phases.add_metric([*names, phase], spent)
-            for status, times in chain.refused.items():
-                refused.add_metric([str(status)], times)
-            connections.add_metric([], len(chain.connections))
-        return [requests, seconds, active, waiting, instances, cold, phases, failed, refused, connections]
+PIECE = 100  # revisions at a time: under a millisecond for the largest family
 
 
-def registry(gateway: "Gateway") -> CollectorRegistry:
-    """A registry of this gateway's own, so that several can live in one process."""
-    found = CollectorRegistry()
-    found.register(GatewayCollector(gateway))
-    return found
+class Family(NamedTuple):
+    """One metric, for each revision. `rows` gives the samples of one, without the metric's name in front."""
+
+    name: str
+    kind: str
+    help: str
+    rows: Callable[[str, str, Line], str]
 
 
-def _buckets(meter: Meter) -> list[tuple[str, float]]:
-    total = 0
-    buckets: list[tuple[str, float]] = []
-    for bound, times in zip([*(str(b) for b in BUCKETS), "+Inf"], meter.durations, strict=True):
-        total += times
-        buckets.append((bound, total))
-    return buckets
+def _codes(name: str, of: str, line: Line) -> str:
+    return "".join(f'{name}{{{of},code="{code}"}} {times}\n' for code, times in line.meter.codes.items())
+
+
+def _seconds(name: str, of: str, line: Line) -> str:
+    return histogram(name, of, BUCKETS, line.meter.durations, line.meter.duration_sum)
+
+
+def _phases(name: str, of: str, line: Line) -> str:
+    return "".join(f'{name}{{{of},phase="{phase}"}} {seconds}\n' for phase, seconds in line.cold_seconds.items())
+
+
+def _failures(name: str, of: str, line: Line) -> str:
+    return "".join(f'{name}{{{of},kind="{kind}"}} {times}\n' for kind, times in (line.meter.failures or {}).items())
+
+
+def _info(name: str, of: str, line: Line) -> str:
+    more = labels([("service_name", line.policy.service), ("configuration_name", line.policy.configuration)])
+    return f"{name}{{{of},{more}}} 1\n"
+
+
+def _one(value: Callable[[Line], float]) -> Callable[[str, str, Line], str]:
+    return lambda name, of, line: f"{name}{{{of}}} {value(line)}\n"
+
+
+REVISIONS = (
+    Family("kfn_gateway_requests_total", "counter", "Requests ended, by status; code 0: the client left before.", _codes),
+    Family("kfn_gateway_request_seconds", "histogram", "Time of a request in the gateway, waiting included.", _seconds),
+    Family("kfn_gateway_active_requests", "gauge", "Requests inside now, waiting ones included.", _one(lambda li: li.meter.concurrency)),
+    Family("kfn_gateway_waiting_requests", "gauge", "Requests that have no place on an instance.", _one(lambda li: len(li.waiting))),
+    Family("kfn_gateway_instances", "gauge", "Instances that take requests.", _one(lambda li: len(li.usable))),
+    Family("kfn_gateway_cold_starts_total", "counter", "Requests that waited for an instance to start.", _one(lambda li: li.cold_count)),
+    Family("kfn_gateway_cold_start_seconds_total", "counter", "Time of cold starts, by phase.", _phases),
+    Family("kfn_gateway_upstream_errors_total", "counter", "Failed connections and broken answers, by kind.", _failures),
+    Family("kfn_gateway_retries_total", "counter", "Requests sent elsewhere: nobody had seen them.", _one(lambda li: li.meter.retries)),
+    Family("kfn_gateway_request_body_bytes_total", "counter", "Bytes of requests' bodies.", _one(lambda li: li.meter.received)),
+    Family("kfn_gateway_response_body_bytes_total", "counter", "Bytes of answers' bodies.", _one(lambda li: li.meter.answered)),
+    Family("kfn_gateway_revision_info", "gauge", "Whose revision it is. Always 1.", _info),
+)
+
+
+async def page(gateway: "Gateway") -> AsyncIterator[str]:
+    """The whole page, in pieces."""
+    chain = gateway.chain
+    if chain is None:
+        return
+    yield _process(gateway, chain)
+    awake: list[tuple[str, Line]] = []
+    lines = iter(list(chain.lines.items()))
+    while piece := list(islice(lines, 10 * PIECE)):
+        awake += [(_names(key), line) for key, line in piece if touched(line)]
+        await anyio.lowlevel.checkpoint()
+    for one in REVISIONS:
+        yield family(one.name, one.kind, one.help)
+        for begin in range(0, len(awake), PIECE):
+            yield "".join(one.rows(one.name, names, line) for names, line in awake[begin : begin + PIECE])
+            await anyio.lowlevel.checkpoint()
+    yield family("kfn_gateway_refused_requests_total", "counter", "Answered by the gateway itself, by reason.")
+    yield _refused("", "", chain.refused.items())
+    for key, line in list(chain.lines.items()):
+        if line.meter.refusals:
+            yield _refused(key.namespace, key.name, line.meter.refusals.items())
+
+
+def touched(line: Line) -> bool:
+    """It has something to tell: instances, or requests, now or earlier. Of thousands that were never called nothing is said."""
+    return bool(line.meter.codes or line.instances or line.meter.concurrency or line.meter.failures)
+
+
+def _names(key: RevisionKey) -> str:
+    return labels([("namespace_name", key.namespace), ("revision_name", key.name)])
+
+
+def _refused(namespace: str, revision: str, counts: Iterable[tuple[tuple[int, str], int]]) -> str:
+    found = []
+    for (code, reason), times in counts:
+        of = labels([("namespace_name", namespace), ("revision_name", revision), ("code", str(code)), ("reason", reason)])
+        found.append(sample("kfn_gateway_refused_requests_total", of, times))
+    return "".join(found)
+
+
+def _process(gateway: "Gateway", chain: "Chain") -> str:
+    """What is not of one revision."""
+    shared = chain.shared
+    out = [family("kfn_gateway_cold_start_phase_seconds", "histogram", "Time of one cold start in each phase, of all revisions.")]
+    for phase, seconds in shared.cold_phases.items():
+        out.append(seconds.samples("kfn_gateway_cold_start_phase_seconds", labels([("phase", phase)])))
+    out.append(family("kfn_gateway_event_loop_lag_seconds", "histogram", "How late the event loop was, sampled ten times a second."))
+    out.append(gateway.lag.seconds.samples("kfn_gateway_event_loop_lag_seconds"))
+    for name, kind, text, rows in _gauges(gateway, chain):
+        out.append(family(name, kind, text))
+        out += [sample(name, labels(of.items()), value) for of, value in rows]
+    return "".join(out)
+
+
+_Row = tuple[dict[str, str], float]
+
+
+def _gauges(gateway: "Gateway", chain: "Chain") -> Iterator[tuple[str, str, str, list[_Row]]]:
+    shared = chain.shared
+    yield "kfn_gateway_ready", "gauge", "1: routes are known and requests are accepted.", [({}, int(gateway.ready))]
+    yield "kfn_gateway_client_connections", "gauge", "Clients' open connections.", _clients(chain)
+    yield "kfn_gateway_upstream_connections", "gauge", "Open connections to instances.", _upstreams(chain)
+    yield "kfn_gateway_requests_in_line", "gauge", "Requests that wait, for all revisions.", [({}, shared.waiting)]
+    yield "kfn_gateway_waiting_body_bytes", "gauge", "Memory that bodies of waiting requests hold.", [({}, shared.held)]
+    limit = chain.settings.waiting_memory
+    yield "kfn_gateway_waiting_body_limit_bytes", "gauge", "Memory that they may hold; more is refused.", [({}, limit)]
+    yield "kfn_gateway_hosts", "gauge", "Hosts in the table of routes.", [({}, len(chain.table.hosts))]
+    yield "kfn_gateway_revisions", "gauge", "Revisions that the gateway knows, sleeping ones included.", [({}, len(chain.lines))]
+    changed = chain.routes_changed_at
+    yield "kfn_gateway_routes_changed_timestamp_seconds", "gauge", "When a Route last changed, as Unix time.", [({}, changed)]
+    stale: list[_Row] = [({"kind": kind}, seconds) for kind, seconds in gateway.stale().items()]
+    yield "kfn_gateway_api_stale_seconds", "gauge", "For how long the API server could not be followed; 0: it is.", stale
+
+
+def _clients(chain: "Chain") -> list[_Row]:
+    found = Counter((c.version, "active" if c.busy else "idle") for c in chain.connections)
+    for known in (("1.1", "active"), ("1.1", "idle")):
+        found.setdefault(known, 0)
+    return [({"protocol": version, "state": state}, count) for (version, state), count in sorted(found.items())]
+
+
+def _upstreams(chain: "Chain") -> list[_Row]:
+    active = sum(exchange.upstream is not None for exchange in chain.active)
+    idle = sum(len(instance.idle) for line in chain.lines.values() if line.instances for instance in line.instances.values())
+    return [({"state": "active"}, active), ({"state": "idle"}, idle)]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from kfn.api import names
 from kfn.api.core import Container, Probe
 from kfn.api.meta import Condition, ObjectMeta
 from kfn.api.serving import Revision
@@ -29,6 +30,8 @@ class Policy:
     idle: float = 0.0
     probe: ProbeBy = ProbeBy()
     failure: str = ""
+    service: str = ""  # whose revision it is, for metrics and traces
+    configuration: str = ""
 
 
 def of(revision: Revision) -> Policy:
@@ -40,6 +43,8 @@ def of(revision: Revision) -> Policy:
         idle=float(spec.idle_timeout_seconds or 0),
         probe=_probe(spec.containers),
         failure=_failure(revision.status.conditions),
+        service=revision.metadata.labels.get(names.SERVICE, ""),
+        configuration=revision.metadata.labels.get(names.CONFIGURATION, ""),
     )
 
 

@@ -10,7 +10,7 @@ from gateway.answers import Answer
 
 
 class Http1Reply:
-    __slots__ = ("_method", "_modern", "_out", "_transport", "length", "until_close")
+    __slots__ = ("_method", "_modern", "_out", "_transport", "length", "size", "until_close")
 
     def __init__(self, transport: asyncio.Transport, head: heads.RequestHead) -> None:
         self._transport = transport
@@ -18,6 +18,7 @@ class Http1Reply:
         self._modern = head.modern
         self._out: list[bytes] = []
         self.length = 0
+        self.size = 0
         self.until_close = False
 
     def interim(self, status: int, reason: bytes, headers: heads.Headers) -> None:
@@ -37,6 +38,7 @@ class Http1Reply:
         self._out[-1:] = (name, b": ", value, b"\r\n\r\n")
 
     def add(self, data: bytes) -> None:
+        self.size += len(data)
         if self.length == heads.CHUNKED:
             self._out += (b"%x\r\n" % len(data), data, b"\r\n")
         else:
@@ -62,6 +64,7 @@ class Http1Reply:
         return True
 
     def whole(self, answer: Answer, *, keep_alive: bool) -> None:
+        self.size = len(answer.body)
         if not self._transport.is_closing():
             self._transport.write(answers.http1(answer, keep_alive=keep_alive, head_only=self._method == b"HEAD"))
 

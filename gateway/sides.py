@@ -22,6 +22,16 @@ class Client(Protocol):
     writable: bool  # it takes more of the answer now; when that changes it calls pause_upstream and resume_upstream
 
     @property
+    def peer(self) -> bytes:
+        """The client's address."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Of HTTP: 1.1 or 2."""
+        ...
+
+    @property
     def current(self) -> "Exchange | None":
         """Whose turn it is to be answered."""
         ...
@@ -45,6 +55,7 @@ class Reply(Protocol):
     """The answer to one request: `begin`, any number of `add` and `flush`, `end`, `flush`; or `whole`; or, in the middle, `cut`."""
 
     length: int  # how the body is framed for the client, as in heads.ResponseHead
+    size: int  # bytes of the body so far, without framing
     until_close: bool  # the instance ends the body by closing its connection
 
     @property
@@ -115,6 +126,16 @@ class Connection(Protocol):
     """A client's connection, as the gateway looks after it."""
 
     transport: asyncio.Transport
+
+    @property
+    def version(self) -> str:
+        """Of HTTP: 1.1 or 2."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """A request is being answered on it."""
+        ...
 
     def overdue(self, now: float) -> None:
         """Close what idles or dawdles."""

@@ -40,6 +40,7 @@ class Informer(Generic[T]):
         self._handlers: list[Handler[T]] = []
         self._synced = anyio.Event()
         self._version = ""
+        self._lost: float | None = None  # since when the API server cannot be followed
 
     def on_change(self, handler: Handler[T]) -> None:
         """Call `handler` for every later change, and now for every object already here."""
@@ -61,12 +62,18 @@ class Informer(Generic[T]):
     def has_synced(self) -> bool:
         return self._synced.is_set()
 
+    @property
+    def stale(self) -> float:
+        """For how many seconds the copy may have fallen behind, because the API server cannot be followed. 0: it is being followed."""
+        return 0.0 if self._lost is None else anyio.current_time() - self._lost
+
     async def synced(self) -> None:
         await self._synced.wait()
 
     async def run(self) -> None:
         """List and watch until cancelled. An API server that goes away is asked again, at most `backoff_max` seconds apart."""
         delay = 0.05
+        self._lost = anyio.current_time()
         while True:
             try:
                 if not self._version:
@@ -77,6 +84,8 @@ class Informer(Generic[T]):
                 log.info("%s: watch expired, listing again", self.kind.qualified)
                 self._version = ""
             except errors.KubeError as error:
+                if self._lost is None:
+                    self._lost = anyio.current_time()
                 log.warning("%s: %s; trying again in %.2g s", self.kind.qualified, error, delay)
                 await anyio.sleep(delay)
                 delay = min(delay * 2, self._backoff_max)
@@ -96,6 +105,7 @@ class Informer(Generic[T]):
     async def _follow(self) -> None:
         watch = self._client.watch(self.kind, self._namespace, resource_version=self._version, labels=self._labels, fields=self._fields)
         async with watch as events:
+            self._lost = None
             async for event in events:
                 if event.type != "BOOKMARK":
                     key = _key(event.object)

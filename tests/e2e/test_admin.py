@@ -24,7 +24,7 @@ async def test_it_asks_for_the_token_and_tells_what_every_part_did(tmp_path: Pat
                 assert (await http.get(path, headers={"Authorization": f"Bearer {token}x"})).status_code == 401
             http.headers["Authorization"] = f"Bearer {token}"
             numbers = (await http.get("/metrics")).text
-            assert 'kfn_gateway_requests_total{code="200",namespace_name="default",revision_name="f-00001"} 1.0' in numbers
+            assert 'kfn_gateway_requests_total{namespace_name="default",revision_name="f-00001",code="200"} 1\n' in numbers
             assert "process_resident_memory_bytes" in numbers
             assert "kfn_events_accepted" in numbers
             decisions: list[dict[str, Any]] = []
