@@ -31,3 +31,6 @@ class Settings:
     poke_memory: float = 60.0  # how long a poke for a Revision that is not there yet is remembered
     pokes_remembered: int = 10_000  # at most, of such Revisions
     decisions_kept: int = 100  # per Revision
+
+    gateways: int = 1000  # processes that may report at once
+    gateway_silence: float = 10.0  # seconds without a message after which a gateway's connection is taken for dead

@@ -1,5 +1,5 @@
-"""The admin port of an embedded platform, behind the platform's token: health, every part's metrics, the gateway's cold starts, and
-the autoscaler's decisions with what they were based on."""
+"""The admin port of an embedded platform, behind the platform's token: health, every part's metrics, the gateway's cold starts, the
+autoscaler's decisions with what they were based on, and the place where gateways outside this process report their load."""
 
 from dataclasses import asdict
 
@@ -10,6 +10,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from autoscaler.app import Autoscaler
+from autoscaler.receive import Receiver
 from eventing.app import Eventing
 from gateway import admin as gateway_admin
 from gateway.app import Gateway
@@ -19,7 +20,7 @@ from kfn.observe import bearer
 OPEN = ("/healthz", "/readyz")
 
 
-def app(gateway: Gateway, autoscaler: Autoscaler, bus: Eventing, token: str) -> Starlette:
+def app(gateway: Gateway, autoscaler: Autoscaler, loads: Receiver, bus: Eventing, token: str) -> Starlette:
     async def numbers(request: Request) -> Response:
         return gateway_admin.numbers_of(gateway, bus.metrics.registry)
 
@@ -32,7 +33,7 @@ def app(gateway: Gateway, autoscaler: Autoscaler, bus: Eventing, token: str) -> 
         return JSONResponse([{**asdict(r), "first": r.first.isoformat(), "last": r.last.isoformat()} for r in records])
 
     routes = Starlette(
-        routes=[Route("/metrics", numbers), Route("/decisions", decisions), Mount("/", gateway_admin.app(gateway))],
+        routes=[Route("/metrics", numbers), Route("/decisions", decisions), loads.route, Mount("/", gateway_admin.app(gateway))],
     )
     routes.add_middleware(Guard, token=token)
     return routes

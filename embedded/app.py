@@ -22,6 +22,7 @@ import anyio
 from starlette.applications import Starlette
 
 from autoscaler import app as autoscaler
+from autoscaler import receive
 from autoscaler import settings as autoscaler_settings
 from controller import app as controller
 from controller import settings as controller_settings
@@ -126,7 +127,9 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
         )
         await stack.enter_async_context(_serving("eventing", partial(bus.run, sock=doors["events"])))
 
-        await stack.enter_async_context(_doors(server, admin.app(front, scaler, bus, token), doors, certificate, token))
+        loads = receive.Receiver(scaler, token, settings.autoscaler)
+        pages = admin.app(front, scaler, loads, bus, token)
+        await stack.enter_async_context(_doors(server, pages, loads, doors, certificate, token))
         datadir.write_kubeconfig(data, server=_api(doors), ca_pem=certificate.ca_pem, token=token)
         yield {
             "version": VERSION,
@@ -145,9 +148,9 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
 
 @asynccontextmanager
 async def _doors(
-    server: ApiServer, pages: Starlette, sockets: dict[str, socket.socket], certificate: tls.Tls, token: str
+    server: ApiServer, pages: Starlette, loads: receive.Receiver, sockets: dict[str, socket.socket], certificate: tls.Tls, token: str
 ) -> AsyncIterator[None]:
-    """Serve the API and the admin pages. At the end open watches go first, or `kubectl get -w` would be waited for."""
+    """Serve the API and the admin pages. At the end what lasts goes first, or a `kubectl get -w` or a gateway would be waited for."""
     pem = web.Certificate(certificate.cert_path, certificate.key_path)
     async with (
         web.serving(http_app(server, token), sock=sockets["api"], certificate=pem, drain=1),
@@ -157,6 +160,7 @@ async def _doors(
             yield
         finally:
             server.end_watches()
+            loads.end()
 
 
 def _api(sockets: dict[str, socket.socket]) -> str:

@@ -43,6 +43,10 @@ class Settings:
     tick: float = 0.1  # how exactly time limits are kept
 
     report: float = 1.0  # between two load samples
+    load_reports: int = 60  # reports kept while the autoscaler is away; then the oldest are dropped
+    load_samples: int = 50_000  # samples in them
+    load_silence: float = 5.0  # an autoscaler that has said nothing for so long is taken for dead
+    load_retry: float = 2.0  # the longest pause between two tries to reach it
     drain: float = 30.0  # at stop: for requests that are under way
     cold_starts: int = 100  # kept for each revision
     tell: bool = True  # why a revision cannot start, with the end of its log, in a 503; turn off where strangers can ask
