@@ -30,6 +30,7 @@ class Gateway:
     def __init__(self, client: Client, sink: LoadSink, settings: Settings) -> None:
         self.settings = settings
         self.port = 0  # once `run` listens
+        self.local_port = 0  # where names in the cluster are known; the same, unless settings keep them apart
         self.ready = False
         self.chain: Chain | None = None
         self.lag = LoopLag()
@@ -46,7 +47,7 @@ class Gateway:
         async with anyio.create_task_group() as tasks:
             chain = self.chain = Chain(tasks, self._sink, self.settings, _clock())
             await self._watch(tasks, chain)
-            server = await self._listen(chain)
+            servers = await self._listen(chain)
             try:
                 tasks.start_soon(self.lag.run)
                 tasks.start_soon(_every, self.settings.tick, chain.keep_time)
@@ -56,15 +57,16 @@ class Gateway:
                 if started is not None:
                     started()
                 await self._stop.wait()
-                await self._drain(server, chain)
+                await self._drain(servers, chain)
             except anyio.get_cancelled_exc_class():
                 chain.refuse_waiting()  # nothing can be started for them any more
                 with anyio.CancelScope(shield=True):
-                    await self._drain(server, chain)
+                    await self._drain(servers, chain)
                 raise
             finally:
                 self.ready = False
-                server.close()
+                for server in servers:
+                    server.close()
                 chain.abort()
                 tasks.cancel_scope.cancel()
 
@@ -104,19 +106,27 @@ class Gateway:
         for informer in (revisions, slices, routes):
             await informer.synced()
 
-    async def _listen(self, chain: Chain) -> asyncio.Server:
+    async def _listen(self, chain: Chain) -> list[asyncio.Server]:
+        """One door for everybody; or one for those outside and one for those inside, who may ask for names in the cluster."""
         settings = self.settings
-        sock = web.listen(settings.host, settings.port)
+        inside = await self._door(chain, settings.local_host, settings.local_port, local=True) if settings.local_port is not None else None
+        public = await self._door(chain, settings.host, settings.port, local=inside is None)
+        self.port = _port(public)
+        self.local_port = _port(inside or public)
+        return [public, inside] if inside else [public]
+
+    async def _door(self, chain: Chain, host: str, port: int, *, local: bool) -> asyncio.Server:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: ClientConnection(chain), sock=sock, backlog=settings.backlog)
-        self.port = server.sockets[0].getsockname()[1]
-        log.info("listening on %s:%d", settings.host, self.port)
+        sock = web.listen(host, port)
+        server = await loop.create_server(lambda: ClientConnection(chain, local=local), sock=sock, backlog=self.settings.backlog)
+        log.info("listening on %s:%d%s", host, _port(server), " for names in the cluster, too" if local else "")
         return server
 
-    async def _drain(self, server: asyncio.Server, chain: Chain) -> None:
+    async def _drain(self, servers: list[asyncio.Server], chain: Chain) -> None:
         self.ready = False
         chain.stopping = True
-        server.close()
+        for server in servers:
+            server.close()
         for connection in list(chain.connections):
             connection.stop()
         with anyio.move_on_after(self.settings.drain):
@@ -130,6 +140,11 @@ class Gateway:
         samples = chain.samples()
         if samples:
             self._sink.report(samples)
+
+
+def _port(server: asyncio.Server) -> int:
+    port: int = server.sockets[0].getsockname()[1]
+    return port
 
 
 async def _every(seconds: float, do: Callable[[], None]) -> None:

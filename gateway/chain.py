@@ -10,7 +10,7 @@ from itertools import count
 
 from anyio.abc import TaskGroup
 
-from gateway import addresses, dial, policy, route, watch
+from gateway import addresses, dial, heads, policy, route, watch
 from gateway.addresses import Address
 from gateway.answers import Answer
 from gateway.drain import Cordons
@@ -27,6 +27,9 @@ from kfn.clock import utcnow
 from kfn.load import LoadSink, RevisionKey, Sample
 
 FORGET = 300.0  # seconds after its last request a revision that is gone loses its counts: one that a Route still names is asked for again
+
+LONGEST_HOST = 260  # bytes: a DNS name and a port
+SPELLINGS = 10_000  # of hosts; each costs some 300 bytes
 
 
 class Chain:
@@ -50,7 +53,7 @@ class Chain:
         self._routes: dict[tuple[str, str], Route] = {}
         self._slices: dict[RevisionKey, dict[str, tuple[Address, ...]]] = {}
         self._turns: defaultdict[tuple[str, str], count[int]] = defaultdict(count)
-        self._known_hosts: dict[bytes, str] = {}
+        self._found: tuple[dict[bytes, route.Backend], dict[bytes, route.Backend]] = ({}, {})  # as spelled outside and inside
         self._looked = clock()  # when everybody's load was last asked for
 
     # One request.
@@ -58,16 +61,13 @@ class Chain:
     def handle(self, exchange: Exchange) -> None:
         head = exchange.head
         try:
-            host = self._known_hosts.get(head.host) or self._normal(head.host)
-            backend = self.table.find(host)
-            if backend is None:
-                raise UnknownHost(self._unknown(host))
-            exchange.backend = backend
+            local = exchange.client.local
+            backend = exchange.backend = self._found[local].get(head.host) or self._find(head.host, local)
             if head.probe:
                 hashed = ((b"K-Network-Hash", head.probe_hash),) if head.probe_hash else ()
                 exchange.answer(Answer(200, "OK", head.probe, fields=hashed))
                 return
-            turns = backend.turns
+            turns = self._tagged(exchange, backend) if head.tag or backend.tag else backend.turns
             key = turns[0] if len(turns) == 1 else turns[next(self._turns[backend.route]) % len(turns)]
             line = self.lines.get(key) or self._line(key)
             exchange.enter(line)
@@ -120,8 +120,11 @@ class Chain:
             self._routes.pop((old.metadata.namespace, old.metadata.name), None)
         if new is not None:
             self._routes[new.metadata.namespace, new.metadata.name] = new
+        elif old is not None:
+            self._turns.pop((old.metadata.namespace, old.metadata.name), None)
         self.routes_changed_at = self.wall_clock()
         self.table = route.replaced(self.table, old, new) or route.build(self._routes.values())
+        self._found = ({}, {})
 
     def revision_changed(self, old: Revision | None, new: Revision | None) -> None:
         meta = (new or old).metadata  # type: ignore[union-attr]  # an informer never calls with neither
@@ -219,13 +222,25 @@ class Chain:
         instance.probing = True
         self._tasks.start_soon(dial.probing, self, line, instance)
 
-    def _normal(self, host: bytes) -> str:
-        text = route.normal(host)
-        if self.table.find(text) is not None:  # only names that exist are kept, so that strangers cannot fill the memory
-            if len(self._known_hosts) > 10_000:
-                self._known_hosts.clear()
-            self._known_hosts[host] = text
-        return text
+    def _find(self, spelled: bytes, local: bool) -> route.Backend:
+        """What a host means, as somebody spells it. It is kept, unless strangers could fill the memory with spellings."""
+        host = route.normal(spelled)
+        backend = self.table.find(host, local=local)
+        if backend is None:
+            raise UnknownHost(self._unknown(host))
+        found = self._found[local]
+        if len(spelled) <= LONGEST_HOST:
+            if len(found) >= SPELLINGS:
+                found.clear()
+            found[spelled] = backend
+        return backend
+
+    def _tagged(self, exchange: Exchange, backend: route.Backend) -> tuple[RevisionKey, ...]:
+        """A request that names a tag, by its host or by header: who may take it, and what its instance is told of that."""
+        asked = exchange.head.tag
+        turns, fields = route.by_tag(backend, asked) if self.settings.tag_header else (backend.turns, route.tag_fields(asked))
+        exchange.head = heads.with_fields(exchange.head, fields)
+        return turns
 
     def _unknown(self, host: str) -> str:
         if not host:

@@ -36,14 +36,17 @@ NO_BODY_STATUS = (204, 304)
     HASH,
     TRACESTATE,
     TIMING,
-) = range(18)
+    TAG,
+) = range(19)
 REQUEST_FIELDS = {
     b"host": HOST, b"content-length": LENGTH, b"transfer-encoding": ENCODING, b"connection": CONNECTION, b"upgrade": UPGRADE,
     b"keep-alive": HOP, b"proxy-connection": HOP, b"te": HOP, b"http2-settings": HOP, b"k-proxy-request": HOP,
     b"proxy-authorization": HOP, b"k-network-hash": HASH,
     b"expect": EXPECT, b"x-forwarded-for": XFF, b"x-forwarded-proto": XFP, b"x-forwarded-host": XFH, b"forwarded": FORWARDED,
     b"traceparent": TRACE, b"tracestate": TRACESTATE, b"kfn-timing": TIMING, b"x-request-id": REQUEST_ID,
-    b"k-network-probe": PROBE, b"accept": ACCEPT,
+    b"k-network-probe": PROBE, b"accept": ACCEPT, b"knative-serving-tag": TAG,
+    # What Knative's parts tell each other: from a stranger it means nothing, and no function may believe it.
+    b"knative-serving-default-route": HOP, b"knative-serving-revision": HOP, b"knative-serving-namespace": HOP,
 }  # fmt: skip
 KFN_START = 100
 RESPONSE_FIELDS = {
@@ -71,6 +74,7 @@ class RequestHead(NamedTuple):
     trace: bytes  # traceparent as the instance gets it
     parent: bytes | None  # the client's traceparent, of which our span is a child; b"": it has no parent; None: it is not recorded
     timing: bool  # Kfn-Timing: wants to know where the time went
+    tag: bytes = b""  # Knative-Serving-Tag; it is not in `wire`
 
 
 class ResponseHead(NamedTuple):
@@ -95,7 +99,7 @@ def request(
     host = length = upgrade = parent = state = request_id = forwarded = xff = xfp = xfh = None
     tokens: list[bytes] = []
     chunked = expects = json = timing = False
-    probe = probe_hash = b""
+    probe = probe_hash = tag = b""
     out: list[bytes] = [b""]
     known = REQUEST_FIELDS
     for name, value in headers:
@@ -143,6 +147,8 @@ def request(
             probe_hash = value
         elif what == TIMING:
             timing = True
+        elif what == TAG:
+            tag = b"%b,%b" % (tag, value) if tag else value
     if chunked and (length is not None or not modern):
         raise BadRequest("Transfer-Encoding together with Content-Length, or in HTTP/1.0, is not allowed.")
 
@@ -201,8 +207,13 @@ def request(
     return RequestHead(
         method, host, b"".join(out), CHUNKED if chunked else (length or 0), modern, keep_alive,
         (upgrade or b"") if upgrades else b"", expects and has_body, probe, probe_hash, json, request_id,
-        traceparent, recorded, timing,
+        traceparent, recorded, timing, tag,
     )  # fmt: skip
+
+
+def with_fields(head: RequestHead, fields: Headers) -> RequestHead:
+    """The head with more for the instance to read."""
+    return head._replace(wire=head.wire[:-2] + b"".join(b"%b: %b\r\n" % field for field in fields) + b"\r\n") if fields else head
 
 
 def response(status: int, reason: bytes, headers: Headers, *, method: bytes, modern: bool, keep_alive: bool) -> ResponseHead:

@@ -23,11 +23,12 @@ class ClientConnection(asyncio.Protocol):
     version = "1.1"
     __slots__ = (
         "_ahead", "_chain", "_held", "_paused", "_reader", "_reading", "_reusable", "_unstarted", "_upgrading",
-        "current", "head_since", "idle_since", "lingering", "transport", "writable",
+        "current", "head_since", "idle_since", "lingering", "local", "transport", "writable",
     )  # fmt: skip
 
-    def __init__(self, chain: "Chain") -> None:
+    def __init__(self, chain: "Chain", *, local: bool = True) -> None:
         self._chain = chain
+        self.local = local
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
         self.current: Exchange | None = None  # the one being answered
         self.idle_since = chain.clock()

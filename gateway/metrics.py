@@ -139,7 +139,7 @@ def _gauges(gateway: "Gateway", chain: "Chain") -> Iterator[tuple[str, str, str,
     yield "kfn_gateway_waiting_body_bytes", "gauge", "Memory that bodies of waiting requests hold.", [({}, shared.held)]
     limit = chain.settings.waiting_memory
     yield "kfn_gateway_waiting_body_limit_bytes", "gauge", "Memory that they may hold; more is refused.", [({}, limit)]
-    yield "kfn_gateway_hosts", "gauge", "Hosts in the table of routes.", [({}, len(chain.table.hosts))]
+    yield "kfn_gateway_hosts", "gauge", "Hosts in the table of routes.", [({}, sum(map(len, chain.table.hosts)))]
     yield "kfn_gateway_revisions", "gauge", "Revisions that the gateway knows, sleeping ones included.", [({}, len(chain.lines))]
     changed = chain.routes_changed_at
     yield "kfn_gateway_routes_changed_timestamp_seconds", "gauge", "When a Route last changed, as Unix time.", [({}, changed)]

@@ -15,6 +15,10 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 8080  # 0 picks a free one
+    local_port: int | None = None  # a second port for names in the cluster, which then mean nothing on `port`; 0 picks a free one
+    local_host: str = "127.0.0.1"  # where that port listens; what can reach it counts as inside
+    tag_header: bool = True  # Knative-Serving-Tag chooses a tagged revision, which has a host of its own for everybody anyway
+
     connections: int = 20_000  # of clients, at once; more get 503, so that there are files left for instances
     backlog: int = 2048  # connections the kernel may hold for us
 

@@ -19,6 +19,7 @@ class Client(Protocol):
     """Where a request comes from. It calls the exchange's `start`, `request_body`, `request_done` and `client_gone`."""
 
     transport: asyncio.Transport
+    local: bool  # it asks from inside: names in the cluster mean something
     writable: bool  # it takes more of the answer now; when that changes it calls pause_upstream and resume_upstream
 
     @property

@@ -44,9 +44,13 @@ class Cluster:
     def __init__(self) -> None:
         self.api = FakeApi()
 
-    def route(self, name: str = "hello", traffic: Sequence[TrafficTarget] = (), namespace: str = "default") -> None:
+    def route(
+        self, name: str = "hello", traffic: Sequence[TrafficTarget] = (), namespace: str = "default", *, hosts: str = "",
+        domain: str = "localhost:8080",
+    ) -> None:  # fmt: skip
         targets = list(traffic) or [TrafficTarget(revision_name=f"{name}-00001", percent=100)]
-        status = RouteStatus(url=f"http://{name}.{namespace}.localhost:8080", traffic=targets)
+        own = {names.HOSTS: hosts} if hosts else {}
+        status = RouteStatus(url=f"http://{name}.{namespace}.{domain}", traffic=targets, annotations=own)
         self.api.put(kinds.ROUTE, Route(metadata=ObjectMeta(name=name, namespace=namespace), status=status))
 
     def revision(self, name: str = "hello-00001", *, conditions: Sequence[Condition] = (), probe: Probe | None = None, **spec: Any) -> None:
@@ -89,6 +93,9 @@ class Routed:
     def line(self, revision: str = "hello-00001") -> Any:
         assert self.gateway.chain is not None
         return self.gateway.chain.lines[RevisionKey("default", revision)]
+
+    def knows(self, host: str) -> bool:
+        return self.gateway.chain is not None and self.gateway.chain.table.find(host) is not None
 
     async def until(self, true: Callable[[], bool], seconds: float = 30.0) -> None:
         with anyio.fail_after(seconds):
