@@ -1,6 +1,7 @@
 """kfn up: the whole platform in this process, in the foreground, until Ctrl-C."""
 
 import ipaddress
+import os
 import sys
 from pathlib import Path
 
@@ -21,7 +22,17 @@ from cli.failures import CliError
     help="The least that is logged.",
 )
 @click.option("--log-format", type=click.Choice(("auto", "json", "plain")), default="auto", help="auto: plain on a terminal, else json.")
-def command(port: int, host: str, data_dir: Path | None, log_level: str, log_format: str) -> int:
+@click.option("--access-log", metavar="FILE", default="", help="Write one line of JSON a request to FILE, or to - (standard output).")
+@click.option(
+    "--access-log-sample",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    help="Of requests that went well, the share that is logged.",
+)
+def command(
+    port: int, host: str, data_dir: Path | None, log_level: str, log_format: str, access_log: str, access_log_sample: float
+) -> int:  # fmt: skip
     """Start the platform on this machine: API server, controllers, gateway, autoscaler, event bus.
 
     Prints one line beginning with `ready` when everything serves. KUBECONFIG=DIR/kubeconfig lets kfn, kubectl and kn find it.
@@ -33,11 +44,20 @@ def command(port: int, host: str, data_dir: Path | None, log_level: str, log_for
     from embedded import app
     from embedded.datadir import DataDirError, default
     from embedded.nats import NatsError
-    from kfn.observe import logs, web
+    from kfn.observe import lines, logs, otel, web
 
     form = log_format if log_format != "auto" else "plain" if sys.stderr.isatty() else "json"
     logs.configure(level=log_level, form=form)
-    settings = app.Settings(data_dir=(data_dir or default()).expanduser().absolute(), host=host, port=port)
+    try:
+        tracing = otel.from_environment(os.environ)
+    except otel.OtelError as error:
+        raise CliError(str(error), 2) from error
+    if access_log not in ("", "-"):
+        access_log = str(Path(access_log).absolute())
+    settings = app.Settings(
+        data_dir=(data_dir or default()).expanduser().absolute(), host=host, port=port,
+        access_log=access_log, access_log_sample=access_log_sample, tracing=tracing,
+    )  # fmt: skip
     if not _is_loopback(host):
         click.echo(
             f"warning: --host {host}: whoever reaches this machine can call every function; there is no TLS in front of them", err=True
@@ -46,7 +66,9 @@ def command(port: int, host: str, data_dir: Path | None, log_level: str, log_for
         return app.main(settings, say=lambda line: click.echo(line))
     except web.ListenError as error:
         raise CliError(f"{error}. --host and --port choose where the gateway listens; --port 0 picks a free port") from error
-    except (DataDirError, NatsError) as error:
+    except lines.LinesError as error:
+        raise CliError(f"{error} (--access-log)", 2) from error
+    except (DataDirError, NatsError, otel.OtelError) as error:
         raise CliError(str(error)) from error
 
 

@@ -40,7 +40,8 @@ from eventing import settings as eventing_settings
 from gateway import app as gateway
 from gateway import settings as gateway_settings
 from kfn.kube.client import Client
-from kfn.observe import web
+from kfn.observe import otel, web
+from kfn.observe.lines import LinesError
 from kfn.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,9 @@ class Settings:
     host: str = "127.0.0.1"  # where the gateway listens; the API server and the rest stay on loopback
     port: int = 8080  # the gateway's; 0 picks a free one
     drain: float = 10.0  # seconds that requests under way have at the end
+    access_log: str = ""  # the gateway's, see there
+    access_log_sample: float = 1.0
+    tracing: otel.Tracing | None = None
     autoscaler: autoscaler_settings.Settings = field(default_factory=autoscaler_settings.Settings)
 
 
@@ -65,7 +69,7 @@ def main(settings: Settings, say: Callable[[str], None]) -> int:
     try:
         anyio.run(run, settings, say, backend_options={"use_uvloop": True})
     except BaseExceptionGroup as group:
-        known, rest = group.split((datadir.DataDirError, JournalError, web.ListenError, NatsError))
+        known, rest = group.split((datadir.DataDirError, JournalError, web.ListenError, NatsError, LinesError, otel.OtelError))
         if rest is None and known is not None:
             raise _first(known) from None
         busy, _ = group.split(OSError)
@@ -171,7 +175,15 @@ def _gateway_settings(settings: Settings) -> gateway_settings.Settings:
     """Where others than this machine's users can ask, answers tell nothing of a function's log or of other functions' names."""
     private = settings.host == "localhost" or settings.host.startswith("127.") or settings.host == "::1"
     return gateway_settings.Settings(
-        host=settings.host, port=settings.port, drain=settings.drain, tell=private, suggest=private, connections=_connections()
+        host=settings.host,
+        port=settings.port,
+        drain=settings.drain,
+        tell=private,
+        suggest=private,
+        connections=_connections(),
+        access_log=settings.access_log,
+        access_log_sample=settings.access_log_sample,
+        tracing=settings.tracing,
     )
 
 

@@ -17,6 +17,7 @@ from gateway.coldstart import ColdStart
 from gateway.lag import LoopLag
 from gateway.listen import ClientConnection
 from gateway.settings import Settings
+from gateway.watching import watching
 from kfn.api import kinds, names
 from kfn.kube.client import Client
 from kfn.kube.informer import Informer
@@ -44,8 +45,9 @@ class Gateway:
 
         `started` is called once requests are accepted and every Route is known. Raises `ListenError` if the port cannot be had.
         """
-        async with anyio.create_task_group() as tasks:
+        async with watching(self.settings) as watchers, anyio.create_task_group() as tasks:
             chain = self.chain = Chain(tasks, self._sink, self.settings, _clock())
+            chain.watchers = watchers
             await self._watch(tasks, chain)
             servers = await self._listen(chain)
             try:

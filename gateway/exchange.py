@@ -240,6 +240,10 @@ class Exchange:
         when = "in the middle of its answer" if self.first_byte is not None else "before it answered"
         self.refuse(Unreachable(f"Instance {name} of revision {self.line.key} {what} {when}."))
 
+    def now(self) -> tuple[float, float]:
+        """By the clock of its own times, and as Unix time."""
+        return self._chain.clock(), self._chain.wall_clock()
+
     # Ends.
 
     def refuse(self, why: Refusal) -> None:

@@ -4,11 +4,12 @@ The parser has checked the syntax; here is the meaning: framing, Host, hop-by-ho
 Everything is serialised anew from parsed fields, so that no two parsers can disagree about where a message ends.
 """
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gateway import trace
 from gateway.errors import BadRequest, HeadTooLarge, MethodNotAllowed, UnsupportedVersion
+from kfn.observe import trace
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -216,6 +217,23 @@ def with_fields(head: RequestHead, fields: Headers) -> RequestHead:
     return head._replace(wire=head.wire[:-2] + b"".join(b"%b: %b\r\n" % field for field in fields) + b"\r\n") if fields else head
 
 
+def target(head: RequestHead) -> bytes:
+    """The request's target: path and query."""
+    begin = len(head.method) + 1
+    return head.wire[begin : head.wire.find(b" ", begin)]
+
+
+def field(head: RequestHead, name: bytes) -> bytes:
+    """One field of a request, for those few who ask for it once in a while; `name` in lower case. Empty if there is none."""
+    found = re.search(rb"\r\n%b: ([^\r\n]*)" % re.escape(name), head.wire, re.IGNORECASE)
+    return found[1] if found else b""
+
+
+def text(value: bytes) -> str:
+    """What strangers sent, for a log or a trace: nothing in it but printable ASCII, at most a kilobyte."""
+    return value[:1024].decode("ascii", "backslashreplace").translate(_CONTROLS)
+
+
 def response(status: int, reason: bytes, headers: Headers, *, method: bytes, modern: bool, keep_alive: bool) -> ResponseHead:
     """Rewrite a response's head. `modern` and `keep_alive` are the client's side."""
     length: int | None = None
@@ -271,6 +289,9 @@ def response(status: int, reason: bytes, headers: Headers, *, method: bytes, mod
 def trailers(headers: Headers) -> bytes:
     """The trailer section of a chunked body: fields that would change framing or routing are left out."""
     return b"".join(b"%b: %b\r\n" % (name, value) for name, value in headers if name.lower() not in NOT_IN_TRAILERS)
+
+
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
 
 
 def _absolute(method: bytes, target: bytes, host: bytes | None) -> tuple[bytes, bytes | None]:

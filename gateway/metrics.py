@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import anyio
 import anyio.lowlevel
 
+from gateway.accesslog import AccessLog
 from gateway.account import BUCKETS
 from gateway.exposition import family, histogram, labels, sample
 from gateway.line import Line
@@ -141,6 +142,8 @@ def _gauges(gateway: "Gateway", chain: "Chain") -> Iterator[tuple[str, str, str,
     yield "kfn_gateway_waiting_body_limit_bytes", "gauge", "Memory that they may hold; more is refused.", [({}, limit)]
     yield "kfn_gateway_hosts", "gauge", "Hosts in the table of routes.", [({}, sum(map(len, chain.table.hosts)))]
     yield "kfn_gateway_revisions", "gauge", "Revisions that the gateway knows, sleeping ones included.", [({}, len(chain.lines))]
+    dropped = sum(watcher.lines.dropped for watcher in chain.watchers if isinstance(watcher, AccessLog))
+    yield "kfn_gateway_access_log_dropped_total", "counter", "Lines of the access log that could not be written.", [({}, dropped)]
     changed = chain.routes_changed_at
     yield "kfn_gateway_routes_changed_timestamp_seconds", "gauge", "When a Route last changed, as Unix time.", [({}, changed)]
     stale: list[_Row] = [({"kind": kind}, seconds) for kind, seconds in gateway.stale().items()]

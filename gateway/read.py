@@ -34,6 +34,7 @@ class RequestReader:
         "_length",
         "_parser",
         "_quiet",
+        "_sampler",
         "_settings",
         "_target",
         "_to",
@@ -46,6 +47,7 @@ class RequestReader:
     def __init__(self, to: Requests, settings: Settings) -> None:
         self._to = to
         self._settings = settings
+        self._sampler = settings.tracing.sampler if settings.tracing else None
         self.peer = b"unknown"
         self.last = False  # the request being read is the connection's last
         self.restart()
@@ -106,7 +108,9 @@ class RequestReader:
         if self._head_bytes > settings.max_head and self._head_size() > settings.max_head:
             raise HeadTooLarge(f"The request's head is over {settings.max_head} bytes.")
         version = parser.get_http_version()
-        head = heads.request(parser.get_method(), self._target, version, self._headers, self.peer, getrandbits(192), settings.max_headers)
+        head = heads.request(
+            parser.get_method(), self._target, version, self._headers, self.peer, getrandbits(192), settings.max_headers, self._sampler
+        )
         self._head_bytes = 0
         self._length = head.length
         self._declined = not head.upgrade and parser.should_upgrade()

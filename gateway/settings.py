@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from kfn.observe.otel import Tracing
+
 KIB = 1024
 MIB = 1024 * 1024
 
@@ -53,5 +55,14 @@ class Settings:
     load_retry: float = 2.0  # the longest pause between two tries to reach it
     drain: float = 30.0  # at stop: for requests that are under way
     cold_starts: int = 100  # kept for each revision
+
+    access_log: str = ""  # a file, or - for standard output; one line of JSON a request. Empty: none
+    access_log_sample: float = 1.0  # of requests that an instance answered below 500, the share that is logged
+    access_log_query: bool = False  # log queries too: secrets travel there
+    access_log_pause: float = 1.0  # between two writes, while there is little
+    access_log_memory: int = 4 * MIB  # lines that are not written yet; more are dropped and counted
+    tracing: Tracing | None = None  # spans are exported with OpenTelemetry; from its environment variables
+    flush: float = 5.0  # at stop, after the drain: for lines and spans that are still here
+
     tell: bool = True  # why a revision cannot start, with the end of its log, in a 503; turn off where strangers can ask
     suggest: bool = True  # name similar hosts in a 404; turn off where strangers must not learn names

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway import heads, trace
+from gateway import heads
+from kfn.observe import trace
 
 ID = b"0af7651916cd43dd8448eb211c80319c"
 SPAN = b"b7ad6b7169203331"
