@@ -5,6 +5,7 @@ from typing import Any
 
 from controller.labeler.plan import revisions_of
 from controller.owner import controller_of
+from controller.route.hosts import claimed
 from controller.world import World
 from kfn.api import names
 from kfn.api.serving import GROUP, Configuration, Route
@@ -66,6 +67,8 @@ class Triggers:
                 continue
             self._queues.routes.add(_key(seen))
             self._owner(seen)
+            for host in claimed(seen):
+                self._routes(self._world.routes_claiming(host))
             for name in revisions_of(seen):
                 self._queues.labels.add(f"{seen.metadata.namespace}/{name}")
 

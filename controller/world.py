@@ -8,6 +8,7 @@ import anyio
 
 from controller.index import Index
 from controller.labeler.plan import revisions_of
+from controller.route.hosts import claimed
 from controller.settings import Settings
 from kfn.api import core, kinds, names
 from kfn.api.serving import Configuration, Revision, Route
@@ -35,6 +36,7 @@ class World:
         self._pods_by_revision = Index[core.Pod](self.pods, _label(names.REVISION))
         self._services_by_route = Index[core.Service](self.core_services, _label(names.ROUTE))
         self._routes_by_revision = Index[Route](self.routes, _names(lambda route: revisions_of(route)))
+        self._routes_by_host = Index[Route](self.routes, claimed)
         self._routes_by_configuration = Index[Route](self.routes, _names(configurations_of))
 
     @property
@@ -65,6 +67,10 @@ class World:
     def routes_to_revision(self, namespace: str, name: str) -> list[Route]:
         """Routes that send to this Revision or name it in their spec."""
         return self._routes_by_revision.get((namespace, name))
+
+    def routes_claiming(self, host: str) -> list[Route]:
+        """Routes that ask for a host of the user's own."""
+        return self._routes_by_host.get(host)
 
     def routes_to_configuration(self, namespace: str, name: str) -> list[Route]:
         return self._routes_by_configuration.get((namespace, name))

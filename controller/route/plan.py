@@ -8,25 +8,25 @@ from msgspec.structs import replace
 
 from controller import marks, owner
 from controller.owner import Ownership
+from controller.route.hosts import CLUSTER_LOCAL, GRANTED, grant
 from controller.route.traffic import resolve
 from controller.settings import Settings
 from kfn.api import conditions, core, names
 from kfn.api.meta import Addressable, ObjectMeta
 from kfn.api.serving import Configuration, Revision, Route, RouteStatus, TrafficTarget
 
-CLUSTER_LOCAL = "cluster-local"
-
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A Route, what its targets may mean (by name), and the Services of its names or of its making (by name). `refused` says
-    which of those the API server did not take."""
+    which of those the API server did not take; `rivals` are the Routes that claim each host of the user's own that this one claims."""
 
     route: Route
     configurations: Mapping[str, Configuration] = field(default_factory=dict)
     revisions: Mapping[str, Revision] = field(default_factory=dict)
     services: Mapping[str, core.Service] = field(default_factory=dict)
     refused: str = ""
+    rivals: Mapping[str, Sequence[Route]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +45,25 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     whose = {name: owner.ownership(there.metadata, route) for name, there in seen.services.items()}
     foreign = [s.metadata.name for s in wanted if whose.get(s.metadata.name) is Ownership.FOREIGN]
     traffic = route.status.traffic if resolved.traffic is None else resolved.traffic
+    granted = grant(route, seen.rivals, settings)
+    notes = {key: value for key, value in route.status.annotations.items() if key != names.HOSTS}
+    if granted.hosts:
+        notes[names.HOSTS] = ",".join(granted.hosts)
     status = replace(
         route.status,
         observed_generation=route.metadata.generation,
         url=url(route, "", settings),
         address=Addressable(url=f"http://{route.metadata.name}.{route.metadata.namespace}.{settings.cluster_domain}"),
+        annotations=notes,
         traffic=[replace(target, url=url(route, target.tag, settings) if target.tag else "") for target in traffic],
         conditions=marks.settle(
             conditions.ROUTE,
-            route.status.conditions,
+            [condition for condition in route.status.conditions if granted.mark or condition.type != GRANTED],
             [
                 resolved.mark,
                 _ingress(foreign, traffic, seen.refused),
                 marks.true("CertificateProvisioned", "TLSNotEnabled", "external-domain-tls is not enabled"),
+                *([granted.mark] if granted.mark else []),
             ],
             now,
         ),

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from controller import apply
+from controller.route.hosts import claimed
 from controller.route.plan import Seen, names_of, plan
 from controller.world import World
 from kfn.api import core, kinds
@@ -39,4 +40,5 @@ def _load(world: World, route: Route) -> Seen:
     revisions = {r.metadata.name: r for name in wanted if name and (r := world.revisions.get(namespace, name))}
     services: dict[str, core.Service] = {s.metadata.name: s for s in world.services_of_route(route)}
     services |= {s.metadata.name: s for name in names_of(route) if (s := world.core_services.get(namespace, name))}
-    return Seen(route, configurations, revisions, services)
+    rivals = {host: world.routes_claiming(host) for host in claimed(route)}
+    return Seen(route, configurations, revisions, services, rivals=rivals)

@@ -4,13 +4,15 @@ import difflib
 import math
 from collections.abc import Callable, Mapping
 
-from kfn.api import names
+from kfn.api import names, naming
 from kfn.api.duration import BadDuration, parse_go
 from kfn.api.errors import FieldError
 
 KPA = "kpa.autoscaling.knative.dev"
 METRICS = ("concurrency", "rps")
 WINDOW_MIN, WINDOW_MAX = 6.0, 3600.0
+HOSTS_MAX = 32  # of the user's own for one function
+INSIDE = ("svc", "cluster.local")  # domains in which names are the cluster's
 
 # Knative also takes the camelCase spelling of each.
 KNOWN = (
@@ -69,7 +71,41 @@ def validate_object(annotations: Mapping[str, str], labels: Mapping[str, str]) -
     if labels.get(names.VISIBILITY, "cluster-local") != "cluster-local":
         at = path("metadata.labels", names.VISIBILITY)
         errors.append(FieldError(at, f'{labels[names.VISIBILITY]!r} is not known; write "cluster-local", or remove it to be public'))
+    if names.HOSTS in annotations:
+        wrong = _hosts(annotations[names.HOSTS])
+        if not wrong and names.VISIBILITY in labels:
+            wrong = f"a cluster-local function has no name outside; remove this, or the label {names.VISIBILITY}"
+        if wrong:
+            errors.append(FieldError(path("metadata.annotations", names.HOSTS), wrong))
     return errors
+
+
+def hosts(value: str) -> list[str]:
+    """The hosts in a `kfn.dev/hosts` annotation."""
+    return [host.strip() for host in value.split(",") if host.strip()]
+
+
+def _hosts(value: str) -> str | None:
+    found = hosts(value)
+    if not found:
+        return "names no host; write hosts with commas between them, or remove it"
+    if len(found) > HOSTS_MAX:
+        return f"{len(found)} hosts; at most {HOSTS_MAX} are possible, a wildcard such as *.example.com covers many"
+    twice = next((host for host in found if found.count(host) > 1), None)
+    return f"{twice!r} is there twice" if twice else next(filter(None, map(_host, found)), None)
+
+
+def _host(host: str) -> str | None:
+    base = host.removeprefix("*.")
+    if wrong := naming.dns_name(base):
+        return f"{host!r} is not a host: {wrong}"
+    if "." not in base:
+        return f"{host!r} has too few labels; use a whole domain name, such as {'*.' if host != base else ''}{base}.example.com"
+    if base.rpartition(".")[2].isdecimal():
+        return f"{host!r} is an IP address; use a name"
+    if any(base == inside or base.endswith(f".{inside}") for inside in INSIDE):
+        return f"{host!r} is a name in the cluster, which belongs to the function of that name; use one outside"
+    return None
 
 
 def _int(value: str | None) -> int | None:

@@ -27,6 +27,16 @@ def dns1123(value: str) -> str | None:
     return f"{value!r} is not a DNS label; use at most {LABEL_MAX} lower-case letters, digits and '-'"
 
 
+def dns_name(value: str) -> str | None:
+    """What is wrong with `value` as a whole DNS name, or None."""
+    if len(value) > 253:
+        return f"it has {len(value)} characters, at most 253 are possible"
+    if not _SUBDOMAIN.fullmatch(value):
+        return "use lower-case letters, digits, '-' and '.', with a '*.' at most at the beginning"
+    long = next((label for label in value.split(".") if len(label) > LABEL_MAX), None)
+    return f"{long!r} has {len(long)} characters, at most {LABEL_MAX} are possible between two dots" if long else None
+
+
 def serving_name(meta: ObjectMeta) -> list[FieldError]:
     """The name of a Service, Configuration, Revision or Route: a DNS-1035 label."""
     if not meta.name:

@@ -347,6 +347,42 @@ class TestRefusals:
         obj["metadata"]["annotations"] = {"autoscaling.knative.dev/min-scale": "1"}
         assert "move it to spec.template" in refused(obj)["metadata.annotations[autoscaling.knative.dev/min-scale]"]
 
+    @pytest.mark.parametrize("hosts", ["shop.org", "shop.org,*.shop.org", " a.b , c.d ", "xn--bcher-kva.example", "my-svc.org", "*.a.b"])
+    def test_hosts_of_the_users_own_are_whole_names_or_wildcards(self, hosts: str) -> None:
+        obj = service()
+        obj["metadata"]["annotations"] = {"kfn.dev/hosts": hosts}
+        create(obj)
+
+    @pytest.mark.parametrize(
+        ("hosts", "said"),
+        [
+            pytest.param("", "names no host", id="none"),
+            pytest.param("Shop.org", "use lower-case letters", id="upper case"),
+            pytest.param("shop.org:80", "use lower-case letters", id="a port"),
+            pytest.param("https://shop.org", "use lower-case letters", id="a url"),
+            pytest.param("a.*.org", "use lower-case letters", id="a wildcard in the middle"),
+            pytest.param("*", "use lower-case letters", id="a wildcard for everything"),
+            pytest.param("*.org", "has too few labels; use a whole domain name, such as *.org.example.com", id="a wildcard too wide"),
+            pytest.param("shop", "has too few labels", id="a label"),
+            pytest.param("10.0.0.1", "is an IP address", id="an address"),
+            pytest.param("hello.default.svc.cluster.local", "is a name in the cluster", id="a name in the cluster"),
+            pytest.param("*.other.svc", "is a name in the cluster", id="many names in the cluster"),
+            pytest.param("a.org,a.org", "'a.org' is there twice", id="twice"),
+            pytest.param(f"{'a' * 64}.org", "at most 63 are possible between two dots", id="a long label"),
+            pytest.param(".".join(["abc"] * 64), "at most 253 are possible", id="a long name"),
+            pytest.param(",".join(f"a{i}.org" for i in range(33)), "33 hosts; at most 32", id="many"),
+        ],
+    )
+    def test_other_hosts_are_refused(self, hosts: str, said: str) -> None:
+        obj = service()
+        obj["metadata"]["annotations"] = {"kfn.dev/hosts": hosts}
+        assert said in refused(obj)["metadata.annotations[kfn.dev/hosts]"]
+
+    def test_a_cluster_local_service_has_no_host_outside(self) -> None:
+        obj = service()
+        obj["metadata"] |= {"annotations": {"kfn.dev/hosts": "a.org"}, "labels": {"networking.knative.dev/visibility": "cluster-local"}}
+        assert "a cluster-local function has no name outside" in refused(obj)["metadata.annotations[kfn.dev/hosts]"]
+
     def test_a_revisions_spec_is_immutable_and_the_changed_field_is_named(self) -> None:
         def revision(image: str) -> Json:
             return {"apiVersion": "serving.knative.dev/v1", "kind": "Revision", "metadata": {"name": "hello-00001"},
