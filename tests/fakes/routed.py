@@ -135,6 +135,8 @@ async def routed(cluster: Cluster | None = None, sink: Sink | None = None, **set
             yield Routed(gateway, cluster, sink)
         finally:
             tasks.cancel_scope.cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)  # asyncio accepts in a task of its own: a connection that came last is closed some turns later
 
 
 @dataclass
