@@ -14,6 +14,7 @@ import anyio
 from gateway import drain, policy
 from gateway.chain import Chain
 from gateway.coldstart import ColdStart
+from gateway.https import Https
 from gateway.lag import LoopLag
 from gateway.listen import ClientConnection
 from gateway.settings import Settings
@@ -34,6 +35,7 @@ class Gateway:
         self.local_port = 0  # where names in the cluster are known; the same, unless settings keep them apart
         self.ready = False
         self.chain: Chain | None = None
+        self.https = Https(client, settings) if settings.tls_port is not None else None
         self.lag = LoopLag()
         self._informers: list[Informer[Any]] = []
         self._client = client
@@ -51,6 +53,8 @@ class Gateway:
             await self._watch(tasks, chain)
             servers = await self._listen(chain)
             try:
+                if self.https is not None:
+                    servers.append(await self.https.open(tasks, chain))
                 tasks.start_soon(self.lag.run)
                 tasks.start_soon(_every, self.settings.tick, chain.keep_time)
                 tasks.start_soon(_every, 1.0, chain.sweep)

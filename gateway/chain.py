@@ -10,7 +10,7 @@ from itertools import count
 
 from anyio.abc import TaskGroup
 
-from gateway import addresses, dial, heads, policy, route, watch
+from gateway import addresses, dial, heads, policy, redirect, route, watch
 from gateway.addresses import Address
 from gateway.answers import Answer
 from gateway.drain import Cordons
@@ -66,6 +66,9 @@ class Chain:
             if head.probe:
                 hashed = ((b"K-Network-Hash", head.probe_hash),) if head.probe_hash else ()
                 exchange.answer(Answer(200, "OK", head.probe, fields=hashed))
+                return
+            if self.settings.redirect and head.proto == b"http" and self._is_public(head.host):
+                exchange.answer(redirect.to_https(head, self.settings.redirect))
                 return
             turns = self._tagged(exchange, backend) if head.tag or backend.tag else backend.turns
             key = turns[0] if len(turns) == 1 else turns[next(self._turns[backend.route]) % len(turns)]
@@ -201,6 +204,10 @@ class Chain:
                 instance.forget()
 
     # Inside.
+
+    def _is_public(self, host: bytes) -> bool:
+        """Not a name that only the cluster's own clients use."""
+        return self.table.find(route.normal(host), local=False) is not None
 
     def _place(self, key: RevisionKey) -> None:
         """Tell a line where its instances are."""

@@ -268,6 +268,8 @@ class Exchange:
     def answer(self, answer: Answer) -> None:
         """Answer in the gateway's own name."""
         self.status = answer.status
+        if not self.body_done:
+            self.keep_alive = False
         self._whole(answer)
 
     def overdue(self, now: float) -> None:

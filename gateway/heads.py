@@ -75,6 +75,7 @@ class RequestHead(NamedTuple):
     trace: bytes  # traceparent as the instance gets it
     parent: bytes | None  # the client's traceparent, of which our span is a child; b"": it has no parent; None: it is not recorded
     timing: bool  # Kfn-Timing: wants to know where the time went
+    proto: bytes = b"http"  # or https: how the client came, as the instance is told
     tag: bytes = b""  # Knative-Serving-Tag; it is not in `wire`
 
 
@@ -89,9 +90,9 @@ class ResponseHead(NamedTuple):
 
 def request(
     method: bytes, target: bytes, version: str, headers: Headers, peer: bytes, entropy: int, most: int,
-    sampler: trace.Sampler | None = None,
+    sampler: trace.Sampler | None = None, scheme: bytes = b"http",
 ) -> RequestHead:  # fmt: skip
-    """Read and rewrite a request's head. `peer` is the client's address, `entropy` 192 random bits for new ids."""
+    """Read and rewrite a request's head. `peer` is the client's address, `scheme` its connection's, `entropy` 192 random bits for ids."""
     if len(headers) > most:
         raise HeadTooLarge(f"The request has {len(headers)} header fields; the limit is {most}.")
     modern = version == "1.1"
@@ -191,7 +192,7 @@ def request(
         else:
             traceparent = parent or b"00-%b-%b-01" % (ids[:32], ids[32:])
         request_id = request_id or ids[:32]
-    proto = xfp or b"http"
+    proto = xfp or scheme
     if forwarded is None and xff is not None:
         forwarded = b", ".join(b"for=" + _node(one.strip()) for one in xff.split(b","))
     hop = b"for=%b;host=%b;proto=%b" % (_node(peer), _quoted(host), _quoted(proto))
@@ -208,7 +209,7 @@ def request(
     return RequestHead(
         method, host, b"".join(out), CHUNKED if chunked else (length or 0), modern, keep_alive,
         (upgrade or b"") if upgrades else b"", expects and has_body, probe, probe_hash, json, request_id,
-        traceparent, recorded, timing, tag,
+        traceparent, recorded, timing, proto, tag,
     )  # fmt: skip
 
 

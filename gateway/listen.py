@@ -26,7 +26,7 @@ class ClientConnection(asyncio.Protocol):
         "current", "head_since", "idle_since", "lingering", "local", "transport", "writable",
     )  # fmt: skip
 
-    def __init__(self, chain: "Chain", *, local: bool = True) -> None:
+    def __init__(self, chain: "Chain", *, local: bool = True, scheme: bytes = b"http") -> None:
         self._chain = chain
         self.local = local
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
@@ -36,6 +36,7 @@ class ClientConnection(asyncio.Protocol):
         self.lingering = False
         self.writable = True
         self._reader = RequestReader(self, chain.settings)
+        self._reader.scheme = scheme
         self._reading: Exchange | None = None  # the one whose body is being read
         self._unstarted: Exchange | None = None  # the current one, while the bytes that its head came with are being read
         self._upgrading: Exchange | None = None  # one that asks for another protocol; nothing behind it is read until it is answered

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import anyio
 import anyio.lowlevel
 
+from gateway import httpsmetrics
 from gateway.accesslog import AccessLog
 from gateway.account import BUCKETS
 from gateway.exposition import family, histogram, labels, sample
@@ -148,6 +149,8 @@ def _gauges(gateway: "Gateway", chain: "Chain") -> Iterator[tuple[str, str, str,
     yield "kfn_gateway_routes_changed_timestamp_seconds", "gauge", "When a Route last changed, as Unix time.", [({}, changed)]
     stale: list[_Row] = [({"kind": kind}, seconds) for kind, seconds in gateway.stale().items()]
     yield "kfn_gateway_api_stale_seconds", "gauge", "For how long the API server could not be followed; 0: it is.", stale
+    if gateway.https is not None:
+        yield from httpsmetrics.numbers(gateway.https.certificates)
 
 
 def _clients(chain: "Chain") -> list[_Row]:

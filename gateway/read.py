@@ -42,6 +42,7 @@ class RequestReader:
         "in_body",
         "last",
         "peer",
+        "scheme",
     )
 
     def __init__(self, to: Requests, settings: Settings) -> None:
@@ -49,6 +50,7 @@ class RequestReader:
         self._settings = settings
         self._sampler = settings.tracing.sampler if settings.tracing else None
         self.peer = b"unknown"
+        self.scheme = b"http"  # of the connection; what a proxy before it says of the client's own goes first
         self.last = False  # the request being read is the connection's last
         self.restart()
 
@@ -109,8 +111,9 @@ class RequestReader:
             raise HeadTooLarge(f"The request's head is over {settings.max_head} bytes.")
         version = parser.get_http_version()
         head = heads.request(
-            parser.get_method(), self._target, version, self._headers, self.peer, getrandbits(192), settings.max_headers, self._sampler
-        )
+            parser.get_method(), self._target, version, self._headers, self.peer, getrandbits(192), settings.max_headers,
+            self._sampler, self.scheme,
+        )  # fmt: skip
         self._head_bytes = 0
         self._length = head.length
         self._declined = not head.upgrade and parser.should_upgrade()

@@ -24,6 +24,15 @@ class Settings:
     connections: int = 20_000  # of clients, at once; more get 503, so that there are files left for instances
     backlog: int = 2048  # connections the kernel may hold for us
 
+    tls_port: int | None = None  # HTTPS beside the plain port; 0 picks a free one, None: no TLS
+    tls_files: tuple[tuple[str, str], ...] = ()  # certificate (chain, PEM) and key, reloaded when they change; the first is the default
+    tls_secrets: tuple[str, ...] = ()  # NAMESPACE/NAME of Secrets of type kubernetes.io/tls; default is the first, if there are no files
+    tls_secrets_namespace: str = ""  # and all Secrets in this one namespace with the label kfn.dev/gateway-certificate=true
+    tls_http2: bool = True  # offer h2 by ALPN, beside http/1.1
+    tls_check: float = 5.0  # between two looks at the files
+    handshake: float = 10.0  # from a connection to the end of its TLS handshake
+    redirect: int = 0  # plain requests get 308 to https on this port, by which clients reach tls_port (443); 0: they are served
+
     max_head: int = 64 * KIB  # request line and headers; more is answered 431
     max_headers: int = 200  # header fields in a request; more is answered 431
     max_body: int = 0  # request body; more is answered 413. 0: no limit, bodies are streamed

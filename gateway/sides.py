@@ -126,7 +126,8 @@ class Upstream(Protocol):
 class Connection(Protocol):
     """A client's connection, as the gateway looks after it."""
 
-    transport: asyncio.Transport
+    @property
+    def transport(self) -> asyncio.Transport: ...
 
     @property
     def version(self) -> str:
