@@ -211,6 +211,8 @@ class Exchange:
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             if upstream.open and self.body_done and self.instance is not None:
+                if not self.client.writable:
+                    upstream.resume_reading()  # it was stopped for this client's sake, and may serve another next
                 self.instance.put(upstream, self._chain.clock())  # type: ignore[arg-type]  # what take() gave
             else:
                 upstream.close()
