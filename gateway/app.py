@@ -18,6 +18,8 @@ from gateway.https import Https
 from gateway.lag import LoopLag
 from gateway.listen import ClientConnection
 from gateway.settings import Settings
+from gateway.slotlink import Link
+from gateway.slots import Slots
 from gateway.watching import watching
 from kfn.api import kinds, names
 from kfn.kube.client import Client
@@ -50,6 +52,7 @@ class Gateway:
         async with watching(self.settings) as watchers, anyio.create_task_group() as tasks:
             chain = self.chain = Chain(tasks, self._sink, self.settings, _clock())
             chain.watchers = watchers
+            link = self._share(tasks, chain)
             await self._watch(tasks, chain)
             servers = await self._listen(chain)
             try:
@@ -74,6 +77,8 @@ class Gateway:
                 for server in servers:
                     server.close()
                 chain.abort()
+                if link is not None:
+                    link.close()
                 tasks.cancel_scope.cancel()
 
     def stop(self) -> None:
@@ -98,6 +103,16 @@ class Gateway:
     def stale(self) -> dict[str, float]:
         """By kind, for how many seconds the API server could not be followed. The gateway serves on with what it knows."""
         return {informer.kind.qualified: informer.stale for informer in self._informers}
+
+    def _share(self, tasks: anyio.abc.TaskGroup, chain: Chain) -> Link | None:
+        """Limits hold over all gateways of the same keeper. Before the first line is made, so that none is without it."""
+        if not self.settings.slots:
+            return None
+        slots = chain.shared.slots = Slots(self.settings, chain.clock, chain.shared.later)
+        link = Link(slots, self.settings)
+        tasks.start_soon(link.run)
+        tasks.start_soon(_every, self.settings.slots_idle, link.sweep)
+        return link
 
     async def _watch(self, tasks: anyio.abc.TaskGroup, chain: Chain) -> None:
         revisions = Informer(self._client, kinds.REVISION, keep=policy.kept)

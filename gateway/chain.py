@@ -222,6 +222,7 @@ class Chain:
     def _forget(self, line: Line) -> None:
         if line.forgettable:
             self.lines.pop(line.key, None)
+            line.end()
 
     def _probe(self, line: Line, instance: Instance) -> None:
         if self.closed:

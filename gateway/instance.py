@@ -20,12 +20,15 @@ class Connection(Protocol):
 class Instance:
     """`ready` is what the slice says, `reached` that a connection of our own succeeded since, `refused` that the last one did not."""
 
-    __slots__ = ("active", "address", "idle", "name", "probing", "reached", "ready", "refused", "start", "terminating")
+    __slots__ = (
+        "active", "address", "idle", "name", "peak", "probing", "reached", "ready", "refused", "slots", "start", "terminating",
+    )  # fmt: skip
 
     def __init__(self, address: Address) -> None:
         self.address = address
         self.name = address.pod or f"{address.host}:{address.port}"
         self.active = 0  # requests that have a place on it
+        self.slots = self.peak = 0  # leased from the keeper, and the most of them in use of late (`slots`)
         self.ready = address.ready
         self.terminating = address.terminating
         self.reached = False

@@ -17,6 +17,7 @@ from gateway.instance import Instance
 from gateway.pick import pick
 from gateway.policy import Policy
 from gateway.settings import Settings
+from gateway.slots import Slots
 from kfn.load import LoadSink, RevisionKey
 
 COLD_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)  # seconds
@@ -40,6 +41,7 @@ class Shared:
         self.waiting = 0
         self.held = 0
         self.cold_phases: dict[str, Histogram] = {}  # seconds
+        self.slots: Slots | None = None  # where other gateways use the same instances
         self.probe: Callable[[Line, Instance], None] = lambda line, instance: None
         self.later: Callable[[float, Callable[[], None]], object] = lambda seconds, call: None
 
@@ -56,6 +58,7 @@ class Line:
         "instances",
         "key",
         "known",
+        "lease",
         "meter",
         "policy",
         "usable",
@@ -73,6 +76,7 @@ class Line:
         self.cold_starts: Sequence[ColdStart] = ()
         self.cold_count = 0
         self.cold_seconds: dict[str, float] = {}
+        self.lease = None if shared.slots is None or not self.policy.concurrency else shared.slots.lease(self)
         self._shared = shared
         self._told = 0  # how many were waiting when the autoscaler was last poked
         self._telling = False
@@ -100,10 +104,14 @@ class Line:
             self._shared.waiting -= 1
             if not self.waiting:
                 self._told = 0
+            if self.lease is not None:
+                self.lease.touched()
 
     def release(self, instance: Instance) -> None:
         """A place on an instance is free again."""
         instance.active -= 1
+        if self.lease is not None:
+            self.lease.released(instance)
         if self.waiting:
             self.advance()
 
@@ -116,6 +124,8 @@ class Line:
             waiter, _ = self.waiting.popitem(last=False)
             self._shared.waiting -= 1
             instance.active += 1
+            if self.lease is not None:
+                self.lease.touched()
             waiter.go(instance)
         self._told = 0
 
@@ -132,6 +142,10 @@ class Line:
 
     def not_in_time(self) -> Refusal:
         """Why a request that waited too long got nothing."""
+        if self.usable and self.lease is not None and not self.lease.sure:
+            return NotInTime(
+                f"Revision {self.key} takes {self.policy.concurrency} requests at once, and who may send one is not known now."
+            )
         if self.usable:
             return NotInTime(f"All {len(self.usable)} instances of revision {self.key} are busy; none became free in time.")
         if not self.known:
@@ -146,6 +160,7 @@ class Line:
         self.known = policy is not None
         if policy is not None:
             self.policy = policy
+            self._share()
             if policy.failure and not self.usable:
                 self._refuse_all(self._failed())
             self.advance()
@@ -168,6 +183,8 @@ class Line:
     def changed(self) -> None:
         """An instance became usable, or stopped being so."""
         self.usable = [i for i in self.instances.values() if i.usable]
+        if self.lease is not None:
+            self.lease.changed()
         if self.waiting:
             self.advance()
         for instance in self.instances.values():
@@ -188,6 +205,11 @@ class Line:
             instance.refused = True
             self.changed()
 
+    def end(self) -> None:
+        """It is forgotten."""
+        if self.lease is not None:
+            self.lease.end()
+
     @property
     def forgettable(self) -> bool:
         """Nothing is known about it and nobody is in it."""
@@ -195,7 +217,22 @@ class Line:
 
     # Inside.
 
+    def _share(self) -> None:
+        """With a limit, and where other gateways are, places are slots."""
+        slots = self._shared.slots
+        if slots is None:
+            return
+        if self.lease is None and self.policy.concurrency:
+            self.lease = slots.lease(self)
+        elif self.lease is not None and not self.policy.concurrency:
+            self.lease.end()
+            self.lease = None
+        elif self.lease is not None:
+            self.lease.changed()
+
     def _free(self, tried: Collection[Instance]) -> Instance | None:
+        if self.lease is not None:
+            return self.lease.free(tried)
         among = [i for i in self.usable if i not in tried] if tried else self.usable
         chance = random() if len(among) > 1 else 0.0  # noqa: S311 - spreads load, guards nothing
         index = pick(among, self.policy.concurrency, chance)
@@ -223,6 +260,8 @@ class Line:
         if first:
             self.waiting.move_to_end(waiter, last=False)
         shared.waiting += 1
+        if self.lease is not None:
+            self.lease.joined()
         if not self.usable:
             self._poke()
             for instance in self.instances.values():

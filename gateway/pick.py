@@ -14,6 +14,10 @@ class Loaded(Protocol):
     active: int
 
 
+class Held(Loaded, Protocol):
+    slots: int
+
+
 def pick(instances: Sequence[Loaded], limit: int, chance: float) -> int:
     """The index of an instance with room, or -1. `limit` 0 is unlimited; `chance` in [0, 1) chooses among equals."""
     count = len(instances)
@@ -32,6 +36,20 @@ def pick(instances: Sequence[Loaded], limit: int, chance: float) -> int:
     if not limit or instances[best].active < limit:
         return best
     return _first_free(instances, limit)
+
+
+def pick_held(instances: Sequence[Held], limit: int, chance: float) -> int:
+    """The same where each instance has its own number of `slots`, of which those that are not in use are room."""
+    count = len(instances)
+    if count > 1 and limit > SMALL:
+        one = int(chance * count)
+        two = int((chance * count - one) * (count - 1))
+        if two >= one:
+            two += 1
+        best = one if instances[one].active <= instances[two].active else two
+        if instances[best].active < instances[best].slots:
+            return best
+    return next((i for i, instance in enumerate(instances) if instance.active < instance.slots), -1)
 
 
 def _first_free(instances: Sequence[Loaded], limit: int) -> int:

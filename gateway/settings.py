@@ -1,6 +1,6 @@
 """What can be set on a gateway. Every wait and every buffer in `gateway/` takes its bound from here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kfn.observe.otel import Tracing
 
@@ -56,6 +56,11 @@ class Settings:
     linger: float = 2.0  # reading what a client still sends after its request was refused
     tunnel_idle: float = 300.0  # an upgraded connection with no byte in either direction
     tick: float = 0.1  # how exactly time limits are kept
+
+    slots: str = ""  # the keepers of slots, commas between: unix:PATH or HOST:PORT. Empty: limits hold in this process only
+    slots_token: str = field(default="", repr=False)  # what a keeper on TCP asks for
+    slots_idle: float = 0.1  # slots that nobody used for so long are given back
+    slots_retry: float = 0.5  # the longest pause between two tries to reach a keeper
 
     report: float = 1.0  # between two load samples
     load_reports: int = 60  # reports kept while the autoscaler is away; then the oldest are dropped
