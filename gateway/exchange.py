@@ -13,6 +13,8 @@ from gateway.coldstart import Stopwatch
 from gateway.errors import BodyTooLarge, LineFull, NotInTime, Refusal, Unreachable
 from gateway.instance import Instance
 from gateway.readahead import ReadAhead
+from gateway.repeated import KnownResponse
+from gateway.reply import Http1Reply
 from gateway.sides import Client, Reply, Upstream
 from gateway.tunnel import Tunnel, splice
 
@@ -218,6 +220,20 @@ class Exchange:
                 upstream.close()
         self._end()
 
+    def response_again(self, known: KnownResponse, data: bytes) -> bool:
+        """The instance's whole answer, with a head that this connection has seen before. False: it must be read as any other."""
+        chain, reply, instance, upstream = self._chain, self.reply, self.instance, self.upstream
+        if not (self.body_done and self.keep_alive and self.client.writable) or chain.stopping or self.cold is not None or self.head.timing:
+            return False
+        if instance is None or upstream is None or type(reply) is not Http1Reply or not reply.again(known, data):
+            return False
+        self.status = known.status
+        self.first_byte = self.last_byte = now = chain.clock()
+        self.upstream = None
+        instance.put(upstream, now)  # type: ignore[arg-type]  # what take() gave
+        self._end(now)
+        return True
+
     def switch(self, upstream: "UpstreamConnection", early: bytes) -> None:
         """The instance has agreed to another protocol."""
         splice(self, upstream, early, idle=self._chain.settings.tunnel_idle, now=self._chain.clock())
@@ -337,7 +353,7 @@ class Exchange:
         if upstream is not None:
             upstream.close()
 
-    def _end(self, *, tell_client: bool = True) -> None:
+    def _end(self, now: float = 0.0, *, tell_client: bool = True) -> None:
         """Give back every place, once."""
         if self.ended:
             return
@@ -349,7 +365,7 @@ class Exchange:
         if line is not None:
             chain.active.discard(self)
             meter = line.meter
-            meter.leave(chain.clock(), self.arrived, self.status)
+            meter.leave(now or chain.clock(), self.arrived, self.status)
             meter.received += self.received
             meter.answered += self.reply.size
             line.leave(self)

@@ -86,8 +86,6 @@ class ClientConnection(asyncio.Protocol):
             return
         if self.lingering or not (self._reusable or reader.in_body):
             return  # nothing that comes now means anything
-        if not self.head_since and not reader.in_body:
-            self.head_since = self._chain.clock()
         try:
             rest = reader.feed(data)
         except Refusal as why:
@@ -95,6 +93,8 @@ class ClientConnection(asyncio.Protocol):
             if self._reusable or reader.in_body:
                 self._refuse(why)  # else these are bytes behind the last request, and mean nothing
             return
+        if reader.in_head and not self.head_since:
+            self.head_since = self._chain.clock()
         if self._unstarted is not None:
             self._start()
         if rest and self._upgrading is not None:

@@ -11,6 +11,7 @@ import httptools
 
 from gateway import heads
 from gateway.errors import BadRequest, HeadTooLarge, InternalError, Refusal
+from gateway.repeated import KnownRequest, known_request, worth_keeping
 from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,9 @@ class RequestReader:
         "_declined",
         "_head_bytes",
         "_headers",
+        "_known",
         "_length",
+        "_misses",
         "_parser",
         "_quiet",
         "_sampler",
@@ -40,6 +43,7 @@ class RequestReader:
         "_to",
         "_trailers",
         "in_body",
+        "in_head",
         "last",
         "peer",
         "scheme",
@@ -52,6 +56,8 @@ class RequestReader:
         self.peer = b"unknown"
         self.scheme = b"http"  # of the connection; what a proxy before it says of the client's own goes first
         self.last = False  # the request being read is the connection's last
+        self._known: KnownRequest | None = None
+        self._misses = 0  # requests since one came again
         self.restart()
 
     def restart(self) -> None:
@@ -64,10 +70,17 @@ class RequestReader:
         self._length = 0
         self._quiet = 0  # bytes inside a request since any of its body came: of trailers or chunk extensions
         self._declined = False  # this request asks for an upgrade that is not passed on
+        self.in_head = False  # a head has begun and has not been read to its end
         self.in_body = False  # a head has been read, and its request not yet to the end
 
     def feed(self, data: bytes) -> bytes:
         """Read on. Gives back what follows a request for an upgrade: that is not ours to read. Raises Refusal."""
+        between = not (self.in_body or self.in_head)
+        if between:
+            known = self._known
+            if known is not None and len(data) == known.total and data.startswith(known.raw):
+                self._again(known, data)
+                return b""
         if self.in_body:
             self._quiet += len(data)
         else:
@@ -89,6 +102,10 @@ class RequestReader:
             raise HeadTooLarge(f"The request's head is over {self._settings.max_head} bytes.")
         if self._quiet > self._settings.max_head:
             raise HeadTooLarge(f"The request's trailers are over {self._settings.max_head} bytes.")
+        if between and not (self.in_body or self.in_head):
+            self._misses += 1
+            if worth_keeping(self._misses) and self._headers:
+                self._known = known_request(self._head(), self._headers, data)
         return b""
 
     # What the parser calls.
@@ -96,6 +113,7 @@ class RequestReader:
     def on_message_begin(self) -> None:
         if self.last:
             raise ValueError("bytes after the last request")
+        self.in_head = True
         self._headers = []
         self._target = b""
 
@@ -106,17 +124,14 @@ class RequestReader:
         (self._trailers if self.in_body else self._headers).append((name, value))
 
     def on_headers_complete(self) -> None:
-        parser, settings = self._parser, self._settings
+        settings = self._settings
         if self._head_bytes > settings.max_head and self._head_size() > settings.max_head:
             raise HeadTooLarge(f"The request's head is over {settings.max_head} bytes.")
-        version = parser.get_http_version()
-        head = heads.request(
-            parser.get_method(), self._target, version, self._headers, self.peer, getrandbits(192), settings.max_headers,
-            self._sampler, self.scheme,
-        )  # fmt: skip
+        head = self._head()
         self._head_bytes = 0
         self._length = head.length
-        self._declined = not head.upgrade and parser.should_upgrade()
+        self._declined = not head.upgrade and self._parser.should_upgrade()
+        self.in_head = False
         self.in_body = True
         self.last = not head.keep_alive
         self._to.request_begun(head)
@@ -136,6 +151,31 @@ class RequestReader:
         self._to.request_done(trailers)
 
     # Inside.
+
+    def _head(self) -> heads.RequestHead:
+        """What the parser has just read."""
+        parser, most = self._parser, self._settings.max_headers
+        version = parser.get_http_version()
+        return heads.request(
+            parser.get_method(), self._target, version, self._headers, self.peer, getrandbits(192), most, self._sampler, self.scheme
+        )
+
+    def _again(self, known: KnownRequest, data: bytes) -> None:
+        """A whole request as one before, with ids of its own. The parser, which stands between two, need not see it."""
+        self._misses = 0
+        self.in_body = True
+        to = self._to
+        try:
+            to.request_begun(known.again(getrandbits(192), self._sampler))
+            if known.total > len(known.raw):
+                to.request_body(data[len(known.raw) :])
+            self.in_body = False
+            to.request_done(())
+        except Refusal:
+            raise
+        except Exception:
+            log.exception("a request could not be handled")
+            raise InternalError from None
 
     def _head_size(self) -> int:
         return len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers)

@@ -7,6 +7,9 @@ import asyncio
 
 from gateway import answers, heads
 from gateway.answers import Answer
+from gateway.repeated import KnownResponse
+
+LARGE = 4096  # bytes of which a second copy costs more than a memoryview
 
 
 class Http1Reply:
@@ -63,6 +66,15 @@ class Http1Reply:
         self._transport.write(b"".join(out))
         return True
 
+    def again(self, known: KnownResponse, data: bytes) -> bool:
+        """A whole response whose head is known. False: not for this client."""
+        if not self._modern or self._method == b"HEAD":
+            return False
+        self.size = known.size
+        if not self._transport.is_closing():
+            self._transport.write(known.wire + data[len(known.raw) :] if known.size < LARGE else _joined(known, data))
+        return True
+
     def whole(self, answer: Answer, *, keep_alive: bool) -> None:
         self.size = len(answer.body)
         if not self._transport.is_closing():
@@ -74,3 +86,8 @@ class Http1Reply:
             self._transport.abort()
         else:
             self._transport.close()
+
+
+def _joined(known: KnownResponse, data: bytes) -> bytes:
+    """With one copy of the body instead of two."""
+    return b"".join((known.wire, memoryview(data)[len(known.raw) :]))

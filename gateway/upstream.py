@@ -10,6 +10,7 @@ import httptools
 
 from gateway import heads
 from gateway.instance import Instance
+from gateway.repeated import KnownResponse, known_response, worth_keeping
 from gateway.settings import MAX_INTERIM, MAX_REPLY_HEAD
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
-        "_chunked", "_done", "_headers", "_interim", "_interims", "_parser", "_quiet", "_reason", "_status", "_switch", "_trailers",
-        "exchange", "idle_since", "instance", "open", "transport",
+        "_begun", "_chunked", "_done", "_headers", "_interim", "_interims", "_known", "_misses", "_parser", "_quiet", "_reason", "_said",
+        "_status", "_switch", "_trailers", "exchange", "idle_since", "instance", "open", "transport",
     )  # fmt: skip
 
     def __init__(self, instance: Instance) -> None:
@@ -36,6 +37,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._quiet = 0  # bytes since anything was handed on: of a head, or of trailers
         self._interims = 0
         self._interim = self._switch = self._done = self._chunked = False
+        self._begun = False  # bytes of this response have been given to the parser
+        self._said = b""  # the last reason
+        self._known: KnownResponse | None = None
+        self._misses = 0  # since a response began as the one before
 
     # The transport's side.
 
@@ -48,6 +53,16 @@ class UpstreamConnection(asyncio.Protocol):
         if exchange is None:
             self.close()  # it speaks unasked
             return
+        whole = not self._begun
+        if whole:
+            known = self._known
+            if known is not None and len(data) == known.total and data.startswith(known.raw):
+                self.exchange = None
+                if exchange.response_again(known, data):
+                    self._misses = 0
+                    return
+                self.exchange = exchange
+            self._begun = True
         self._quiet += len(data)
         try:
             self._parser.feed_data(data)
@@ -63,6 +78,8 @@ class UpstreamConnection(asyncio.Protocol):
                 return
             self.open = False  # more bytes than the response has: never use this connection again
         if self._done:
+            if whole and self.open:
+                self._keep(exchange, data)
             self._finish(exchange)
         elif self._quiet > MAX_REPLY_HEAD:
             self._broken(exchange, f"sent a head or trailers over {MAX_REPLY_HEAD} bytes")
@@ -94,7 +111,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def send(self, exchange: "Exchange", ahead: list[bytes]) -> None:
         self.exchange = exchange
-        self._done = False
+        self._done = self._begun = False
         self._quiet = self._interims = 0
         head = exchange.head
         if head.length == 0:
@@ -153,6 +170,7 @@ class UpstreamConnection(asyncio.Protocol):
             raise ValueError(f"status {status}")
         self._quiet = 0
         reason, self._reason = self._reason, b""
+        self._said = reason
         if status == 101:
             if not exchange.head.upgrade:
                 raise ValueError("switched protocols without being asked")
@@ -188,6 +206,12 @@ class UpstreamConnection(asyncio.Protocol):
         self._done = True
         if not self._parser.should_keep_alive():
             self.open = False
+
+    def _keep(self, exchange: "Exchange", data: bytes) -> None:
+        """This response came whole and alone: the next may begin with the same head."""
+        self._misses += 1
+        if worth_keeping(self._misses) and not (self._interims or self._trailers) and exchange.head.method != b"HEAD":
+            self._known = known_response(self._status, self._said, self._headers, data)
 
     def _finish(self, exchange: "Exchange") -> None:
         trailers = self._trailers

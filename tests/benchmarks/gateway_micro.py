@@ -16,21 +16,15 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import anyio
 
-from gateway.chain import Chain
-from gateway.listen import ClientConnection
-from gateway.settings import Settings
-from gateway.upstream import UpstreamConnection
-from kfn.api import kinds
-from kfn.load import RevisionKey
 from tests.benchmarks._measure import Table
-from tests.fakes.routed import HOST, Cluster, Sink
+from tests.fakes.routed import HOST
+from tests.fakes.wired import Notes, Wired
 
 ROUNDS, REQUESTS = 9, 5000
 GET = f"GET /1024 HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n".encode()
@@ -45,96 +39,52 @@ SIZED = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nServer: bare\r\nContent
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n400\r\n" + b"x" * 1024 + b"\r\n0\r\n\r\n"
 
 
-class Null:
-    """A transport that takes everything and keeps the last of it."""
-
-    def __init__(self) -> None:
-        self.last = b""
+class Null(Notes):
+    """Keeps only the last of what it takes."""
 
     def write(self, data: bytes) -> None:
-        self.last = data
-
-    def is_closing(self) -> bool:
-        return False
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("127.0.0.1", 40000) if name == "peername" else default
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-    def abort(self) -> None: ...
-
-    close = abort
+        self.took = data  # type: ignore[assignment]
 
 
-class Joined:
-    """One client's connection and one to an instance, with a chain between them."""
-
-    def __init__(self, chain: Chain) -> None:
-        self.client, self.instance = Null(), Null()
-        self.near = ClientConnection(chain)
-        self.near.connection_made(self.client)  # type: ignore[arg-type]
-        (line,) = [line for line in chain.lines.values() if line.instances]
-        (instance,) = line.instances.values()
-        self.far = UpstreamConnection(instance)
-        self.far.connection_made(self.instance)  # type: ignore[arg-type]
-        instance.put(self.far, chain.clock())
-
-    def times(self, request: bytes, response: bytes, requests: int) -> float:
-        """CPU seconds of so many, one after the other."""
-        near, far = self.near.data_received, self.far.data_received
-        begin = time.process_time()
-        for _ in range(requests):
+def times(wired: Wired, requests: Sequence[bytes], response: bytes, count: int) -> float:
+    """CPU seconds of so many, one after the other."""
+    near, far = wired.near.data_received, wired.far.data_received
+    begin = time.process_time()
+    for _ in range(count // len(requests)):
+        for request in requests:
             near(request)
             far(response)
-        return time.process_time() - begin
+    return time.process_time() - begin
 
-    def check(self, request: bytes, response: bytes) -> None:
-        self.times(request, response, 3)
-        assert self.instance.last.startswith(request[:9]) and b"X-Request-Id: " in self.instance.last, self.instance.last
-        assert self.client.last.startswith(b"HTTP/1.1 200 OK\r\n") and b"x" * 1024 in self.client.last, self.client.last
+
+def check(wired: Wired, requests: Sequence[bytes], response: bytes) -> None:
+    times(wired, requests, response, len(requests))
+    asked, answered = bytes(wired.server.took), bytes(wired.client.took)
+    assert asked.startswith(requests[-1][:9]) and b"X-Request-Id: " in asked, asked
+    assert answered.startswith(b"HTTP/1.1 200 OK\r\n") and b"x" * 1024 in answered, answered
 
 
 async def main(where: bool) -> None:
     cases = {
-        "GET, 1 KiB back": (GET, SIZED),
-        "POST 1 KiB, 1 KiB back": (POST, SIZED),
-        "GET as a browser sends it": (BROWSER, SIZED),
-        "GET, 1 KiB back in a chunk": (GET, CHUNKED),
+        "GET": ([GET], SIZED),
+        "POST of 1 KiB": ([POST], SIZED),
+        "GET as a browser sends it": ([BROWSER], SIZED),
+        "GET, answered in a chunk": ([GET], CHUNKED),
+        "GET, no two alike": ([GET.replace(b"/1024", b"/%4d" % n) for n in range(1000, 2000)], SIZED),
+        "GET, answered in a chunk, no two alike": ([GET.replace(b"/1024", b"/%4d" % n) for n in range(1000, 2000)], CHUNKED),
     }
     table = Table()
     async with anyio.create_task_group() as tasks:
-        chain = chained(tasks)
-        joined = Joined(chain)
+        wired = Wired(tasks, time.monotonic, transport=Null)
         gc.collect()
         gc.freeze()
-        for name, (request, response) in cases.items():
-            joined.check(request, response)
-            took = [joined.times(request, response, REQUESTS) / REQUESTS * 1e6 for _ in range(ROUNDS)]
-            table.add(f"Python in a warm request: {name}", f"{min(took):.2f} µs, median {statistics.median(took):.2f} µs")
-        if where:
-            spent(lambda: joined.times(GET, SIZED, REQUESTS))
+        for name, (requests, response) in cases.items():
+            check(wired, requests, response)
+            took = [times(wired, requests, response, REQUESTS) / REQUESTS * 1e6 for _ in range(ROUNDS)]
+            table.add(f"Python: {name}", f"{min(took):.2f} µs, median {statistics.median(took):.2f} µs")
+            if where and name.startswith(("GET, no", "GET as")):
+                spent(lambda r=requests, a=response: times(wired, r, a, REQUESTS))
         tasks.cancel_scope.cancel()
-
-
-def chained(tasks: anyio.abc.TaskGroup) -> Chain:
-    """A chain that knows one function with one instance and a limit."""
-    cluster = Cluster()
-    cluster.route()
-    cluster.revision(container_concurrency=100)
-    cluster.instance(1)
-    chain = Chain(tasks, Sink(), Settings(), time.monotonic)
-    for kind, changed in (
-        (kinds.REVISION, chain.revision_changed),
-        (kinds.ENDPOINT_SLICE, chain.slice_changed),
-        (kinds.ROUTE, chain.route_changed),
-    ):
-        for found in cluster.api.all(kind):
-            changed(None, found)  # type: ignore[operator]
-    assert RevisionKey("default", "hello-00001") in chain.lines
-    return chain
 
 
 def spent(do: Callable[[], object], seconds: float = 4.0) -> None:
