@@ -12,7 +12,7 @@ import msgspec
 
 from gateway import heads
 from gateway.errors import Refusal
-from kfn.clock import micro_timestamp
+from kfn.clock import utcnow
 from kfn.observe.lines import Lines
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class AccessLog:
         self._sample = sample
         self._query = query
         self._encode = msgspec.json.Encoder().encode
+        self._second = 0
+        self._prefix = ""  # of the time within this second
 
     def ended(self, exchange: "Exchange") -> None:
         if exchange.head.probe:
@@ -60,40 +62,52 @@ class AccessLog:
         if self._sample < 1.0 and exchange.refusal is None and exchange.status < 500 and random() >= self._sample:  # noqa: S311
             return
         now, wall = exchange.now()
-        self._write(entry(exchange, now, datetime.fromtimestamp(wall, UTC), query=self._query))
+        self._write(entry(exchange, now, self._time(wall), query=self._query))
 
     def turned_away(self, peer: bytes, why: Refusal) -> None:
-        self._write(Entry(micro_timestamp(), heads.text(peer), why.status, reason=type(why).__name__))
+        self._write(Entry(self._time(utcnow().timestamp()), heads.text(peer), why.status, reason=type(why).__name__))
 
     def _write(self, entry: Entry) -> None:
         self.lines.write(self._encode(entry) + b"\n")
 
+    def _time(self, wall: float) -> str:
+        """RFC 3339 with microseconds. Formatting a date takes longer than the rest of a line, so it is done once a second."""
+        second = int(wall)
+        if second != self._second:
+            self._second, self._prefix = second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._prefix}.{int((wall - second) * 1e6):06}Z"
 
-def entry(exchange: "Exchange", now: float, wall: datetime, *, query: bool) -> Entry:
-    head, line, backend = exchange.head, exchange.line, exchange.backend
+
+def entry(exchange: "Exchange", now: float, time: str, *, query: bool) -> Entry:
+    head, line, backend, instance, refusal = exchange.head, exchange.line, exchange.backend, exchange.instance, exchange.refusal
     text = heads.text
     target = heads.target(head)
-    sent = now if exchange.sent is None else exchange.sent
-    return Entry(
-        time=micro_timestamp(wall),
-        client=text(exchange.client.peer),
-        status=exchange.status,
-        duration_ms=0.0 if line is None else round((now - exchange.arrived) * 1000, 3),
-        method=text(head.method),
-        host=text(head.host),
-        path=text(target if query else target.partition(b"?")[0]),
-        protocol="HTTP/" + (exchange.client.version if head.modern else "1.0"),
-        request_id=text(head.request_id),
-        trace_id=text(head.trace[3:35]),
-        waited_ms=0.0 if line is None else round((sent - exchange.arrived) * 1000, 3),
+    found = Entry(
+        time,
+        text(exchange.client.peer),
+        exchange.status,
+        0.0,
+        text(head.method),
+        text(head.host),
+        text(target if query else target.partition(b"?")[0]),
+        "HTTP/" + (exchange.client.version if head.modern else "1.0"),
+        text(head.request_id),
+        text(head.trace[3:35]),
         received=exchange.received,
         bytes=exchange.reply.size,
-        namespace="" if line is None else line.key.namespace,
-        revision="" if line is None else line.key.name,
-        route="" if backend is None else backend.route[1],
-        tag="" if backend is None else backend.tag,
-        pod="" if exchange.instance is None else exchange.instance.name,
-        cold=exchange.cold is not None,
-        reason="" if exchange.refusal is None else type(exchange.refusal).__name__,
         agent=text(heads.field(head, b"user-agent")),
     )
+    if line is not None:
+        sent = now if exchange.sent is None else exchange.sent
+        found.duration_ms = round((now - exchange.arrived) * 1000, 3)
+        found.waited_ms = round((sent - exchange.arrived) * 1000, 3)
+        found.namespace, found.revision = line.key.namespace, line.key.name
+    if backend is not None:
+        found.route, found.tag = backend.route[1], backend.tag
+    if instance is not None:
+        found.pod = instance.name
+    if exchange.cold is not None:
+        found.cold = True
+    if refusal is not None:
+        found.reason = type(refusal).__name__
+    return found

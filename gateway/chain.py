@@ -248,6 +248,8 @@ class Chain:
         asked = exchange.head.tag
         turns, fields = route.by_tag(backend, asked) if self.settings.tag_header else (backend.turns, route.tag_fields(asked))
         exchange.head = heads.with_fields(exchange.head, fields)
+        if turns is not backend.turns:
+            exchange.backend = route.Backend(backend.route, turns, asked.decode("latin-1"))  # the tag's, for logs and traces
         return turns
 
     def _unknown(self, host: str) -> str:

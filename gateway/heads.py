@@ -4,7 +4,6 @@ The parser has checked the syntax; here is the meaning: framing, Host, hop-by-ho
 Everything is serialised anew from parsed fields, so that no two parsers can disagree about where a message ends.
 """
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -226,13 +225,17 @@ def target(head: RequestHead) -> bytes:
 
 def field(head: RequestHead, name: bytes) -> bytes:
     """One field of a request, for those few who ask for it once in a while; `name` in lower case. Empty if there is none."""
-    found = re.search(rb"\r\n%b: ([^\r\n]*)" % re.escape(name), head.wire, re.IGNORECASE)
-    return found[1] if found else b""
+    begin = head.wire.lower().find(b"\r\n%b: " % name)
+    if begin < 0:
+        return b""
+    begin += len(name) + 4
+    return head.wire[begin : head.wire.find(b"\r\n", begin)]
 
 
 def text(value: bytes) -> str:
     """What strangers sent, for a log or a trace: nothing in it but printable ASCII, at most a kilobyte."""
-    return value[:1024].decode("ascii", "backslashreplace").translate(_CONTROLS)
+    plain = value[:1024].decode("ascii", "backslashreplace")
+    return plain if plain.isprintable() else plain.translate(_CONTROLS)
 
 
 def response(status: int, reason: bytes, headers: Headers, *, method: bytes, modern: bool, keep_alive: bool) -> ResponseHead:

@@ -55,6 +55,25 @@ async def test_a_request_is_one_line_with_all_that_is_known(tmp_path: Path) -> N
     assert "secret" not in log.read_text()
 
 
+async def test_a_tag_that_was_asked_for_by_header_is_logged_if_the_route_has_it(tmp_path: Path) -> None:
+    cluster = Cluster()
+    cluster.route(
+        traffic=[
+            TrafficTarget(revision_name="hello-00001", percent=100),
+            TrafficTarget(revision_name="hello-00002", tag="blue", url="http://blue-hello.default.localhost:8080"),
+        ]
+    )
+    cluster.revision()
+    cluster.revision("hello-00002")
+    log = tmp_path / "access.log"
+    async with upstream() as instance, upstream() as blue, routed(cluster, access_log=str(log)) as gw:
+        gw.cluster.instance(instance.port)
+        gw.cluster.instance(blue.port, "hello-00002")
+        for tag in ("blue", "none"):
+            await gw.get(Knative_Serving_Tag=tag)
+    assert [(line["revision"], line.get("tag")) for line in _lines(log)] == [("hello-00002", "blue"), ("hello-00001", None)]
+
+
 async def test_a_query_is_logged_only_where_that_was_asked_for(tmp_path: Path) -> None:
     log = tmp_path / "access.log"
     async with upstream() as instance, routed(access_log=str(log), access_log_query=True) as gw:
