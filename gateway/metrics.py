@@ -1,6 +1,7 @@
 """The gateway's numbers as a Prometheus page, with Knative's labels: read from plain counters when somebody asks.
 
-docs/metrics.md explains each. A page is made in pieces, between which requests go on: ten thousand revisions take most of a second.
+docs/metrics.md explains each. A page is made in pieces of about a millisecond, between which requests go on: ten thousand revisions
+take a fifth of a second.
 """
 
 from collections import Counter
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from gateway.app import Gateway
     from gateway.chain import Chain
 
-PIECE = 100  # revisions at a time: under a millisecond for the largest family
+PIECE = 100  # revisions at a time: a millisecond for the largest family, 180 KB
 
 
 class Family(NamedTuple):
@@ -83,7 +84,7 @@ async def page(gateway: "Gateway") -> AsyncIterator[str]:
     yield _process(gateway, chain)
     awake: list[tuple[str, Line]] = []
     lines = iter(list(chain.lines.items()))
-    while piece := list(islice(lines, 10 * PIECE)):
+    while piece := list(islice(lines, 4 * PIECE)):
         awake += [(_names(key), line) for key, line in piece if touched(line)]
         await anyio.lowlevel.checkpoint()
     for one in REVISIONS:
@@ -93,9 +94,9 @@ async def page(gateway: "Gateway") -> AsyncIterator[str]:
             await anyio.lowlevel.checkpoint()
     yield family("kfn_gateway_refused_requests_total", "counter", "Answered by the gateway itself, by reason.")
     yield _refused("", "", chain.refused.items())
-    for key, line in list(chain.lines.items()):
+    for _, line in awake:
         if line.meter.refusals:
-            yield _refused(key.namespace, key.name, line.meter.refusals.items())
+            yield _refused(line.key.namespace, line.key.name, line.meter.refusals.items())
 
 
 def touched(line: Line) -> bool:
