@@ -15,6 +15,15 @@ from cli.failures import CliError
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 EVENT_TYPE = "dev.kfn.invoke"
+PHASES = (
+    "queue",
+    "connect",
+    "scale",
+    "start",
+    "import",
+    "ready",
+    "handler",
+)  # the gateway's; a function may add its own
 
 
 @click.command("invoke")
@@ -28,7 +37,7 @@ EVENT_TYPE = "dev.kfn.invoke"
 @click.option("--type", "type_", metavar="T", help=f"The event's type (default {EVENT_TYPE}); means --event.")
 @click.option("--source", metavar="S", help=f"The event's source (default {events.SOURCE}); means --event.")
 @click.option("-i", "--include", is_flag=True, help="Print the status line and the response headers too.")
-@click.option("--timing", is_flag=True, help="Print the cold-start waterfall, if there was one, on stderr.")
+@click.option("--timing", is_flag=True, help="Ask where the time went, and draw it on stderr: a cold start's phases, or a warm request's.")
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=300, show_default=True, help="Seconds to wait for the answer."
 )
@@ -56,6 +65,8 @@ def command(
         method = method or "POST"
     if body is not None and "content-type" not in {n.lower() for n in sent}:
         sent["Content-Type"] = "application/json" if _is_json(body) else "text/plain; charset=utf-8"
+    if timing:
+        sent.setdefault("Kfn-Timing", "1")
     url = _url(session, name, tag)
     start = time.monotonic()
     connection, host = _connect(session, url, timeout)
@@ -75,12 +86,12 @@ def command(
 
 
 def phases(server_timing: str) -> list[tuple[str, float]]:
-    """Name and milliseconds of each phase in a `Server-Timing` header, without the total; what cannot be read is left out."""
+    """Name and milliseconds of each of the gateway's phases in a `Server-Timing` header; what else is there is left out."""
     found = []
     for part in server_timing.split(","):
         name, *values = (piece.strip() for piece in part.split(";"))
         span = next((value[4:] for value in values if value.startswith("dur=")), "")
-        if name != "total" and re.fullmatch(r"\d+(\.\d+)?", span):
+        if name in PHASES and re.fullmatch(r"\d+(\.\d+)?", span):
             found.append((name, float(span)))
     return found
 
@@ -89,15 +100,15 @@ def waterfall(server_timing: str, total: float) -> None:
     """Draw the phases as bars, one a line."""
     spans = phases(server_timing)
     if not spans:
-        click.echo(f"warm: {output.duration(total)} in all", err=True)
+        click.echo(f"{output.duration(total)} in all", err=True)
         return
     whole = sum(d for _, d in spans) or 1.0
     at = 0.0
     for phase, took in spans:
         left, width = round(40 * at / whole), max(1, round(40 * took / whole)) if took else 0
-        click.echo(f"{phase:8} {took:8.1f} ms  {' ' * left}{click.style('█' * width, fg='cyan')}".rstrip(), err=True)
+        click.echo(f"{phase:8} {took:8.2f} ms  {' ' * left}{click.style('█' * width, fg='cyan')}".rstrip(), err=True)
         at += took
-    click.echo(f"{'total':8} {whole:8.1f} ms", err=True)
+    click.echo(f"{'total':8} {whole:8.2f} ms in the gateway, {output.duration(total)} in all", err=True)
 
 
 def header_lines(given: tuple[str, ...]) -> dict[str, str | bytes]:

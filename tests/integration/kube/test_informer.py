@@ -129,6 +129,18 @@ async def test_a_server_that_refuses_for_a_while_is_asked_again() -> None:
         assert api.refuse == 0
 
 
+async def test_it_tells_for_how_long_the_server_could_not_be_followed() -> None:
+    async with informed() as (api, informer, _):
+        await eventually(lambda: informer.stale == 0)
+        api.refuse = 1_000_000
+        api.cut()
+        await eventually(lambda: informer.stale > 0)
+        before = informer.stale
+        await eventually(lambda: informer.stale > before)
+        api.refuse = 0
+        await eventually(lambda: informer.stale == 0)
+
+
 async def test_a_failing_handler_does_not_stop_the_informer(caplog: pytest.LogCaptureFixture) -> None:
     async with informed() as (api, informer, seen):
 

@@ -140,15 +140,16 @@ class TestInvoke:
         assert invoke.header_lines(("A: ü",)) == {"A": "ü".encode()}
 
     def test_the_waterfall_shows_phases_in_order_and_leaves_out_what_it_cannot_read(self, capsys):
-        timing = "queue;dur=1.0, start;dur=3.0, odd;dur=x, plain, total;dur=4"
+        timing = "db;dur=9, queue;dur=1.0, start;dur=3.0, odd;dur=x, plain, total;dur=4"
         assert invoke.phases(timing) == [("queue", 1.0), ("start", 3.0)]
         invoke.waterfall(timing, 0.1)
         lines = capsys.readouterr().err.splitlines()
         assert [line.split()[0] for line in lines] == ["queue", "start", "total"]
+        assert lines[2].endswith("4.00 ms in the gateway, 100 ms in all")
         assert lines[0].endswith("█" * 10)
         assert lines[1].endswith(" " * 10 + "█" * 30)
         invoke.waterfall("", 0.012)
-        assert capsys.readouterr().err == "warm: 12 ms in all\n"
+        assert capsys.readouterr().err == "12 ms in all\n"
 
 
 class TestReasons:
