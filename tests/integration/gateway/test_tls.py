@@ -192,6 +192,9 @@ class TestTransport:
             web.gw.cluster.instance(instance.port)
             client = await web.client(context=self._context(web, version))
             await client.send(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            chain = web.gw.gateway.chain
+            assert chain is not None
+            await web.gw.until(lambda: any(not getattr(one, "writable", True) for one in chain.connections))
             before = -1
             while sent != before:  # until nobody takes any more
                 before = sent
