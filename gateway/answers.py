@@ -16,6 +16,7 @@ class Answer(NamedTuple):
     body: bytes
     kind: bytes = TEXT
     fields: tuple[tuple[bytes, bytes], ...] = ()
+    grpc: int = 2  # the status a gRPC client gets when `status` is an error
 
 
 def refusal(why: Refusal, *, as_json: bool, request_id: bytes = b"") -> Answer:
@@ -29,7 +30,7 @@ def refusal(why: Refusal, *, as_json: bool, request_id: bytes = b"") -> Answer:
         fields.append((b"Retry-After", b"%d" % why.retry_after))
     if request_id:
         fields.append((b"X-Request-Id", request_id))
-    return Answer(why.status, why.title, body, kind, tuple(fields))
+    return Answer(why.status, why.title, body, kind, tuple(fields), why.grpc)
 
 
 def http1(answer: Answer, *, keep_alive: bool, head_only: bool) -> bytes:

@@ -8,6 +8,7 @@ class Refusal(Exception):
     title = "Internal Server Error"
     retry_after = 0
     close = False  # the client's connection cannot go on after this
+    grpc = 2  # gRPC's code for it: UNKNOWN
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail or (self.__doc__ or ""))
@@ -21,54 +22,63 @@ class BadRequest(Refusal):
     """The request is not valid HTTP/1.1."""
 
     status, title, close = 400, "Bad Request", True
+    grpc = 13  # INTERNAL, as gRPC's table has it
 
 
 class UnknownHost(Refusal):
     """No Route has this host."""
 
     status, title = 404, "Not Found"
+    grpc = 12  # UNIMPLEMENTED
 
 
 class MethodNotAllowed(Refusal):
     """CONNECT makes no sense to a gateway in front of functions."""
 
     status, title, close = 405, "Method Not Allowed", True
+    grpc = 13
 
 
 class HeadTimeout(Refusal):
     """The request's head did not arrive in time."""
 
     status, title, close = 408, "Request Timeout", True
+    grpc = 4  # DEADLINE_EXCEEDED
 
 
 class BodyTooLarge(Refusal):
     """The request's body is over the limit."""
 
     status, title, close = 413, "Content Too Large", True
+    grpc = 8  # RESOURCE_EXHAUSTED
 
 
 class HeadTooLarge(Refusal):
     """The request's head is over the limit."""
 
     status, title, close = 431, "Request Header Fields Too Large", True
+    grpc = 8
 
 
 class InternalError(Refusal):
     """The gateway has a bug; its log says where."""
 
     close = True
+    grpc = 13
 
 
 class Unreachable(Refusal):
     """No instance could be reached, or its answer was cut off or was not HTTP."""
 
     status, title = 502, "Bad Gateway"
+    grpc = 14  # UNAVAILABLE: may be tried again
 
 
 class LineFull(Refusal):
     """Too many requests wait already."""
 
     status, title = 503, "Service Unavailable"
+    grpc = 14
 
     def __init__(self, detail: str = "", retry_after: int = 1) -> None:
         super().__init__(detail)
@@ -79,21 +89,31 @@ class RevisionFailed(Refusal):
     """The revision cannot start."""
 
     status, title = 503, "Service Unavailable"
+    grpc = 14
 
 
 class Stopping(Refusal):
     """The gateway is shutting down."""
 
     status, title, close = 503, "Service Unavailable", True
+    grpc = 14
 
 
 class NotInTime(Refusal):
     """No instance was ready in time, or the instance did not answer in time."""
 
     status, title = 504, "Gateway Timeout"
+    grpc = 14
+
+
+class OutOfTime(NotInTime):
+    """The instance did not begin its answer within the revision's time limit."""
+
+    grpc = 4
 
 
 class UnsupportedVersion(Refusal):
     """Only versions 1.0 and 1.1 of HTTP are spoken here."""
 
     status, title, close = 505, "HTTP Version Not Supported", True
+    grpc = 13

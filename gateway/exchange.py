@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gateway import answers, coldstart, heads, timeouts, watch
 from gateway.answers import Answer
 from gateway.coldstart import Stopwatch
-from gateway.errors import BodyTooLarge, LineFull, NotInTime, Refusal, Unreachable
+from gateway.errors import BodyTooLarge, LineFull, OutOfTime, Refusal, Unreachable
 from gateway.instance import Instance
 from gateway.readahead import ReadAhead
 from gateway.repeated import KnownResponse
@@ -311,7 +311,7 @@ class Exchange:
             if verdict.over:
                 line.meter.failed("answer_timeout")
             if verdict.over and self.first_byte is None:
-                self.refuse(NotInTime(f"request timeout: revision {line.key} did not begin its answer within its {verdict.over}."))
+                self.refuse(OutOfTime(f"request timeout: revision {line.key} did not begin its answer within its {verdict.over}."))
             elif verdict.over:
                 self._cut_short()
 
@@ -341,9 +341,9 @@ class Exchange:
     def _cut_short(self) -> None:
         """A time limit passed after the answer began: end the body where the client can see that it has ended, as Knative does."""
         self._drop_upstream()
-        if self.reply.can_end_early:
-            self.reply.add(b"request timeout")
-            self.response_done()
+        trailers = self.reply.too_late()
+        if trailers is not None:
+            self.response_done(trailers)
         else:
             self.reply.cut(at_once=False)
             self._end()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from gateway import answers, heads
 from gateway.errors import HeadTimeout, LineFull, Refusal
 from gateway.exchange import Exchange
-from gateway.read import RequestReader
+from gateway.read import PREFACE, Http2Preface, RequestReader
 from gateway.reply import Http1Reply
 
 if TYPE_CHECKING:
@@ -89,6 +89,9 @@ class ClientConnection(asyncio.Protocol):
         try:
             rest = reader.feed(data)
         except Refusal as why:
+            if isinstance(why, Http2Preface) and self._chain.settings.http2:
+                self._speak_http2(why.rest)
+                return
             self._start(complete=True)
             if self._reusable or reader.in_body:
                 self._refuse(why)  # else these are bytes behind the last request, and mean nothing
@@ -236,6 +239,15 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._ahead.append(why)
             self.pause_reading()
+
+    def _speak_http2(self, rest: bytes) -> None:
+        from gateway.http2.inbound import Http2Connection
+
+        self._chain.connections.discard(self)
+        connection = Http2Connection(self._chain)
+        self.transport.set_protocol(connection)
+        connection.connection_made(self.transport)
+        connection.data_received(PREFACE + rest)
 
     def _answer(self, why: Refusal) -> None:
         self._chain.turned_away(self.peer, why)

@@ -10,11 +10,20 @@ from typing import Any, Protocol
 import httptools
 
 from gateway import heads
-from gateway.errors import BadRequest, HeadTooLarge, InternalError, Refusal
+from gateway.errors import BadRequest, HeadTooLarge, InternalError, Refusal, UnsupportedVersion
 from gateway.repeated import KnownRequest, known_request, worth_keeping
 from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # what a client that speaks HTTP/2 begins with
+NOTHING = -9  # instead of a body's length: no head has been read yet
+
+
+class Http2Preface(UnsupportedVersion):
+    """HTTP/2 is turned off in this gateway's settings."""
+
+    rest = b""  # what came behind the preface
 
 
 class Requests(Protocol):
@@ -59,6 +68,7 @@ class RequestReader:
         self._known: KnownRequest | None = None
         self._misses = 0  # requests since one came again
         self.restart()
+        self._length = NOTHING
 
     def restart(self) -> None:
         """Begin anew at the start of a request."""
@@ -91,7 +101,7 @@ class RequestReader:
         except httptools.HttpParserUpgrade as upgrade:
             stopped = upgrade.args[0]
         except httptools.HttpParserError as error:
-            raise _reason(error) from None
+            raise self._preface(data) or _reason(error) from None
         if stopped >= 0:
             rest = data[stopped:]
             if not self._declined:
@@ -176,6 +186,18 @@ class RequestReader:
         except Exception:
             log.exception("a request could not be handled")
             raise InternalError from None
+
+    def _preface(self, data: bytes) -> Http2Preface | None:
+        """The parser has failed: because a client speaks HTTP/2? Looked at here, so that it costs HTTP/1.1 nothing."""
+        before = self._head_bytes - len(data)
+        if self._length != NOTHING or not 0 <= before < len(PREFACE) or self._target != b"*":
+            return None
+        expected = PREFACE[before:]
+        if not data.startswith(expected):
+            return None
+        why = Http2Preface()
+        why.rest = data[len(expected) :]
+        return why
 
     def _head_size(self) -> int:
         return len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers)

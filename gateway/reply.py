@@ -51,10 +51,11 @@ class Http1Reply:
         if self.length == heads.CHUNKED:
             self._out.append(b"0\r\n%b\r\n" % heads.trailers(trailers) if trailers else b"0\r\n\r\n")
 
-    @property
-    def can_end_early(self) -> bool:
-        """A sized body cannot: its client waits for the rest."""
-        return self.length in (heads.CHUNKED, heads.UNTIL_CLOSE)
+    def too_late(self) -> heads.Headers | None:
+        if self.length not in (heads.CHUNKED, heads.UNTIL_CLOSE):
+            return None  # the client waits for the rest of a sized body
+        self.add(b"request timeout")
+        return ()
 
     def flush(self) -> bool:
         out = self._out

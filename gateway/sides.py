@@ -59,9 +59,9 @@ class Reply(Protocol):
     size: int  # bytes of the body so far, without framing
     until_close: bool  # the instance ends the body by closing its connection
 
-    @property
-    def can_end_early(self) -> bool:
-        """Whether `end` now would look to the client like an end: a body whose length was told is not over before that."""
+    def too_late(self) -> Headers | None:
+        """A time limit has passed in the middle: say so in the body, or in the trailers that are given back for `end`. None: an end
+        now would not look to the client like one, because a body whose length was told is not over before that."""
         ...
 
     def interim(self, status: int, reason: bytes, headers: Headers) -> None:

@@ -55,7 +55,7 @@ CORPUS: dict[str, tuple[bytes, int]] = {
     "HTTP/1.2": (b"GET / HTTP/1.2\r\n" + H + b"\r\n", 400),
     "HTTP/2.0": (b"GET / HTTP/2.0\r\n" + H + b"\r\n", 505),
     "another protocol": (b"GET / FTP/1.0\r\n" + H + b"\r\n", 400),
-    "the preface of HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "a preface that is not HTTP/2's": (b"PRI / HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
     "the hello of TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
     "a head over the limit": (b"GET / HTTP/1.1\r\n" + H + b"X-A: " + b"a" * 70_000 + b"\r\n\r\n", 431),
     "a head that never ends": (b"GET / HTTP/1.1\r\n" + H + b"X-A: " + b"a" * 70_000, 431),
