@@ -30,7 +30,7 @@ class Https:
         self.port = 0  # once `open` listens
         self._client = client
         self._settings = settings
-        self._protocols = ("http/1.1",)
+        self._protocols = ("h2", "http/1.1") if settings.http2 and settings.tls_http2 else ("http/1.1",)
         self.certificates = Certificates(settings.tls_files, named=settings.tls_secrets, protocols=self._protocols)
 
     async def open(self, tasks: TaskGroup, chain: "Chain") -> asyncio.Server:
@@ -51,6 +51,10 @@ class Https:
         return server
 
     def _above(self, chain: "Chain", protocol: str) -> asyncio.Protocol:
+        if protocol == "h2":
+            from gateway.http2.inbound import Http2Connection  # takes 60 ms, which only those pay who use it
+
+            return Http2Connection(chain, local=self._settings.local_port is None, scheme=b"https")
         return ClientConnection(chain, local=self._settings.local_port is None, scheme=b"https")
 
     async def _look_at_files(self) -> None:

@@ -241,10 +241,10 @@ class ClientConnection(asyncio.Protocol):
             self.pause_reading()
 
     def _speak_http2(self, rest: bytes) -> None:
-        from gateway.http2.inbound import Http2Connection
+        from gateway.http2.inbound import Http2Connection  # takes 60 ms, which only those pay who use it
 
         self._chain.connections.discard(self)
-        connection = Http2Connection(self._chain)
+        connection = Http2Connection(self._chain, local=self.local, scheme=self._reader.scheme)
         self.transport.set_protocol(connection)
         connection.connection_made(self.transport)
         connection.data_received(PREFACE + rest)

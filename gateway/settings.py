@@ -54,7 +54,7 @@ class Settings:
     keep_alive: float = 75.0  # a client's connection between requests
     read_head: float = 20.0  # from a request's first byte to the end of its head
     linger: float = 2.0  # reading what a client still sends after its request was refused
-    http2: bool = True  # spoken with clients that begin with it, and over TLS; instances whose port is named h2c are spoken to in it anyway
+    http2: bool = True  # with clients: off, it is neither understood on the plain port nor offered over TLS
     tunnel_idle: float = 300.0  # an upgraded connection with no byte in either direction
     tick: float = 0.1  # how exactly time limits are kept
 

@@ -10,10 +10,11 @@ from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import quote
 
-from gateway import heads, trace
+from gateway import heads
 from gateway.answers import Answer
 from gateway.errors import BadRequest, HeadTooLarge, MethodNotAllowed
 from gateway.heads import CHUNKED, NO_BODY_STATUS, Headers
+from kfn.observe import trace
 
 NAMES = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+(?:,[!#$%&'*+\-.^_`|~0-9a-z]+)*")
 BAD_VALUES = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|^[ \t]|[ \t]$", re.MULTILINE)
@@ -46,7 +47,10 @@ class Response(NamedTuple):
     start: bytes
 
 
-def request(fields: Headers, *, ended: bool, peer: bytes, entropy: int, most: int, sampler: trace.Sampler | None = None) -> Request:
+def request(
+    fields: Headers, *, ended: bool, peer: bytes, entropy: int, most: int,
+    sampler: trace.Sampler | None = None, scheme: bytes = b"http",
+) -> Request:  # fmt: skip
     """Read a client's head. `ended`: no body follows. Raises Malformed, or the refusal that the client is told."""
     if len(fields) > most + len(PSEUDO):
         raise HeadTooLarge(f"The request has {len(fields)} header fields; the limit is {most}.")
@@ -70,7 +74,7 @@ def request(fields: Headers, *, ended: bool, peer: bytes, entropy: int, most: in
     if PATH.fullmatch(path) is None or (path == b"*" and method != b"OPTIONS"):
         raise Malformed("the path is none")
     out, grpc = _as_http1(pseudo.get(b":authority"), regular, ended=ended)
-    return Request(heads.request(method, path, "1.1", out, peer, entropy, most + 2, sampler), grpc)
+    return Request(heads.request(method, path, "1.1", out, peer, entropy, most + 2, sampler, scheme), grpc)
 
 
 def _as_http1(authority: bytes | None, regular: Headers, *, ended: bool) -> tuple[list[tuple[bytes, bytes]], bool]:

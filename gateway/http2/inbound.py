@@ -30,19 +30,8 @@ class ClientStream(Stream):
     """The `Client` and the `Reply` of one exchange."""
 
     __slots__ = (
-        "_began",
-        "_fields",
-        "_gathered",
-        "_grpc",
-        "_method",
-        "_over",
-        "_received",
-        "current",
-        "length",
-        "size",
-        "transport",
-        "until_close",
-    )
+        "_fields", "_gathered", "_grpc", "_method", "_received", "current", "length", "local", "size", "transport", "until_close",
+    )  # fmt: skip
 
     wire: "Http2Connection"
     version = "2"
@@ -50,6 +39,7 @@ class ClientStream(Stream):
     def __init__(self, wire: "Http2Connection", id_: int, method: bytes, *, grpc: bool) -> None:
         super().__init__(wire, id_)
         self.transport = wire.transport
+        self.local = wire.local
         self.current: Exchange | None = None
         self.length = 0
         self.size = 0
@@ -57,9 +47,7 @@ class ClientStream(Stream):
         self._method = method
         self._grpc = grpc
         self._fields: list[tuple[bytes, bytes]] | None = None  # of an answer that has begun, until they are sent
-        self._began = False
         self._gathered: list[bytes] = []
-        self._over = False  # the answer has been given to its end
         self._received = 0  # bytes of the request's body
 
     # The client.
@@ -131,7 +119,6 @@ class ClientStream(Stream):
         self._gathered.append(data)
 
     def end(self, trailers: Headers = ()) -> None:
-        self._over = True
         self.finish(trailers)
 
     def too_late(self) -> Headers | None:
@@ -173,11 +160,14 @@ class ClientStream(Stream):
 class Http2Connection(Wire[ClientStream]):
     version = "2"
 
-    def __init__(self, chain: "Chain") -> None:
+    def __init__(self, chain: "Chain", *, local: bool = True, scheme: bytes = b"http") -> None:
         settings = chain.settings
         super().__init__(Http2(client=False, max_head=settings.max_head), chain.clock, settings.max_head)
         self._chain = chain
+        self.local = local
+        self._scheme = scheme
         self.peer = b"unknown"
+        self._sampler = settings.tracing.sampler if settings.tracing else None
         self._unstarted: list[Exchange] = []
         self._idle_since = chain.clock()
         self._stopping = False
@@ -212,7 +202,7 @@ class Http2Connection(Wire[ClientStream]):
         try:
             head, grpc = heads.request(
                 event.headers or (), ended=event.stream_ended is not None, peer=self.peer, entropy=getrandbits(192),
-                most=chain.settings.max_headers,
+                most=chain.settings.max_headers, sampler=self._sampler, scheme=self._scheme,
             )  # fmt: skip
         except Malformed:
             self.spend(flood.RESET)

@@ -1,6 +1,7 @@
 """HTTP/2 from clients, to instances that speak HTTP/1.1: what RFC 9113 says a request is, and what becomes of it."""
 
 import asyncio
+from pathlib import Path
 
 import anyio
 import httpx
@@ -11,6 +12,7 @@ from hyperframe.frame import HeadersFrame
 from gateway.read import PREFACE
 from tests.fakes.http2 import h2_client
 from tests.fakes.routed import HOST, Cluster, Sink, routed
+from tests.fakes.secure import secure
 from tests.fakes.upstream import Received, ok, upstream
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
@@ -79,6 +81,29 @@ class TestPriorKnowledge:
             )  # fmt: skip
             out, _ = await curl.communicate()
             assert out == b"hello 2 200"
+
+
+class TestTls:
+    async def test_curl_and_httpx_are_offered_it(self, tmp_path: Path) -> None:
+        async with upstream(echo) as instance, secure(tmp_path) as web:
+            web.gw.cluster.instance(instance.port)
+            said = await web.curl("-w", "%{http_version}", "--http2", "-d", "abc", web.url("/"))
+            assert said == "abc2"
+            said = await web.curl("-w", "%{http_version}", "--http1.1", "-d", "abc", web.url("/"))
+            assert said == "abc1.1"
+            assert instance.received[0].headers["x-forwarded-proto"] == "https"
+            url = f"https://127.0.0.1:{web.port}"
+            async with httpx.AsyncClient(
+                http2=True, verify=web.authority.trusting(("h2", "http/1.1")), trust_env=False, base_url=url
+            ) as client:
+                for size in (1, 1_000_000):
+                    answer = await client.post("/", headers={"Host": HOST}, content=b"x" * size, extensions={"sni_hostname": HOST})
+                    assert (answer.http_version, len(answer.content)) == ("HTTP/2", size)
+
+    async def test_it_is_not_offered_when_it_is_off(self, tmp_path: Path) -> None:
+        async with upstream() as instance, secure(tmp_path, tls_http2=False) as web:
+            web.gw.cluster.instance(instance.port)
+            assert await web.curl("-w", "%{http_version}", "--http2", web.url("/")) == "hello1.1"
 
 
 class TestBodies:
