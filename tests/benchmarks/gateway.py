@@ -24,8 +24,9 @@ from tests.benchmarks.peers.proxies import Peer
 CONNECTIONS = (1, 16, 64, 256)
 SIZES = (0, 1024, 64 * 1024)
 METHODS = ("GET", "POST")
-QUICK = [Case(method, 1024, 16) for method in METHODS]
-FULL = [Case(method, size, connections) for method in METHODS for size in SIZES for connections in CONNECTIONS]
+VARIED = Case("GET", 1024, 16, varied=True)
+QUICK = [*(Case(method, 1024, 16) for method in METHODS), VARIED]
+FULL = [*(Case(method, size, connections) for method in METHODS for size in SIZES for connections in CONNECTIONS), VARIED]
 FREE = Case("GET", 1024, 16)  # with all cores for everybody
 
 
@@ -70,7 +71,7 @@ def measured(cases: list[Case], options: argparse.Namespace) -> report.Results:
         for peer in [bare, *peers]:
             proxies.check(peer, HOST, SIZES)
         for peer in peers:  # first connections, caches, the heap's first growth
-            for case in QUICK:
+            for case in QUICK[:2]:
                 run(peer, case, 1, theirs, [])
         report.heading(f"proxies on core {cores[-1]}, load and upstream on {len(theirs)} other")
         for case in cases:

@@ -21,10 +21,11 @@ class Case:
     method: str
     size: int
     connections: int
+    varied: bool = False  # no two heads in a row are alike, in either direction
 
     def __str__(self) -> str:
         size = f"{self.size // 1024} KiB" if self.size >= 1024 else f"{self.size} B"
-        return f"{self.method} {size}"
+        return f"{self.method} {size}{' varied' if self.varied else ''}"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def run(peer: Peer, case: Case, seconds: int, cpus: Cpus, others: Sequence[Child
     argv = [
         "wrk", "-t", str(threads), "-c", str(case.connections), "-d", f"{seconds}s", "--timeout", "10s", "-s", str(SCRIPT),
         f"http://127.0.0.1:{peer.port}/{case.size}", "--", case.method, str(case.size), HOST,
+        *(["vary"] if case.varied else []),
     ]  # fmt: skip
     machine, ours = _machine(), _ours(others)
     before = peer.child.cpu()
