@@ -88,17 +88,18 @@ class Exchange:
     def go(self, instance: Instance) -> None:
         """There is a place on this instance, and it is ours."""
         self.instance = instance
-        connection = instance.take(self._chain.clock(), self._chain.settings.upstream_idle)
+        now = self._chain.clock()
+        connection = instance.take(now, self._chain.settings.upstream_idle)
         if connection is not None:
-            self.connected(connection)  # type: ignore[arg-type]  # the pool holds what connected() puts there
+            self.connected(connection, now)  # type: ignore[arg-type]  # the pool holds what connected() puts there
         else:
-            self.dialled = self._chain.clock()
+            self.dialled = now
             self._chain.dial(self, instance)
 
-    def connected(self, upstream: Upstream) -> None:
+    def connected(self, upstream: Upstream, now: float = 0.0) -> None:
         assert self.line is not None
         self.upstream = upstream
-        now = self.sent = self._chain.clock()
+        now = self.sent = now or self._chain.clock()
         if self.cold is not None:
             self.cold.sent = self._chain.wall_clock()
         ahead: list[bytes] = []

@@ -5,6 +5,7 @@ Everything is serialised anew from parsed fields, so that no two parsers can dis
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from gateway.errors import BadRequest, HeadTooLarge, MethodNotAllowed, UnsupportedVersion
@@ -54,6 +55,9 @@ RESPONSE_FIELDS = {
     b"keep-alive": HOP, b"proxy-connection": HOP, b"te": HOP, b"proxy-authenticate": HOP, b"kfn-start": KFN_START,
 }  # fmt: skip
 NOT_IN_TRAILERS = frozenset(REQUEST_FIELDS) | {b"authorization", b"content-type", b"content-encoding", b"cache-control", b"trailer"}
+
+
+_new = tuple.__new__  # what a NamedTuple's own constructor calls, behind a lambda that takes as long again
 
 
 class RequestHead(NamedTuple):
@@ -194,22 +198,24 @@ def request(
     proto = xfp or scheme
     if forwarded is None and xff is not None:
         forwarded = b", ".join(b"for=" + _node(one.strip()) for one in xff.split(b","))
-    hop = b"for=%b;host=%b;proto=%b" % (_node(peer), _quoted(host), _quoted(proto))
-    out += (
-        b"X-Forwarded-For: ", peer if xff is None else b"%b, %b" % (xff, peer),
-        b"\r\nX-Forwarded-Proto: ", proto,
-        b"\r\nX-Forwarded-Host: ", xfh or host,
-        b"\r\nForwarded: ", hop if forwarded is None else b"%b, %b" % (forwarded, hop),
-        b"\r\ntraceparent: ", traceparent,
-        b"\r\nX-Request-Id: ", request_id, b"\r\n\r\n",
-    )  # fmt: skip
+    if forwarded is None and xff is None and xfh is None and xfp is None and len(host) < 256:
+        out.append(_came(peer, host, proto))
+    else:
+        hop = b"for=%b;host=%b;proto=%b" % (_node(peer), _quoted(host), _quoted(proto))
+        out += (
+            b"X-Forwarded-For: ", peer if xff is None else b"%b, %b" % (xff, peer),
+            b"\r\nX-Forwarded-Proto: ", proto,
+            b"\r\nX-Forwarded-Host: ", xfh or host,
+            b"\r\nForwarded: ", hop if forwarded is None else b"%b, %b" % (forwarded, hop), b"\r\n",
+        )  # fmt: skip
+    out += (b"traceparent: ", traceparent, b"\r\nX-Request-Id: ", request_id, b"\r\n\r\n")
     out[0] = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method, target, host)
     keep_alive = (b"close" not in tokens) if modern else (b"keep-alive" in tokens)
-    return RequestHead(
+    return _new(RequestHead, (
         method, host, b"".join(out), CHUNKED if chunked else (length or 0), modern, keep_alive,
         (upgrade or b"") if upgrades else b"", expects and has_body, probe, probe_hash, json, request_id,
         traceparent, recorded, timing, proto, tag,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def with_fields(head: RequestHead, fields: Headers) -> RequestHead:
@@ -314,6 +320,14 @@ def _absolute(method: bytes, target: bytes, host: bytes | None) -> tuple[bytes, 
     if not path.startswith(b"/"):
         path = b"/" + path
     return path, authority
+
+
+@lru_cache(1024)  # of clients and hosts: less than 1 MB
+def _came(peer: bytes, host: bytes, proto: bytes) -> bytes:
+    """How a request came that no proxy has passed on before: its forwarding fields are always the same."""
+    hop = (_node(peer), _quoted(host), _quoted(proto))
+    fields = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n" % (peer, proto, host)
+    return fields + b"Forwarded: for=%b;host=%b;proto=%b\r\n" % hop
 
 
 def _node(address: bytes) -> bytes:

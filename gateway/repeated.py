@@ -17,8 +17,6 @@ IDS = b"traceparent: %b\r\nX-Request-Id: %b\r\n\r\n"
 WIRE, REQUEST_ID, TRACE, PARENT = (RequestHead._fields.index(name) for name in ("wire", "request_id", "trace", "parent"))
 OF_ONE_REQUEST = frozenset((b"traceparent", b"tracestate", b"x-request-id"))
 
-_new = tuple.__new__  # what the NamedTuple's own constructor calls, behind a lambda that takes as long again
-
 
 class KnownRequest(NamedTuple):
     """A request without ids of its own, so that all but its new ids stays as it was. Its body, if any, has a length."""
@@ -40,7 +38,7 @@ class KnownRequest(NamedTuple):
         fields[WIRE] = self.wire + IDS % (trace, request_id)
         fields[REQUEST_ID] = request_id
         fields[TRACE] = trace
-        return _new(RequestHead, fields)
+        return tuple.__new__(RequestHead, fields)  # as in `heads`
 
 
 class KnownResponse(NamedTuple):

