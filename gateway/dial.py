@@ -40,10 +40,11 @@ async def for_exchange(chain: "Chain", exchange: Exchange, instance: Instance) -
         exchange.line.reached(instance)
     if exchange.ended:
         instance.put(connection, chain.clock())  # the client left meanwhile; somebody else will use it
-    elif connection.open:
+    elif connection.open and connection.silent:
         exchange.connected(connection)
     else:
-        exchange.not_connected(instance, ConnectionResetError("the connection was closed at once"))
+        connection.close()
+        exchange.not_connected(instance, ConnectionResetError("the connection was closed, or spoken on, before the request"))
 
 
 async def probing(chain: "Chain", line: Line, instance: Instance) -> None:

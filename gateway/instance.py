@@ -14,6 +14,11 @@ class Connection(Protocol):
     @property
     def open(self) -> bool: ...
 
+    @property
+    def silent(self) -> bool:
+        """The kernel, too, has nothing from the instance: no byte, no end, no reset. Asked only while it is open."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -55,10 +60,14 @@ class Instance:
         self.terminating = address.terminating
 
     def take(self, now: float, idle_for: float) -> Connection | None:
-        """The connection used last, if it is surely still open: older ones may be closed by the instance at this very moment."""
+        """The connection used last, if it is surely still open: older ones may be closed by the instance at this very moment.
+
+        An end that has arrived but has not been read yet is looked for, too: a request written behind it would be lost, and could
+        not be sent again, because nobody could tell whether the instance had read it.
+        """
         while self.idle:
             connection = self.idle.pop()
-            if connection.open and now - connection.idle_since < idle_for:
+            if connection.open and now - connection.idle_since < idle_for and connection.silent:
                 return connection
             connection.close()
         return None

@@ -4,6 +4,7 @@ Whether it may be used again is decided here; by whom is the instance's and the 
 """
 
 import asyncio
+import select
 from typing import TYPE_CHECKING, Any, cast
 
 import httptools
@@ -16,11 +17,13 @@ from gateway.settings import MAX_INTERIM, MAX_REPLY_HEAD
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
 
+ARRIVED = select.POLLIN | getattr(select, "POLLRDHUP", 0)  # an end or a reset is always told
+
 
 class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
-        "_begun", "_chunked", "_done", "_headers", "_interim", "_interims", "_known", "_misses", "_parser", "_quiet", "_reason", "_said",
-        "_status", "_switch", "_trailers", "exchange", "idle_since", "instance", "open", "transport",
+        "_begun", "_chunked", "_done", "_headers", "_interim", "_interims", "_known", "_misses", "_parser", "_poll", "_quiet", "_reason",
+        "_said", "_status", "_switch", "_trailers", "exchange", "idle_since", "instance", "open", "transport",
     )  # fmt: skip
 
     def __init__(self, instance: Instance) -> None:
@@ -29,6 +32,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
         self.open = False
         self.idle_since = 0.0
+        self._poll = select.poll()
         self._parser: Any = httptools.HttpResponseParser(self)
         self._headers: list[tuple[bytes, bytes]] = []
         self._trailers: list[tuple[bytes, bytes]] = []
@@ -46,6 +50,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        if sock := transport.get_extra_info("socket"):
+            self._poll.register(sock.fileno(), ARRIVED)
         self.open = True
 
     def data_received(self, data: bytes) -> None:
@@ -104,6 +110,10 @@ class UpstreamConnection(asyncio.Protocol):
             self.exchange.client.resume_reading()
 
     # The exchange's side.
+
+    @property
+    def silent(self) -> bool:
+        return not self._poll.poll(0)  # one system call, 0.4 µs
 
     @property
     def closing(self) -> bool:

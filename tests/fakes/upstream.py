@@ -4,6 +4,9 @@
 """
 
 import asyncio
+import os
+import select
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -45,6 +48,7 @@ class Upstream:
     concurrent: int = 0
     read_body: bool = True
     _writers: set[Writer] = field(default_factory=set)
+    _unused: dict[Writer, Reader] = field(default_factory=dict)
 
     async def serve(self, reader: Reader, writer: Writer) -> None:
         self.connections += 1
@@ -52,7 +56,9 @@ class Upstream:
         self._writers.add(writer)
         try:
             while True:
+                self._unused[writer] = reader
                 head = await reader.readuntil(b"\r\n\r\n")
+                self._unused.pop(writer, None)
                 first, *lines = head.decode("latin-1").split("\r\n")[:-2]
                 headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
                 self.inside += 1
@@ -77,6 +83,19 @@ class Upstream:
     def open(self) -> int:
         """Connections that are open."""
         return sum(not writer.is_closing() for writer in self._writers)
+
+    def close_unused(self) -> None:
+        """Close the connections on which nothing has come since the last answer, as servers do after a while: now, and not in a turn
+        of the loop to come, when something may have arrived."""
+        for writer, reader in list(self._unused.items()):
+            if writer.transport.is_closing() or writer.transport.get_write_buffer_size() or reader._buffer:  # type: ignore[attr-defined]
+                continue
+            with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as same:
+                arrived = select.poll()
+                arrived.register(same, select.POLLIN)
+                if not arrived.poll(0):
+                    same.shutdown(socket.SHUT_RDWR)
+                    writer.close()
 
     def drop_connections(self) -> None:
         for writer in list(self._writers):
