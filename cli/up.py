@@ -7,12 +7,14 @@ from pathlib import Path
 
 import click
 
+from cli import certificates
 from cli.failures import CliError
 
 
 @click.command("up")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The gateway's port; 0 picks a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The gateway's address. Anything but loopback is reachable by others.")
+@certificates.options
 @click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where everything is kept (default ~/.local/share/kfn).")
 @click.option(
     "--log-level",
@@ -31,7 +33,8 @@ from cli.failures import CliError
     help="Of requests that went well, the share that is logged.",
 )
 def command(
-    port: int, host: str, data_dir: Path | None, log_level: str, log_format: str, access_log: str, access_log_sample: float
+    port: int, host: str, data_dir: Path | None, log_level: str, log_format: str, access_log: str, access_log_sample: float,
+    tls_port: int | None, tls_certs: tuple[str, ...], tls_keys: tuple[str, ...], tls_redirect: bool,
 ) -> int:  # fmt: skip
     """Start the platform on this machine: API server, controllers, gateway, autoscaler, event bus.
 
@@ -40,10 +43,12 @@ def command(
     \b
     kfn up
     kfn up --port 0 --data-dir /tmp/kfn
+    kfn up --tls-port 8443
     """
     from embedded import app
     from embedded.datadir import DataDirError, default
     from embedded.nats import NatsError
+    from gateway.certificates import CertificateError
     from kfn.observe import lines, logs, otel, web
 
     form = log_format if log_format != "auto" else "plain" if sys.stderr.isatty() else "json"
@@ -56,20 +61,26 @@ def command(
         access_log = str(Path(access_log).absolute())
     settings = app.Settings(
         data_dir=(data_dir or default()).expanduser().absolute(), host=host, port=port,
-        access_log=access_log, access_log_sample=access_log_sample, tracing=tracing,
+        access_log=access_log, access_log_sample=access_log_sample, tracing=tracing, tls_port=tls_port,
+        tls_files=certificates.pairs(tls_certs, tls_keys, tls_port, tls_redirect), tls_redirect=tls_redirect,
     )  # fmt: skip
     if not _is_loopback(host):
-        click.echo(
-            f"warning: --host {host}: whoever reaches this machine can call every function; there is no TLS in front of them", err=True
-        )
+        clear = "" if tls_redirect else _in_clear(tls_port)
+        click.echo(f"warning: --host {host}: whoever reaches this machine can call every function{clear}", err=True)
     try:
         return app.main(settings, say=lambda line: click.echo(line))
     except web.ListenError as error:
         raise CliError(f"{error}. --host and --port choose where the gateway listens; --port 0 picks a free port") from error
     except lines.LinesError as error:
         raise CliError(f"{error} (--access-log)", 2) from error
-    except (DataDirError, NatsError, otel.OtelError) as error:
+    except (DataDirError, NatsError, CertificateError, otel.OtelError) as error:
         raise CliError(str(error)) from error
+
+
+def _in_clear(tls_port: int | None) -> str:
+    if tls_port is None:
+        return "; there is no TLS in front of them (--tls-port)"
+    return ", on --port without TLS (--tls-redirect sends clients to HTTPS)"
 
 
 def _is_loopback(host: str) -> bool:

@@ -26,7 +26,7 @@ from autoscaler import receive
 from autoscaler import settings as autoscaler_settings
 from controller import app as controller
 from controller import settings as controller_settings
-from embedded import addresses, admin, datadir, imagekeeper, tls
+from embedded import addresses, admin, datadir, https, imagekeeper, tls
 from embedded.api import app as api
 from embedded.api.http import http_app
 from embedded.api.journal import JournalError
@@ -39,6 +39,7 @@ from eventing import app as eventing
 from eventing import settings as eventing_settings
 from gateway import app as gateway
 from gateway import settings as gateway_settings
+from gateway.certificates import CertificateError, Certificates
 from kfn.kube.client import Client
 from kfn.observe import otel, web
 from kfn.observe.lines import LinesError
@@ -60,16 +61,22 @@ class Settings:
     access_log: str = ""  # the gateway's, see there
     access_log_sample: float = 1.0
     tracing: otel.Tracing | None = None
+    tls_port: int | None = None  # the gateway's HTTPS, see there; without files it has a certificate of the platform's own authority
+    tls_files: tuple[tuple[str, str], ...] = ()
+    tls_redirect: bool = False
     autoscaler: autoscaler_settings.Settings = field(default_factory=autoscaler_settings.Settings)
 
 
 def main(settings: Settings, say: Callable[[str], None]) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit code; raises what it cannot start for, with the fix."""
     os.umask(0o077)  # state, logs, unpacked Secrets: nobody else's, whatever the shell says and wherever the directory is copied to
+    Certificates(settings.tls_files).start()  # what is wrong with them is said before anything is started
     try:
         anyio.run(run, settings, say, backend_options={"use_uvloop": True})
     except BaseExceptionGroup as group:
-        known, rest = group.split((datadir.DataDirError, JournalError, web.ListenError, NatsError, LinesError, otel.OtelError))
+        known, rest = group.split(
+            (datadir.DataDirError, JournalError, web.ListenError, NatsError, LinesError, otel.OtelError, CertificateError)
+        )
         if rest is None and known is not None:
             raise _first(known) from None
         busy, _ = group.split(OSError)
@@ -109,7 +116,10 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
         certificate = tls.ensure(data / "tls", ["localhost", "127.0.0.1", "::1"])
 
         scaler = autoscaler.Autoscaler(_client(server, "system:kfn:autoscaler"), settings.autoscaler)
-        front = gateway.Gateway(_client(server, "system:kfn:gateway"), scaler, _gateway_settings(settings))
+        own = None
+        if settings.tls_port is not None and not settings.tls_files:
+            own = https.OwnCertificate(data / "tls", settings.host, _client(server, "system:kfn:certificates"))
+        front = gateway.Gateway(_client(server, "system:kfn:gateway"), scaler, _gateway_settings(settings, own))
         # A pod is ended when the gateway has nothing under way on it.
         machines = node.Node(_client(server, "system:node:kfn-local"), node_settings.Settings(data=data, images=data / "images"), front)
         server.logs = machines.logs
@@ -120,6 +130,10 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
         await stack.enter_async_context(_running("autoscaler", scaler.run))
 
         await stack.enter_async_context(_serving("gateway", front.run))
+        if own is not None and front.https is not None:
+            await stack.enter_async_context(
+                _running("certificate", partial(own.run, partial(front.https.certificates.check, closely=True)))
+            )
         domain = f"localhost:{front.port}" if front.port != 80 else "localhost"
 
         manager = controller.Controller(_client(server, "system:kfn:controller"), controller_settings.Settings(domain=domain))
@@ -140,6 +154,7 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
             "pid": os.getpid(),
             "pids": {"kfn": os.getpid(), "nats-server": nats.pid},
             "gateway": f"http://{_reachable(settings.host)}:{front.port}",
+            **({"gateway_tls": f"https://{_reachable(settings.host)}:{front.https.port}"} if front.https else {}),
             "domain": domain,
             "api": _api(doors),
             "events": f"http://127.0.0.1:{bus.port}",
@@ -171,7 +186,7 @@ def _api(sockets: dict[str, socket.socket]) -> str:
     return f"https://127.0.0.1:{addresses.port(sockets['api'])}"
 
 
-def _gateway_settings(settings: Settings) -> gateway_settings.Settings:
+def _gateway_settings(settings: Settings, own: https.OwnCertificate | None) -> gateway_settings.Settings:
     """Where others than this machine's users can ask, answers tell nothing of a function's log or of other functions' names."""
     private = settings.host == "localhost" or settings.host.startswith("127.") or settings.host == "::1"
     return gateway_settings.Settings(
@@ -184,6 +199,9 @@ def _gateway_settings(settings: Settings) -> gateway_settings.Settings:
         access_log=settings.access_log,
         access_log_sample=settings.access_log_sample,
         tracing=settings.tracing,
+        tls_port=settings.tls_port,
+        tls_files=settings.tls_files if own is None else (own.files(),),
+        redirect=settings.tls_port or 0 if settings.tls_redirect else 0,
     )
 
 
@@ -255,7 +273,8 @@ def _say(say: Callable[[str], None], line: str) -> None:
 
 
 def _ready_line(facts: dict[str, Any], data: Path) -> str:
-    return f"ready gateway={facts['gateway']} api={facts['api']} events={facts['events']} kubeconfig={data / 'kubeconfig'}"
+    secure = f" https={facts['gateway_tls']}" if "gateway_tls" in facts else ""
+    return f"ready gateway={facts['gateway']}{secure} api={facts['api']} events={facts['events']} kubeconfig={data / 'kubeconfig'}"
 
 
 def _reachable(host: str) -> str:

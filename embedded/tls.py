@@ -31,11 +31,11 @@ class Tls:
     key_path: Path
 
 
-def ensure(directory: Path, hosts: list[str]) -> Tls:
-    """The certificates in `directory`, made or renewed as needed. `hosts` are names and addresses of the server."""
+def ensure(directory: Path, hosts: list[str], name: str = "server") -> Tls:
+    """The certificates in `directory`, made or renewed as needed. `hosts` are names and addresses of the server called `name`."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     ca_cert, ca_key = directory / "ca.crt", directory / "ca.key"
-    cert, key = directory / "server.crt", directory / "server.key"
+    cert, key = directory / f"{name}.crt", directory / f"{name}.key"
     now = utcnow()
     authority = _load(ca_cert, ca_key, now)
     if authority is None:
@@ -43,7 +43,7 @@ def ensure(directory: Path, hosts: list[str]) -> Tls:
         _save(ca_cert, ca_key, *authority)
     server = _load(cert, key, now)
     if server is None or not _issued(server[0], authority[0]) or not set(hosts) <= _hosts(server[0]):
-        server = _make_server(authority, hosts, now)
+        server = _make_server(authority, name, hosts, now)
         _save(cert, key, *server)
     return Tls(authority[0].public_bytes(serialization.Encoding.PEM).decode(), cert, key)
 
@@ -97,10 +97,10 @@ def _make_authority(now: datetime) -> Pair:
     return builder.sign(key, hashes.SHA256()), key
 
 
-def _make_server(authority: Pair, hosts: list[str], now: datetime) -> Pair:
+def _make_server(authority: Pair, name: str, hosts: list[str], now: datetime) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
-        _builder(_name("kfn embedded API server"), authority[0].subject, key, now, _SERVER_DAYS)
+        _builder(_name(f"kfn embedded {name}"), authority[0].subject, key, now, _SERVER_DAYS)
         .add_extension(x509.SubjectAlternativeName([_general(h) for h in hosts]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

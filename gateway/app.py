@@ -7,14 +7,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from gateway import drain, policy
 from gateway.chain import Chain
 from gateway.coldstart import ColdStart
-from gateway.https import Https
 from gateway.lag import LoopLag
 from gateway.listen import ClientConnection
 from gateway.settings import Settings
@@ -27,6 +26,9 @@ from kfn.kube.informer import Informer
 from kfn.load import LoadSink, RevisionKey
 from kfn.observe import web
 
+if TYPE_CHECKING:
+    from gateway.https import Https
+
 log = logging.getLogger(__name__)
 
 
@@ -37,7 +39,7 @@ class Gateway:
         self.local_port = 0  # where names in the cluster are known; the same, unless settings keep them apart
         self.ready = False
         self.chain: Chain | None = None
-        self.https = Https(client, settings) if settings.tls_port is not None else None
+        self.https = _https(client, settings)
         self.lag = LoopLag()
         self._informers: list[Informer[Any]] = []
         self._client = client
@@ -166,6 +168,15 @@ class Gateway:
 def _port(server: asyncio.Server) -> int:
     port: int = server.sockets[0].getsockname()[1]
     return port
+
+
+def _https(client: Client, settings: Settings) -> "Https | None":
+    """Imported only where it is used: reading certificates takes a library that takes 30 ms and 10 MB."""
+    if settings.tls_port is None:
+        return None
+    from gateway.https import Https
+
+    return Https(client, settings)
 
 
 async def _every(seconds: float, do: Callable[[], None]) -> None:

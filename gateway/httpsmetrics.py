@@ -1,14 +1,17 @@
 """The numbers of the HTTPS port: when certificates end, what could not be loaded, which handshakes failed."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from gateway.certificates import Certificates
 from kfn.clock import utcnow
+
+if TYPE_CHECKING:
+    from gateway.certificates import Certificates
 
 Row = tuple[dict[str, str], float]
 
 
-def numbers(certificates: Certificates) -> Iterator[tuple[str, str, str, list[Row]]]:
+def numbers(certificates: "Certificates") -> Iterator[tuple[str, str, str, list[Row]]]:
     """Name, kind, meaning and samples of each."""
     now = utcnow()
     left: list[Row] = [({"server_name": name}, (ends - now).total_seconds()) for name, ends in certificates.expiries().items()]
