@@ -10,11 +10,11 @@ from itertools import count
 
 from anyio.abc import TaskGroup
 
-from gateway import addresses, dial, heads, policy, redirect, route, watch
+from gateway import addresses, dial, heads, policy, redirect, route, strict, watch
 from gateway.addresses import Address
 from gateway.answers import Answer
 from gateway.drain import Cordons
-from gateway.errors import Refusal, Stopping, UnknownHost
+from gateway.errors import BadRequest, Refusal, Stopping, UnknownHost
 from gateway.exchange import Exchange
 from gateway.instance import Instance
 from gateway.line import Line, Shared
@@ -232,6 +232,8 @@ class Chain:
 
     def _find(self, spelled: bytes, local: bool) -> route.Backend:
         """What a host means, as somebody spells it. It is kept, unless strangers could fill the memory with spellings."""
+        if spelled and not strict.host(spelled):
+            raise BadRequest("The request's Host is not one host's name.")
         host = route.normal(spelled)
         backend = self.table.find(host, local=local)
         if backend is None:

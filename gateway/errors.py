@@ -32,13 +32,6 @@ class UnknownHost(Refusal):
     grpc = 12  # UNIMPLEMENTED
 
 
-class MethodNotAllowed(Refusal):
-    """CONNECT makes no sense to a gateway in front of functions."""
-
-    status, title, close = 405, "Method Not Allowed", True
-    grpc = 13
-
-
 class HeadTimeout(Refusal):
     """The request's head did not arrive in time."""
 
@@ -53,6 +46,12 @@ class BodyTooLarge(Refusal):
     grpc = 8  # RESOURCE_EXHAUSTED
 
 
+class ExpectationFailed(Refusal):
+    """The only expectation understood here is 100-continue."""
+
+    status, title, close = 417, "Expectation Failed", True
+
+
 class HeadTooLarge(Refusal):
     """The request's head is over the limit."""
 
@@ -65,6 +64,13 @@ class InternalError(Refusal):
 
     close = True
     grpc = 13
+
+
+class NotImplementedHere(Refusal):
+    """The request's method or transfer coding is not known here."""
+
+    status, title, close = 501, "Not Implemented", True
+    grpc = 12
 
 
 class Unreachable(Refusal):

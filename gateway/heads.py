@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from gateway.errors import BadRequest, HeadTooLarge, MethodNotAllowed, UnsupportedVersion
+from gateway import strict
+from gateway.errors import BadRequest, HeadTooLarge, UnsupportedVersion
 from kfn.observe import trace
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -46,6 +47,9 @@ REQUEST_FIELDS = {
     b"expect": EXPECT, b"x-forwarded-for": XFF, b"x-forwarded-proto": XFP, b"x-forwarded-host": XFH, b"forwarded": FORWARDED,
     b"traceparent": TRACE, b"tracestate": TRACESTATE, b"kfn-timing": TIMING, b"x-request-id": REQUEST_ID,
     b"k-network-probe": PROBE, b"accept": ACCEPT, b"knative-serving-tag": TAG,
+    # The same names with underscores: servers that make CGI or WSGI variables of them cannot tell them apart.
+    b"content_length": HOP, b"transfer_encoding": HOP, b"x_forwarded_for": HOP, b"x_forwarded_proto": HOP, b"x_forwarded_host": HOP,
+    b"x_request_id": HOP,
     # What Knative's parts tell each other: from a stranger it means nothing, and no function may believe it.
     b"knative-serving-default-route": HOP, b"knative-serving-revision": HOP, b"knative-serving-namespace": HOP,
 }  # fmt: skip
@@ -101,7 +105,7 @@ def request(
     modern = version == "1.1"
     if not modern and version != "1.0":
         raise UnsupportedVersion
-    host = length = upgrade = parent = state = request_id = forwarded = xff = xfp = xfh = None
+    host = length = encoding = upgrade = parent = state = request_id = forwarded = xff = xfp = xfh = None
     tokens: list[bytes] = []
     chunked = expects = json = timing = False
     probe = probe_hash = tag = b""
@@ -114,14 +118,14 @@ def request(
         elif what == HOST:
             if host is not None:
                 raise BadRequest("The request has more than one Host.")
-            host = value
+            host = value.strip(b" \t")
         elif what == ACCEPT:
             json = b"json" in value.lower()
             out += (name, b": ", value, b"\r\n")
         elif what == LENGTH:
-            if length is not None or not value.isdigit():
-                raise BadRequest("The request's Content-Length is not one number.")
-            length = int(value)
+            if length is not None:
+                raise BadRequest("The request has more than one Content-Length.")
+            length = strict.length(value)
         elif what == CONNECTION:
             tokens += [token.strip() for token in value.lower().split(b",")]
         elif what == XFF:
@@ -139,11 +143,9 @@ def request(
         elif what == REQUEST_ID:
             request_id = value
         elif what == ENCODING:
-            if chunked or value.lower() != b"chunked":
-                raise BadRequest("The only Transfer-Encoding understood here is chunked.")
-            chunked = True
+            encoding = value if encoding is None else b"%b,%b" % (encoding, value)
         elif what == EXPECT:
-            expects = value.lower() == b"100-continue" and modern
+            expects = modern and (strict.expects(value) or expects)
         elif what == UPGRADE:
             upgrade = value
         elif what == PROBE:
@@ -154,11 +156,15 @@ def request(
             timing = True
         elif what == TAG:
             tag = b"%b,%b" % (tag, value) if tag else value
-    if chunked and (length is not None or not modern):
-        raise BadRequest("Transfer-Encoding together with Content-Length, or in HTTP/1.0, is not allowed.")
+    if encoding is not None:
+        if length is not None or not modern:
+            raise BadRequest("Transfer-Encoding together with Content-Length, or in HTTP/1.0, is not allowed.")
+        chunked = strict.chunked(encoding)
 
-    if not target.startswith(b"/"):
-        target, host = _absolute(method, target, host)
+    if not target.startswith(b"/") or method == b"CONNECT":
+        target, host = strict.target(method, target, host)
+    if 35 in target:  # a number sign, as a byte: four times as fast to look for as bytes
+        raise BadRequest("The request's target has a fragment.")
     if not host:
         if modern and host is None:
             raise BadRequest("The request has no Host.")
@@ -172,7 +178,7 @@ def request(
                 out += (name, b": ", value, b"\r\n")
 
     has_body = chunked or bool(length)
-    upgrades = bool(upgrade) and b"upgrade" in tokens and modern and not has_body and upgrade.lower() != b"h2c"  # type: ignore[union-attr]
+    upgrades = bool(upgrade) and b"upgrade" in tokens and modern and not has_body and upgrade.strip(b" \t").lower() != b"h2c"  # type: ignore[union-attr]
     if upgrades:
         out += (b"Connection: Upgrade\r\nUpgrade: ", upgrade or b"", b"\r\n")
     if chunked:
@@ -257,8 +263,10 @@ def response(status: int, reason: bytes, headers: Headers, *, method: bytes, mod
         if what is None:
             out += (name, b": ", value, b"\r\n")
         elif what == LENGTH:
-            length = int(value)
+            length = _length(value)
         elif what == ENCODING:
+            if chunked or value.strip(b" \t").lower() != b"chunked":
+                raise ValueError("a Transfer-Encoding that is not chunked")
             chunked = True
         elif what == CONNECTION:
             drop.update(token.strip() for token in value.lower().split(b","))
@@ -304,22 +312,11 @@ def trailers(headers: Headers) -> bytes:
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
 
 
-def _absolute(method: bytes, target: bytes, host: bytes | None) -> tuple[bytes, bytes | None]:
-    """A target that is not a path: `*` for OPTIONS, or a whole url, whose authority then counts instead of Host (RFC 9112 3.2.2)."""
-    if method == b"CONNECT":
-        raise MethodNotAllowed
-    if target == b"*" and method == b"OPTIONS":
-        return target, host
-    scheme, found, rest = target.partition(b"://")
-    if not found or scheme.lower() not in (b"http", b"https"):
-        raise BadRequest("The request's target is neither a path nor an http url.")
-    cut = min((i for i in (rest.find(b"/"), rest.find(b"?")) if i >= 0), default=len(rest))
-    authority, path = rest[:cut], rest[cut:]
-    if not authority or b"@" in authority:
-        raise BadRequest("The request's target has no valid host.")
-    if not path.startswith(b"/"):
-        path = b"/" + path
-    return path, authority
+def _length(value: bytes) -> int:
+    """An instance's Content-Length. Raises ValueError."""
+    if len(value) > strict.DIGITS:
+        raise ValueError("a Content-Length over all measure")
+    return int(value)
 
 
 @lru_cache(1024)  # of clients and hosts: less than 1 MB

@@ -161,7 +161,7 @@ class ClientConnection(asyncio.Protocol):
             self._linger()  # answered before the request was read to its end
             return
         if not exchange.keep_alive:
-            self.transport.close()
+            self._close()
             return
         self.idle_since = self._chain.clock()
         if exchange.head.upgrade:
@@ -230,7 +230,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse(self, why: Refusal) -> None:
         """The bytes cannot be understood: answer after everything before them has been answered, and read no more."""
-        self._reusable = False
+        self._reusable = self._reader.in_body = False  # nothing that still comes means anything
         reading, self._reading = self._reading, None
         if reading is not None:
             reading.refuse(why)  # the instance must not take a part of the body for the whole
@@ -254,9 +254,18 @@ class ClientConnection(asyncio.Protocol):
         self.transport.write(answers.http1(answers.refusal(why, as_json=False), keep_alive=False, head_only=False))
         self._linger()
 
+    def _close(self) -> None:
+        """After the last answer: let the client read it and go first, where the transport can say that nothing more comes."""
+        if self.transport.can_write_eof() and not self._chain.stopping:
+            self._linger()
+        else:
+            self.transport.close()
+
     def _linger(self) -> None:
         """Close so that the answer arrives: a close with unread bytes would reset the connection and destroy it."""
         self.lingering = True
+        self._reusable = False
+        self._reader.last = True  # what is behind it in the bytes being read is not a request any more
         self.idle_since = self._chain.clock()
         self.resume_reading()
         if self.transport.can_write_eof():

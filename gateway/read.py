@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import httptools
 
-from gateway import heads
-from gateway.errors import BadRequest, HeadTooLarge, InternalError, Refusal, UnsupportedVersion
+from gateway import heads, strict
+from gateway.errors import BadRequest, HeadTooLarge, InternalError, NotImplementedHere, Refusal, UnsupportedVersion
 from gateway.repeated import KnownRequest, known_request, worth_keeping
 from gateway.settings import Settings
 
@@ -48,6 +48,8 @@ class RequestReader:
         "_quiet",
         "_sampler",
         "_settings",
+        "_shared",
+        "_size",
         "_target",
         "_to",
         "_trailers",
@@ -76,7 +78,9 @@ class RequestReader:
         self._headers: list[tuple[bytes, bytes]] = []
         self._trailers: list[tuple[bytes, bytes]] = []
         self._target = b""
-        self._head_bytes = 0
+        self._head_bytes = 0  # read since the head before this one, or this one's body, ended
+        self._size = 0  # of the piece that is being read
+        self._shared = 0  # of the piece in which the last request ended: how much of the next one may have come with it
         self._length = 0
         self._quiet = 0  # bytes inside a request since any of its body came: of trailers or chunk extensions
         self._declined = False  # this request asks for an upgrade that is not passed on
@@ -91,17 +95,18 @@ class RequestReader:
             if known is not None and len(data) == known.total and data.startswith(known.raw):
                 self._again(known, data)
                 return b""
+        size = self._size = len(data)
         if self.in_body:
-            self._quiet += len(data)
+            self._quiet += size
         else:
-            self._head_bytes += len(data)
+            self._head_bytes += size
         stopped = -1
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             stopped = upgrade.args[0]
         except httptools.HttpParserError as error:
-            raise self._preface(data) or _reason(error) from None
+            raise self._preface(data) or _reason(error, data) from None
         if stopped >= 0:
             rest = data[stopped:]
             if not self._declined:
@@ -135,7 +140,7 @@ class RequestReader:
 
     def on_headers_complete(self) -> None:
         settings = self._settings
-        if self._head_bytes > settings.max_head and self._head_size() > settings.max_head:
+        if self._head_bytes + self._shared > settings.max_head and self._head_size() > settings.max_head:
             raise HeadTooLarge(f"The request's head is over {settings.max_head} bytes.")
         head = self._head()
         self._head_bytes = 0
@@ -153,11 +158,13 @@ class RequestReader:
     def on_message_complete(self) -> None:
         if self._declined or not self.in_body:
             return
-        self.in_body = False
-        self._quiet = 0
         trailers = self._trailers
         if trailers:
+            self._check(trailers)
             self._trailers = []
+        self.in_body = False
+        self._quiet = 0
+        self._shared = self._size
         self._to.request_done(trailers)
 
     # Inside.
@@ -200,7 +207,12 @@ class RequestReader:
         return why
 
     def _head_size(self) -> int:
-        return len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers)
+        return len(self._target) + _bytes(self._headers)
+
+    def _check(self, trailers: heads.Headers) -> None:
+        settings = self._settings
+        if len(trailers) > settings.max_headers or _bytes(trailers) > settings.max_head:
+            raise HeadTooLarge(f"The request's trailers are over {settings.max_headers} fields or {settings.max_head} bytes.")
 
     def _go_on_without_upgrade(self) -> None:
         """The parser stops at a request for an upgrade, but this one goes on as plain HTTP: show a new parser how its body is framed."""
@@ -233,7 +245,11 @@ class _Body:
         self._reader.restart()
 
 
-def _reason(error: Exception) -> Refusal:
+def _bytes(headers: heads.Headers) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in headers)
+
+
+def _reason(error: Exception, data: bytes) -> Refusal:
     """What went wrong in the parser, or in what it called."""
     why = error.__context__
     if isinstance(why, Refusal):
@@ -241,4 +257,18 @@ def _reason(error: Exception) -> Refusal:
     if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(why, ValueError):
         log.error("a request could not be handled", exc_info=why)
         return InternalError()
+    if isinstance(error, httptools.HttpParserInvalidMethodError) and _unknown_method(data):
+        return NotImplementedHere()
+    if "Invalid HTTP version" in str(error):
+        return UnsupportedVersion()
     return BadRequest(f"The request is not valid HTTP/1.1: {error}.")
+
+
+def _unknown_method(data: bytes) -> bool:
+    """Whether bytes in which no method was found begin with a word that is one, only not here: 501 (RFC 9110 9.1). Otherwise it is 400."""
+    word = data.lstrip(b"\r\n").partition(b" ")[0]
+    try:
+        httptools.HttpRequestParser(object()).feed_data(word + b" ")
+    except httptools.HttpParserInvalidMethodError:
+        return strict.token(word)
+    return False  # it is a request before the bad one that the bytes begin with

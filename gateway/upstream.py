@@ -125,6 +125,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._quiet = self._interims = 0
         head = exchange.head
         if head.length == 0:
+            self._chunked = False  # the request before this one may have been: its end must not be written again behind this one
             self.transport.write(head.wire)
             return
         self._chunked = head.length == heads.CHUNKED

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from gateway import heads
 from gateway.answers import Answer
-from gateway.errors import BadRequest, HeadTooLarge, MethodNotAllowed
+from gateway.errors import BadRequest, HeadTooLarge, NotImplementedHere
 from gateway.heads import CHUNKED, NO_BODY_STATUS, Headers
 from kfn.observe import trace
 
@@ -69,7 +69,7 @@ def request(
     if METHOD.fullmatch(method) is None:
         raise Malformed("the method is none")
     if method == b"CONNECT":
-        raise MethodNotAllowed
+        raise NotImplementedHere("CONNECT makes no sense to a gateway in front of functions.")
     path = pseudo.get(b":path", b"")
     if PATH.fullmatch(path) is None or (path == b"*" and method != b"OPTIONS"):
         raise Malformed("the path is none")

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway import heads
-from gateway.errors import BadRequest, HeadTooLarge, MethodNotAllowed, UnsupportedVersion
+from gateway.errors import BadRequest, HeadTooLarge, NotImplementedHere, UnsupportedVersion
 
 HOST = (b"Host", b"hello.default.example.com")
 GIVEN = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -104,7 +104,8 @@ class TestRequest:
         [
             [(b"Content-Length", b"1"), (b"Content-Length", b"1")],
             [(b"Content-Length", b"1"), (b"Transfer-Encoding", b"chunked")],
-            [(b"Transfer-Encoding", b"gzip, chunked")],
+            [(b"Transfer-Encoding", b"chunked, gzip")],
+            [(b"Content-Length", b"1" * 19)],
             [(b"Host", b"second")],
             [(b"Content-Length", b"-1")],
         ],
@@ -113,10 +114,17 @@ class TestRequest:
         with pytest.raises(BadRequest):
             _request(*headers, method=b"POST")
 
+    def test_names_with_underscores_cannot_vouch_for_what_the_gateway_tells(self) -> None:
+        assert _sent(_request((b"X_Forwarded_For", b"1.1.1.1"), (b"Content_Length", b"3"), (b"X_Own", b"a"))).keys() & {
+            "x_forwarded_for", "content_length", "x_own",
+        } == {"x_own"}  # fmt: skip
+
     def test_other_refusals(self) -> None:
+        with pytest.raises(NotImplementedHere):
+            _request((b"Transfer-Encoding", b"gzip, chunked"), method=b"POST")
         with pytest.raises(BadRequest, match="no Host"):
             heads.request(b"GET", b"/", "1.1", [], b"", 1, 10)
-        with pytest.raises(MethodNotAllowed):
+        with pytest.raises(NotImplementedHere):
             _request(method=b"CONNECT", target=b"a:1")
         with pytest.raises(UnsupportedVersion):
             _request(version="2.0")
