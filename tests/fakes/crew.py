@@ -45,8 +45,11 @@ class Strict(asyncio.Protocol):
         Strict.most = max(Strict.most, Strict.inside)
         too_many = Strict.inside > Strict.limit
         Strict.overlaps += too_many
-        lasts = float(data.split(b" ", 2)[1].partition(b"?")[2] or Strict.lasts)
-        self.handle = asyncio.get_running_loop().call_later(lasts, self.answer, b"500 Overlap" if too_many else b"200 OK")
+        status = b"500 Overlap" if too_many else b"200 OK"
+        if Strict.lasts:
+            self.handle = asyncio.get_running_loop().call_later(Strict.lasts, self.answer, status)
+        else:
+            self.answer(status)
 
     def answer(self, status: bytes) -> None:
         self.handle = None
@@ -60,9 +63,9 @@ class Strict(asyncio.Protocol):
             Strict.inside -= 1
 
 
-def _instance(tell: Connection, limit: int) -> None:
+def _instance(tell: Connection, limit: int, lasts: float) -> None:
     async def main() -> None:
-        Strict.limit = limit
+        Strict.limit, Strict.lasts = limit or 1_000_000, lasts
         server = await asyncio.get_running_loop().create_server(Strict, "127.0.0.1", 0)
         tell.send(server.sockets[0].getsockname()[1])
         await _orphaned(tell, lambda told: None)
@@ -160,12 +163,13 @@ class Crew:
     address: str
     ttl: float
     token: str = ""
+    lasts: float = 0.005
     instances: list[Process] = field(default_factory=list)
     gateways: list[Process] = field(default_factory=list)
     keeper: Process | None = None
 
     async def add_instance(self) -> Process:
-        one = await Process.start(_instance, self.limit)
+        one = await Process.start(_instance, self.limit, self.lasts)
         self.instances.append(one)
         return one
 
@@ -230,10 +234,11 @@ class Crew:
 
 @asynccontextmanager
 async def crew(
-    address: str, *, limit: int = 1, instances: int = 2, gateways: int = 2, ttl: float = 0.5, token: str = "", keeper: bool = True
-) -> AsyncIterator[Crew]:
-    """So many processes, which are gone at the end."""
-    one = Crew(limit, address, ttl, token)
+    address: str, *, limit: int = 1, instances: int = 2, gateways: int = 2, ttl: float = 0.5, token: str = "", keeper: bool = True,
+    lasts: float = 0.005,
+) -> AsyncIterator[Crew]:  # fmt: skip
+    """So many processes, which are gone at the end. A request `lasts` so many seconds in an instance."""
+    one = Crew(limit, address, ttl, token, lasts)
     try:
         if keeper:
             await one.start_keeper(fresh=True)
