@@ -6,79 +6,21 @@ that is gone or silent are out until nothing of it can run any more. Wants are s
 """
 
 from collections import deque
-from math import ceil, inf
+from math import ceil
 
+from gateway.books import Book, Session, Stake
 from gateway.pick import SMALL
 from gateway.slotwire import Frame, Give, Grant, Have, Recall, See, Void, Want
 
 LOOKAHEAD = 256  # wants that are looked at to see who must give back: with more, the shares are the same
 PATIENCE = 0.025  # seconds without progress after which a gateway gets the next slot that anybody has
 SPREAD = 32  # instances of which slots are given in reserve at once
+SLACK = 8  # who has this part more of the slots than of the wants keeps them: nearly as fair, for a fraction of the words
 SHARE = 4  # a reserve is this part of what each gateway could have of an instance if they shared it evenly
 
 
 class Refused(ValueError):
     """The session says what cannot be. It is to be closed, and tells how things are when it comes again."""
-
-
-class Session:
-    __slots__ = ("gateway", "gone", "heard", "number", "past", "ready", "stakes")
-
-    def __init__(self, number: int, gateway: str, now: float) -> None:
-        self.number = number
-        self.gateway = gateway
-        self.heard = now
-        self.ready = False  # it has told all that it holds
-        self.gone = False  # its connection is closed
-        self.stakes: dict[str, Stake] = {}
-        self.past: dict[str, tuple[int, int]] = {}  # granted and served, of stakes that were forgotten: both sides count on
-
-
-class Stake:
-    """What one session has to do with one revision."""
-
-    __slots__ = (
-        "granted", "held", "limit", "longest", "moved", "queued", "recalled", "sees", "served", "session", "total", "until", "voided",
-    )  # fmt: skip
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.limit = 0  # 0: not told yet
-        self.longest = 0.0
-        self.sees: dict[str, int] = {}  # instances, with their place in its order
-        self.held: dict[str, int] = {}
-        self.total = 0  # held of all instances
-        self.queued = 0  # wants in the book's queue
-        self.granted = 0  # in this session, ever
-        self.served = 0
-        self.recalled = 0  # what it was last told to give back, less what it gave since
-        self.voided: dict[str, int] = {}
-        self.moved = 0.0  # when its wants were last seen to make progress
-        self.until = inf  # of a session that is gone: its slots are out until then
-
-
-class Run:
-    """Wants of one stake that came one after the other."""
-
-    __slots__ = ("count", "stake")
-
-    def __init__(self, stake: Stake, count: int) -> None:
-        self.stake = stake
-        self.count = count
-
-
-class Book:
-    """One revision."""
-
-    __slots__ = ("limit", "name", "out", "queue", "room", "stakes")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.limit = 0  # the smallest that any session tells: they differ only while a change is on its way
-        self.stakes: dict[int, Stake] = {}
-        self.out: dict[str, int] = {}
-        self.queue: deque[Run] = deque()
-        self.room: set[str] = set()  # instances that somebody sees, with a slot left
 
 
 class Ledger:
@@ -112,7 +54,7 @@ class Ledger:
         if said.slots < 1:
             raise Refused(f"it has {said.slots} slots of {said.instance}")
         book, stake = self._stake(number, said.revision)
-        self._move(book, stake, said.instance, said.slots)
+        book.move(stake, said.instance, said.slots)
 
     def ready(self, number: int) -> None:
         """That is all it holds. What its earlier sessions held is no more."""
@@ -140,18 +82,18 @@ class Ledger:
         served, stake.served = said.served - stake.served, said.served
         if served or not stake.queued:
             stake.moved = now
-        self._leave(book, stake, min(served, stake.queued), oldest=True)
+        book.leave(stake, min(served, stake.queued), oldest=True)
         if level > stake.queued:
-            self._join(book, stake, level - stake.queued)
+            book.join(stake, level - stake.queued)
         else:
-            self._leave(book, stake, stake.queued - level, oldest=False)
+            book.leave(stake, stake.queued - level, oldest=False)
         self._tidy(book, stake)
 
     def give(self, number: int, said: Give) -> None:
         book, stake = self._stake(number, said.revision)
         if not 0 < said.slots <= stake.held.get(said.instance, 0):
             raise Refused(f"it gives {said.slots} of {stake.held.get(said.instance, 0)} slots of {said.instance} that it holds")
-        self._move(book, stake, said.instance, -said.slots)
+        book.move(stake, said.instance, -said.slots)
         stake.recalled = max(0, stake.recalled - said.slots)
         if said.instance in stake.voided:
             stake.voided[said.instance] -= said.slots
@@ -170,7 +112,7 @@ class Ledger:
         session.gone = True
         for name, stake in list(session.stakes.items()):
             book = self.books[name]
-            self._leave(book, stake, stake.queued, oldest=False)
+            book.leave(stake, stake.queued, oldest=False)
             stake.until = session.heard + max(self.ttl, stake.longest) if silent else now + self.ttl
             if stake.total:
                 self._look(book)
@@ -229,7 +171,8 @@ class Ledger:
                 continue
             while run.count and (open_to := [i for i in book.room if i in stake.sees]):
                 instance = self._best(book, stake, open_to)
-                slots = min(run.count, book.limit - book.out.get(instance, 0), ceil(run.count / len(open_to)))
+                part = run.count if book.limit <= SMALL else ceil(run.count / len(open_to))
+                slots = min(part, book.limit - book.out.get(instance, 0))
                 run.count -= slots
                 stake.queued -= slots
                 self._grant(book, stake, instance, slots, served)
@@ -252,16 +195,17 @@ class Ledger:
 
     def _grant(self, book: Book, stake: Stake, instance: str, slots: int, served: dict[Stake, dict[str, int]]) -> None:
         assert book.out.get(instance, 0) + slots <= book.limit
-        self._move(book, stake, instance, slots)
+        book.move(stake, instance, slots)
         stake.granted += slots
         granted = served.setdefault(stake, {})
         granted[instance] = granted.get(instance, 0) + slots
 
     def _recall(self, book: Book, now: float, told: list[tuple[int, Frame]]) -> None:
-        """As many slots as are out will be free next, and belong to as many of the oldest wants: who holds more than its part gives back.
+        """As many slots as are out will be free next, and belong to as many of the oldest wants: who holds more than it has of these gives
+        back. That keeps slots where they are while all wait alike.
 
-        That keeps slots where they are while all wait alike. It is no order yet where one gateway's requests are long and another's are
-        short, so whoever made no progress for PATIENCE gets the next slot that anybody has.
+        It is no order yet where one gateway's requests are long and another's short, so who has none, or made no progress for PATIENCE,
+        gets the next slot that anybody has.
         """
         due: dict[Stake, int] = {}
         stuck: Stake | None = None
@@ -272,24 +216,26 @@ class Ledger:
             if run.stake.sees and self._listens(run.stake, now):
                 due[run.stake] = due.get(run.stake, 0) + min(run.count, left)
                 left -= run.count
-                if stuck is None and now - run.stake.moved >= PATIENCE:
+                if stuck is None and (not run.stake.total or now - run.stake.moved >= PATIENCE):
                     stuck = run.stake
-        missing = sum(max(0, wants - stake.total) for stake, wants in due.items())
-        over = {s: s.total - due.get(s, 0) for s in book.stakes.values() if s.total > due.get(s, 0) and not s.session.gone}
+        wanted = sum(due.values())
+        over = {s: s.total - s.total // SLACK - due.get(s, 0) for s in book.stakes.values() if not s.session.gone}
+        over = {stake: slots for stake, slots in over.items() if slots > 0}
         all_over = sum(over.values())
         for stake in book.stakes.values():
             if stake.session.gone:
                 continue
-            back = ceil(missing * over[stake] / all_over) if stake in over else 0
+            back = min(over[stake], ceil((wanted - due.get(stake, 0)) * over[stake] / all_over)) if stake in over else 0
             if stuck is not None and stuck is not stake and any(instance in stuck.sees for instance in stake.held):
                 back = max(back, 1)
-            back = min(back, stake.total)
             if back != stake.recalled:
                 stake.recalled = back
                 told.append((stake.session.number, Recall(book.name, back)))
 
     def _void(self, book: Book, told: list[tuple[int, Frame]]) -> None:
         """More may be out than the limit: it became smaller, or gateways of the keeper before told of more."""
+        if any(not stake.session.ready and not stake.session.gone for stake in book.stakes.values()):
+            return  # what it holds is counted twice until it has told all
         for instance, out in book.out.items():
             excess = out - book.limit - sum(stake.voided.get(instance, 0) for stake in book.stakes.values())
             for stake in book.stakes.values() if excess > 0 else ():
@@ -323,46 +269,8 @@ class Ledger:
         self._dirty[book] = None
         return book, stake
 
-    def _move(self, book: Book, stake: Stake, instance: str, slots: int) -> None:
-        """So many more, or fewer, are with this stake."""
-        stake.total += slots
-        for counts in (stake.held, book.out):
-            counts[instance] = counts.get(instance, 0) + slots
-            if not counts[instance]:
-                del counts[instance]
-        if book.out.get(instance, 0) >= book.limit:
-            book.room.discard(instance)
-        elif slots < 0 and any(instance in other.sees for other in book.stakes.values()):
-            book.room.add(instance)
-
     def _look(self, book: Book) -> None:
-        """What instances and what limit the book has, from what its sessions say."""
-        told = [stake for stake in book.stakes.values() if stake.limit and not stake.session.gone]
-        book.limit = min((stake.limit for stake in told), default=0)
-        seen = {instance for stake in told for instance in stake.sees}
-        book.room = {instance for instance in seen if book.out.get(instance, 0) < book.limit}
-        self._dirty[book] = None
-
-    def _join(self, book: Book, stake: Stake, count: int) -> None:
-        stake.queued += count
-        if book.queue and book.queue[-1].stake is stake:
-            book.queue[-1].count += count
-        else:
-            book.queue.append(Run(stake, count))
-
-    def _leave(self, book: Book, stake: Stake, count: int, *, oldest: bool) -> None:
-        """So many of its wants are no more: the oldest were served where they wait, those of clients that left are the newest."""
-        if count <= 0:
-            return
-        stake.queued -= count
-        for run in book.queue if oldest else reversed(book.queue):
-            if run.stake is stake:
-                part = min(count, run.count)
-                run.count -= part
-                count -= part
-                if not count:
-                    break
-        book.queue = deque(run for run in book.queue if run.count)
+        book.look()
         self._dirty[book] = None
 
     def _tidy(self, book: Book, stake: Stake) -> None:
@@ -373,9 +281,9 @@ class Ledger:
             self._drop(book, stake)
 
     def _drop(self, book: Book, stake: Stake) -> None:
-        self._leave(book, stake, stake.queued, oldest=False)
+        book.leave(stake, stake.queued, oldest=False)
         for instance, slots in list(stake.held.items()):
-            self._move(book, stake, instance, -slots)
+            book.move(stake, instance, -slots)
         del stake.session.stakes[book.name], book.stakes[stake.session.number]
         if book.stakes:
             self._look(book)
