@@ -36,6 +36,8 @@ class Https:
     async def open(self, tasks: TaskGroup, chain: "Chain") -> asyncio.Server:
         """Listen. Raises CertificateError for a file, ListenError for the port; a Secret may come later."""
         settings, certificates = self._settings, self.certificates
+        if "h2" in self._protocols:
+            import gateway.http2.inbound  # noqa: F401 - takes 60 ms, in which the first client of HTTP/2 would stop all others
         certificates.start()
         tasks.start_soon(self._look_at_files)
         await self._watch(tasks)

@@ -1,5 +1,6 @@
 """A certificate authority for tests: certificates with any names, dates and keys, as PEM or as files."""
 
+import base64
 import ssl
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,6 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from kfn.api.core import Secret
+from kfn.api.meta import ObjectMeta
 from kfn.clock import utcnow
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -77,3 +80,11 @@ class Authority:
             .not_valid_before(begins - timedelta(minutes=5))
             .not_valid_after(begins + lasts)
         )
+
+
+def secret(
+    issued: Issued, name: str = "web", *, kind: str = "kubernetes.io/tls", labels: dict[str, str] | None = None, namespace: str = "front"
+) -> Secret:
+    """As cert-manager writes it."""
+    data = {"tls.crt": base64.b64encode(issued.cert).decode(), "tls.key": base64.b64encode(issued.key).decode()}
+    return Secret(metadata=ObjectMeta(name=name, namespace=namespace, labels=labels or {}), type=kind, data=data)

@@ -51,6 +51,15 @@ class TestClients:
                 assert (await client.ask("GET")).status == 200
                 await client.close()
 
+    async def test_the_version_of_http_is_agreed_on_and_2_can_be_turned_off(self, tmp_path: Path) -> None:
+        async with upstream(_proto) as instance:
+            for on, version in ((True, "2"), (False, "1.1")):
+                async with secure(tmp_path, tls_http2=on) as web:
+                    web.gw.cluster.instance(instance.port)
+                    said = await web.curl("--http2", "-w", " version=%{http_version}", web.url())
+                    assert said.startswith("https for=127.0.0.1;")
+                    assert said.endswith(f"version={version}")
+
     async def test_a_session_is_resumed_until_the_certificate_changes(self, tmp_path: Path) -> None:
         ticket = str(tmp_path / "ticket")
         ask = f"GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode()

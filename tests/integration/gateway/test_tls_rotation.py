@@ -1,6 +1,5 @@
 """Certificates change under load: nobody's connection breaks, and the next handshake sees the new one."""
 
-import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,9 +8,7 @@ from pathlib import Path
 import anyio
 
 from kfn.api import kinds
-from kfn.api.core import Secret
-from kfn.api.meta import ObjectMeta
-from tests.fakes.authority import Issued
+from tests.fakes.authority import Issued, secret
 from tests.fakes.routed import HOST, Cluster
 from tests.fakes.secure import Secure, secure
 from tests.fakes.upstream import upstream
@@ -29,9 +26,7 @@ def _cluster(port: int) -> Cluster:
 
 
 def _put(cluster: Cluster, issued: Issued, name: str = "web", labels: dict[str, str] | None = None, namespace: str = "front") -> None:
-    data = {"tls.crt": base64.b64encode(issued.cert).decode(), "tls.key": base64.b64encode(issued.key).decode()}
-    meta = ObjectMeta(name=name, namespace=namespace, labels=labels or {})
-    cluster.api.put(kinds.SECRET, Secret(metadata=meta, type="kubernetes.io/tls", data=data))
+    cluster.api.put(kinds.SECRET, secret(issued, name, labels=labels, namespace=namespace))
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """Certificates from files and Secrets: what is taken, what is refused with which words, and what stays in use meanwhile."""
 
-import base64
 import logging
 import os
 from datetime import timedelta
@@ -11,9 +10,8 @@ import pytest
 from gateway import certificates
 from gateway.certificates import CertificateError, Certificates
 from kfn.api.core import Secret
-from kfn.api.meta import ObjectMeta
 from kfn.clock import utcnow
-from tests.fakes.authority import Authority, Issued
+from tests.fakes.authority import Authority, Issued, secret
 
 CA = Authority()
 HELLO = CA.issue("hello.example.com")
@@ -22,11 +20,6 @@ OTHER = CA.issue("other.example.com")
 
 def _serials(found: Certificates) -> list[int]:
     return [one.serial for one in found.pairs()]
-
-
-def _secret(issued: Issued, name: str = "web", kind: str = "kubernetes.io/tls") -> Secret:
-    data = {"tls.crt": base64.b64encode(issued.cert).decode(), "tls.key": base64.b64encode(issued.key).decode()}
-    return Secret(metadata=ObjectMeta(name=name, namespace="front"), type=kind, data=data)
 
 
 class TestFiles:
@@ -167,50 +160,50 @@ class TestSecrets:
         found = Certificates(named=["front/web"])
         found.start()
         assert found.context is None
-        found.named_changed(None, _secret(HELLO))
+        found.named_changed(None, secret(HELLO))
         assert found.context is not None
-        found.named_changed(_secret(HELLO), _secret(OTHER))
+        found.named_changed(secret(HELLO), secret(OTHER))
         assert (_serials(found), found.reloads) == ([OTHER.serial], 1)
 
     def test_a_named_secret_that_is_deleted_leaves_its_certificate_in_use(self, caplog: pytest.LogCaptureFixture) -> None:
         found = Certificates(named=["front/web"])
-        found.named_changed(None, _secret(HELLO))
-        found.named_changed(_secret(HELLO), None)
+        found.named_changed(None, secret(HELLO))
+        found.named_changed(secret(HELLO), None)
         assert _serials(found) == [HELLO.serial]
         assert "Secret front/web: it is gone" in caplog.text
 
     def test_a_labelled_secret_that_is_deleted_is_shown_no_more(self) -> None:
         found = Certificates(named=["front/web"])
-        found.named_changed(None, _secret(HELLO))
-        found.labelled_changed(None, _secret(OTHER, "more"))
+        found.named_changed(None, secret(HELLO))
+        found.labelled_changed(None, secret(OTHER, "more"))
         assert _serials(found) == [HELLO.serial, OTHER.serial]
-        found.labelled_changed(_secret(OTHER, "more"), None)
+        found.labelled_changed(secret(OTHER, "more"), None)
         assert _serials(found) == [HELLO.serial]
 
     @pytest.mark.parametrize(
-        ("secret", "said"),
+        ("bad", "said"),
         [
-            pytest.param(_secret(OTHER, kind="Opaque"), "kubectl create secret tls", id="of-another-type"),
-            pytest.param(Secret(metadata=_secret(OTHER).metadata, type="kubernetes.io/tls"), "tls.crt", id="without-data"),
+            pytest.param(secret(OTHER, kind="Opaque"), "kubectl create secret tls", id="of-another-type"),
+            pytest.param(Secret(metadata=secret(OTHER).metadata, type="kubernetes.io/tls"), "tls.crt", id="without-data"),
             pytest.param(
-                Secret(metadata=_secret(OTHER).metadata, type="kubernetes.io/tls", data={"tls.crt": "%", "tls.key": ""}),
+                Secret(metadata=secret(OTHER).metadata, type="kubernetes.io/tls", data={"tls.crt": "%", "tls.key": ""}),
                 "its data",
                 id="not-base64",
             ),
-            pytest.param(_secret(Issued(HELLO.cert, OTHER.key, 0)), "does not belong", id="not-a-pair"),
+            pytest.param(secret(Issued(HELLO.cert, OTHER.key, 0)), "does not belong", id="not-a-pair"),
         ],
     )
-    def test_a_bad_secret_changes_nothing_and_is_told(self, secret: Secret, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_bad_secret_changes_nothing_and_is_told(self, bad: Secret, said: str, caplog: pytest.LogCaptureFixture) -> None:
         found = Certificates(named=["front/web"])
-        found.named_changed(None, _secret(HELLO))
-        found.named_changed(_secret(HELLO), secret)
+        found.named_changed(None, secret(HELLO))
+        found.named_changed(secret(HELLO), bad)
         assert (_serials(found), found.failures) == ([HELLO.serial], {"Secret front/web": 1})
         assert said in caplog.text
         assert OTHER.key.splitlines()[1].decode() not in caplog.text
 
     def test_only_a_certificate_that_was_named_is_the_default(self) -> None:
         found = Certificates(named=["front/web"])
-        found.labelled_changed(None, _secret(OTHER, "a"))
+        found.labelled_changed(None, secret(OTHER, "a"))
         assert set(found.expiries()) == {"other.example.com"}
 
 

@@ -18,6 +18,7 @@ from gateway.settings import Settings
 from kfn.api.meta import ObjectMeta
 from kfn.api.serving import Revision
 from kfn.kube.client import Client
+from tests.fakes.authority import Authority, secret
 from tests.fakes.kube import FakeApi
 from tests.fakes.routed import Sink
 
@@ -33,7 +34,11 @@ SUFFIX = re.compile(r"_(bucket|sum|count)$")
 async def _told() -> dict[str, set[str]]:
     """Every metric of a gateway to which everything has happened once, by the name in its TYPE line, with its labels."""
     async with anyio.create_task_group() as tasks:
-        gateway = Gateway(Client(FakeApi()), Sink(), Settings())
+        gateway = Gateway(Client(FakeApi()), Sink(), Settings(tls_port=0, tls_secrets=("front/web",)))
+        assert gateway.https is not None
+        gateway.https.certificates.named_changed(None, secret(Authority().issue("a.test")))
+        gateway.https.certificates.named_changed(None, secret(Authority().issue("a.test"), kind="Opaque"))
+        gateway.https.certificates.handshake_failed("timeout")
         chain = gateway.chain = Chain(tasks, Sink(), gateway.settings, anyio.current_time)
         gateway._informers = []
         chain.revision_changed(None, Revision(metadata=ObjectMeta(name="hello-00001", namespace="default")))
