@@ -74,6 +74,20 @@ async def test_a_tag_that_was_asked_for_by_header_is_logged_if_the_route_has_it(
     assert [(line["revision"], line.get("tag")) for line in _lines(log)] == [("hello-00002", "blue"), ("hello-00001", None)]
 
 
+async def test_requests_that_are_equal_byte_for_byte_are_lines_of_their_own(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    async with upstream() as instance, routed(access_log=str(log)) as gw:
+        gw.cluster.instance(instance.port)
+        client = await gw.client()
+        for _ in range(8):
+            await client.ask("GET", User_Agent=AGENT)
+        await client.close()
+    lines = _lines(log)
+    assert [line["request_id"] for line in lines] == [got.headers["x-request-id"] for got in instance.received]
+    assert len({line["request_id"] for line in lines}) == 8
+    assert {(line["bytes"], line["agent"], line["pod"]) for line in lines} == {(5, AGENT, f"hello-00001-pod-{instance.port}")}
+
+
 async def test_a_query_is_logged_only_where_that_was_asked_for(tmp_path: Path) -> None:
     log = tmp_path / "access.log"
     async with upstream() as instance, routed(access_log=str(log), access_log_query=True) as gw:

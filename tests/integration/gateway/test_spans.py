@@ -108,6 +108,19 @@ async def test_a_request_is_a_server_span_and_a_client_span_whose_id_the_instanc
     assert _attributes(call)["url.full"] == f"http://127.0.0.1:{instance.port}/a"
 
 
+async def test_requests_that_are_equal_byte_for_byte_have_spans_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with collecting(monkeypatch) as collector, upstream() as instance:
+        async with traced() as gw:
+            gw.cluster.instance(instance.port)
+            client = await gw.client()
+            for _ in range(8):
+                await client.ask("GET")
+            await client.close()
+        calls = {f"00-{span.trace_id.hex()}-{span.span_id.hex()}-01" for span in collector.by_kind(Span.SPAN_KIND_CLIENT)}
+    assert calls == {got.headers["traceparent"] for got in instance.received}
+    assert len(calls) == 8
+
+
 async def test_a_cold_starts_phases_are_children_that_follow_on_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     async with collecting(monkeypatch) as collector, upstream() as instance:
         async with traced() as gw:
