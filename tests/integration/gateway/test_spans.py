@@ -83,6 +83,7 @@ async def test_a_request_is_a_server_span_and_a_client_span_whose_id_the_instanc
     assert {server.trace_id.hex(), call.trace_id.hex()} == {TRACE}
     assert server.parent_span_id.hex() == "b7ad6b7169203331"
     assert call.parent_span_id == server.span_id
+    assert len({call.span_id.hex(), server.span_id.hex(), "b7ad6b7169203331"}) == 3
     assert instance.received[0].headers["traceparent"] == f"00-{TRACE}-{call.span_id.hex()}-01"
     assert instance.received[0].headers["tracestate"] == "a=1"
     assert server.name == "POST hello" and call.name == "POST"

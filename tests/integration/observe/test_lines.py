@@ -87,7 +87,7 @@ def test_lines_of_several_writers_on_one_pipe_stay_whole(tmp_path: Path) -> None
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    writers = [Lines(str(pipe), pause=0.001) for _ in range(3)]
+    writers = [Lines(str(pipe), pause=60) for _ in range(3)]  # each has much to write at once, and the pipe is soon full
     for i in range(300):
         for number, lines in enumerate(writers):
             lines.write(b"%d" % number * (100 + i) + b"\n")
