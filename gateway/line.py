@@ -143,9 +143,7 @@ class Line:
     def not_in_time(self) -> Refusal:
         """Why a request that waited too long got nothing."""
         if self.usable and self.lease is not None and not self.lease.sure:
-            return NotInTime(
-                f"Revision {self.key} takes {self.policy.concurrency} requests at once, and who may send one is not known now."
-            )
+            return NotInTime(f"The keeper of slots, who gives out places of revision {self.key}, could not be reached in time.")
         if self.usable:
             return NotInTime(f"All {len(self.usable)} instances of revision {self.key} are busy; none became free in time.")
         if not self.known:
