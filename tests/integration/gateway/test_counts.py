@@ -43,7 +43,7 @@ async def _slow(request: Received, reader: Any, writer: Any) -> None:
         (_nothing, "reset", "Unreachable"),
         (_half, "reset", None),
         (_nonsense, "broken", "Unreachable"),
-        (_slow, "answer_timeout", "NotInTime"),
+        (_slow, "answer_timeout", "OutOfTime"),
     ],
     ids=["closes", "closes-in-the-middle", "speaks-something-else", "says-nothing"],
 )

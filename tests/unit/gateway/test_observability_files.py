@@ -13,7 +13,7 @@ from gateway import metrics
 from gateway.app import Gateway
 from gateway.chain import Chain
 from gateway.coldstart import ColdStart
-from gateway.errors import LineFull
+from gateway.errors import LineFull, Refusal
 from gateway.settings import Settings
 from kfn.api.meta import ObjectMeta
 from kfn.api.serving import Revision
@@ -68,6 +68,16 @@ async def test_every_metric_is_explained_and_none_that_does_not_exist() -> None:
     assert _named(EXPLAINED.read_text()) == set(await _told())
 
 
+def test_every_reason_of_a_refusal_is_explained() -> None:
+    text = EXPLAINED.read_text()
+    missing = [name for name in _below(Refusal) if f"`{name}`" not in text]
+    assert not missing, "docs/metrics.md does not say what they mean"
+
+
+def _below(one: type) -> list[str]:
+    return [name for sub in one.__subclasses__() for name in (sub.__name__, *_below(sub))]
+
+
 async def test_the_alerts_are_rules_over_metrics_that_exist() -> None:
     told = set(await _told())
     alerts = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
@@ -96,7 +106,7 @@ async def test_the_dashboard_shows_metrics_that_exist_and_leaves_few_out() -> No
 
 async def test_labels_that_are_grouped_by_exist() -> None:
     told = await _told()
-    labels = {label for of in told.values() for label in of} | {"instance", "le", "phase", "kind"}
+    labels = {label for of in told.values() for label in of} | {"instance", "le", "kind", "server_name", "source", "reason"}
     rules = [rule["expr"] for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
     rules += [target["expr"] for panel in _panels(json.loads(DASHBOARD.read_text())) for target in panel["targets"]]
     for rule in rules:
