@@ -28,7 +28,6 @@ from kfn.load import LoadSink, RevisionKey, Sample
 
 FORGET = 300.0  # seconds after its last request a revision that is gone loses its counts: one that a Route still names is asked for again
 
-LONGEST_HOST = 260  # bytes: a DNS name and a port
 SPELLINGS = 10_000  # of hosts; each costs some 300 bytes
 
 
@@ -239,7 +238,7 @@ class Chain:
         if backend is None:
             raise UnknownHost(self._unknown(host))
         found = self._found[local]
-        if len(spelled) <= LONGEST_HOST:
+        if len(spelled) <= heads.LONGEST_HOST:
             if len(found) >= SPELLINGS:
                 found.clear()
             found[spelled] = backend

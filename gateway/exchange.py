@@ -188,11 +188,11 @@ class Exchange:
 
     def response_head(self, status: int, reason: bytes, headers: heads.Headers) -> None:
         self.status = status
-        self.first_byte = self.last_byte = self._chain.clock()
         if self._chain.stopping:
             self.keep_alive = False
         reply = self.reply
         start = reply.begin(status, reason, headers, keep_alive=self.keep_alive)
+        self.first_byte = self.last_byte = self._chain.clock()
         if reply.length == heads.UNTIL_CLOSE:
             self.keep_alive = False
         if start and self.instance is not None:
@@ -273,7 +273,7 @@ class Exchange:
             self._doomed = why  # those before it are answered first
             return
         self._drop_upstream()
-        if self.first_byte is not None:
+        if self.first_byte is not None and not self.reply.take_back():
             self.reply.cut(at_once=True)
             self._end()
             return

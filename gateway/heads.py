@@ -16,6 +16,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 CHUNKED = -1
 UNTIL_CLOSE = -2
+LONGEST_HOST = 260  # bytes: a DNS name and a port; longer ones are nobody's and are not kept
 NO_BODY_STATUS = (204, 304)
 
 # What each field that means something to the gateway is. A field that is not here is passed on as it is.
@@ -205,7 +206,7 @@ def request(
     if forwarded is None and xff is not None:
         forwarded = b", ".join(b"for=" + _node(one.strip()) for one in xff.split(b","))
     if forwarded is None and xff is None and xfh is None and xfp is None and len(host) < 256:
-        out.append(_came(peer, host, proto))
+        out.append(_came(peer, host, proto) if len(host) <= LONGEST_HOST else _came.__wrapped__(peer, host, proto))
     else:
         hop = b"for=%b;host=%b;proto=%b" % (_node(peer), _quoted(host), _quoted(proto))
         out += (
@@ -263,11 +264,9 @@ def response(status: int, reason: bytes, headers: Headers, *, method: bytes, mod
         if what is None:
             out += (name, b": ", value, b"\r\n")
         elif what == LENGTH:
-            length = _length(value)
+            length = strict.answer_length(value)
         elif what == ENCODING:
-            if chunked or value.strip(b" \t").lower() != b"chunked":
-                raise ValueError("a Transfer-Encoding that is not chunked")
-            chunked = True
+            chunked = strict.answer_chunked(value, chunked)
         elif what == CONNECTION:
             drop.update(token.strip() for token in value.lower().split(b","))
         elif what == UPGRADE:
@@ -310,13 +309,6 @@ def trailers(headers: Headers) -> bytes:
 
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
-
-
-def _length(value: bytes) -> int:
-    """An instance's Content-Length. Raises ValueError."""
-    if len(value) > strict.DIGITS:
-        raise ValueError("a Content-Length over all measure")
-    return int(value)
 
 
 @lru_cache(1024)  # of clients and hosts: less than 1 MB

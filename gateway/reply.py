@@ -13,13 +13,14 @@ LARGE = 4096  # bytes of which a second copy costs more than a memoryview
 
 
 class Http1Reply:
-    __slots__ = ("_method", "_modern", "_out", "_transport", "length", "size", "until_close")
+    __slots__ = ("_first", "_method", "_modern", "_out", "_transport", "length", "size", "until_close")
 
     def __init__(self, transport: asyncio.Transport, head: heads.RequestHead) -> None:
         self._transport = transport
         self._method = head.method
         self._modern = head.modern
         self._out: list[bytes] = []
+        self._first: list[bytes] | None = None  # what `begin` gathered; it is `_out` until it is sent
         self.length = 0
         self.size = 0
         self.until_close = False
@@ -33,7 +34,7 @@ class Http1Reply:
         head = heads.response(status, reason, headers, method=self._method, modern=self._modern, keep_alive=keep_alive)
         self.length = head.length
         self.until_close = not head.ends_by_length
-        self._out = head.wire
+        self._out = self._first = head.wire
         self._out.append(b"\r\n")
         return head.start
 
@@ -80,6 +81,12 @@ class Http1Reply:
         self.size = len(answer.body)
         if not self._transport.is_closing():
             self._transport.write(answers.http1(answer, keep_alive=keep_alive, head_only=self._method == b"HEAD"))
+
+    def take_back(self) -> bool:
+        if self._out is not self._first:
+            return False
+        self._out = []
+        return True
 
     def cut(self, *, at_once: bool) -> None:
         """`at_once` resets the connection: where a body is ended by the connection's end, an orderly end would look like the body's."""

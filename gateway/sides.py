@@ -88,6 +88,10 @@ class Reply(Protocol):
         """Send an answer of the gateway's own."""
         ...
 
+    def take_back(self) -> bool:
+        """Forget what was begun. False: the client has been sent some of it."""
+        ...
+
     def cut(self, *, at_once: bool) -> None:
         """End in the middle so that the client can see that it was not the end. `at_once`: what is still to be sent does not matter."""
         ...

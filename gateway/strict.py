@@ -12,6 +12,7 @@ DIGITS = 18  # of a length: 10^18 bytes are enough, and fit into 64 bits with a 
 # The unreserved characters of RFC 3986 in a name, no commas and no escapes: none of them means anything to a proxy, a cache or a log.
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PRINTABLE = bytes((9, *range(32, 127), *range(128, 256)))
 _SPACE = b" \t"  # what may be around a value; bytes.strip() would take a vertical tab too
 
 
@@ -26,6 +27,26 @@ def length(value: bytes) -> int:
     if not digits.isdigit() or len(digits) > DIGITS:
         raise BadRequest("The request's Content-Length is not one number.")
     return int(digits)
+
+
+def answer_length(value: bytes) -> int:
+    """An instance's Content-Length, whose digits the parser has checked. Raises ValueError."""
+    if len(value) > DIGITS:
+        raise ValueError("a Content-Length over all measure")
+    return int(value)
+
+
+def answer_chunked(value: bytes, before: bool) -> bool:
+    """An instance's Transfer-Encoding; `before`: it has said chunked already. Raises ValueError: no other coding could be passed on."""
+    if before or value.strip(_SPACE).lower() != b"chunked":
+        raise ValueError("a Transfer-Encoding that is not chunked")
+    return True
+
+
+def reason(value: bytes) -> None:
+    """An instance's reason phrase, of which the parser checks nothing but its end. Raises ValueError."""
+    if value.translate(None, _PRINTABLE):
+        raise ValueError("a reason with control characters")
 
 
 def chunked(value: bytes) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 
-from gateway import heads
+from gateway import heads, strict
 from gateway.instance import Instance
 from gateway.repeated import KnownResponse, known_response, worth_keeping
 from gateway.settings import MAX_INTERIM, MAX_REPLY_HEAD
@@ -167,6 +167,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._headers = []
 
     def on_status(self, reason: bytes) -> None:
+        strict.reason(reason)
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:

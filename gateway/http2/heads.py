@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import quote
 
-from gateway import heads
+from gateway import heads, strict
 from gateway.answers import Answer
 from gateway.errors import BadRequest, HeadTooLarge, NotImplementedHere
 from gateway.heads import CHUNKED, NO_BODY_STATUS, Headers
@@ -142,9 +142,9 @@ def response(status: int, headers: Headers, *, method: bytes) -> Response:
         if what is None:
             fields.append((low, value))
         elif what == heads.LENGTH:
-            length = int(value)
+            length = strict.answer_length(value)
         elif what == heads.ENCODING:
-            chunked = True
+            chunked = strict.answer_chunked(value, chunked)
         elif what == heads.CONNECTION:
             drop.update(token.strip() for token in value.lower().split(b","))
         elif what == heads.KFN_START:

@@ -153,6 +153,13 @@ class ClientStream(Stream):
         self.end()
         self.flush()
 
+    def take_back(self) -> bool:
+        if self._fields is None:
+            return False
+        self._fields = None
+        self._gathered = []
+        return True
+
     def cut(self, *, at_once: bool) -> None:
         self.wire.reset(self, ErrorCodes.INTERNAL_ERROR)
 

@@ -18,7 +18,6 @@ HEADS = [
     Answer("a request", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 502, LINE),
     Answer("another protocol", b"FTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 502, LINE),
     Answer("HTTP/0.9", b"<html>hello</html>\r\n", 502, LINE),
-    Answer("HTTP/2.0", b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n", 502, LINE),
     Answer("HTTP/1.2", b"HTTP/1.2 200 OK\r\nContent-Length: 0\r\n\r\n", 502, LINE),
     Answer("http in lower case", b"http/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 502, LINE),
     Answer("the preface of HTTP/2", b"\0\0\0\x04\0\0\0\0\0", 502, LINE),
@@ -43,8 +42,8 @@ HEADS = [
     Answer("a space before a colon", _sized(b"X-A : b", b"Content-Length: 3"), 502, "5.1"),
     Answer("a folded field", _sized(b"X-A: b", b" c", b"Content-Length: 3"), 502, "5.2"),
     Answer("a space before the first field", OK + b" X-A: b\r\nContent-Length: 3\r\n\r\nabc", 502, "5.2"),
-    Answer("a head of 300 KB", _sized(b"X-A: " + b"a" * 300_000, b"Content-Length: 3"), 502, FIELD),
-    Answer("a head of small fields over the limit", _sized(*[b"X-A: " + b"a" * 1000] * 300, b"Content-Length: 3"), 502, FIELD),
+    Answer("a head of 600 KB", _sized(b"X-A: " + b"a" * 600_000, b"Content-Length: 3"), 502, FIELD),
+    Answer("a head of small fields over the limit", _sized(*[b"X-A: " + b"a" * 1000] * 600, b"Content-Length: 3"), 502, FIELD),
     Answer("200 informational answers", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 200 + _sized(b"Content-Length: 3"), 502, "9110 15.2"),
     Answer("an informational answer that is bad", b"HTTP/1.1 103 Early Hints\r\nX-A: b\0c\r\n\r\n" + _sized(b"Content-Length: 3"), 502, FIELD),
     Answer("a switch that nobody asked for", b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", 502, "9110 15.2.2"),
@@ -69,12 +68,11 @@ FRAMING = [
     Answer("chunked that is not last", _sized(b"Transfer-Encoding: chunked, gzip", body=END), 502, FRAME),
     Answer("chunked twice", _sized(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked", body=END), 502, FRAME),
     Answer("a vertical tab before chunked", _sized(b"Transfer-Encoding: \x0bchunked", body=END), 502, FRAME),
-    Answer("chunked in HTTP/1.0", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + END, 502, "6.1"),
     Answer("chunked to HEAD and a length", _sized(b"Transfer-Encoding: chunked", b"Content-Length: 3", body=b""), 502, FRAME, b"HEAD"),
 ]  # fmt: skip
 
 CHUNKS = [
-    Answer(name, CHUNKED + b"3\r\nabc\r\n" + body, CUT, section, content=b"abc")
+    Answer(name, CHUNKED + b"3\r\nabc\r\n" + body, CUT, section, content=b"abcabc")
     for name, body, section in [
         ("a chunk size that is none", b"zz\r\nabc\r\n" + END, "7.1"),
         ("a chunk size with a plus", b"+3\r\nabc\r\n" + END, "7.1"),
@@ -87,12 +85,12 @@ CHUNKS = [
         ("nothing behind a chunk", b"0003\r\nabc" + END, "7.1"),
         ("a bare line feed in an extension", b"3;a\nb\r\nabc\r\n" + END, "7.1.1"),
         ("a NUL in an extension", b"3;a=\0\r\nabc\r\n" + END, "7.1.1"),
-        ("an extension of 300 KB", b"3;a=" + b"b" * 300_000 + b"\r\nabc\r\n" + END, "7.1.1"),
+        ("an extension of 600 KB", b"3;a=" + b"b" * 600_000 + b"\r\nabc\r\n" + END, "7.1.1"),
         ("a trailer without a name", b"0\r\n: b\r\n\r\n", "7.1.2"),
         ("a NUL in a trailer", b"0\r\nX-A: b\0\r\n\r\n", "7.1.2"),
         ("a folded trailer", b"0\r\nX-A: b\r\n c\r\n\r\n", "7.1.2"),
         ("a trailer that gives a length", b"0\r\nContent-Length: 3\r\n\r\n", "7.1.2"),
-        ("trailers of 300 KB", b"0\r\nX-A: " + b"a" * 300_000 + b"\r\n\r\n", "7.1.2"),
+        ("trailers of 600 KB", b"0\r\nX-A: " + b"a" * 600_000 + b"\r\n\r\n", "7.1.2"),
         ("a bare line feed at the body's end", b"0\r\n\n", BARE),
     ]
 ]
@@ -113,4 +111,11 @@ BODIES = [
     Answer("chunks, and more", CHUNKED + b"3\r\nabc\r\n" + END, 200, "7.1", content=b"abc"),
 ]
 
-ANSWERS = [*HEADS, *FRAMING, *CHUNKS, *BODIES]
+# What is wrong with these comes behind an answer that is right, so that the client gets the answer.
+VERSIONS = [
+    Answer("HTTP/2.0 in an answer that is HTTP/1.1's", b"HTTP/2.0 200 OK\r\nContent-Length: 3\r\n\r\nabc", 200, "2.3", content=b"abc"),
+    Answer("chunked in HTTP/1.0", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n" + END, 200, "6.1", content=b"abc"),
+]
+
+ANSWERS = [*HEADS, *FRAMING, *CHUNKS]
+STRAY = [*BODIES, *VERSIONS]
