@@ -98,3 +98,10 @@ class Meter:
             return None
         self._was_busy = busy
         return Sample(key, area / period if period > 0 else float(self.concurrency), arrivals, waiting, period, idle)
+
+
+def kind(error: OSError) -> str:
+    """How connecting to an instance failed, for the count."""
+    if isinstance(error, TimeoutError):
+        return "connect_timeout"
+    return "connect_refused" if isinstance(error, ConnectionRefusedError) else "connect_failed"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from kfn.api.core import EndpointPort, EndpointSlice
 
+HTTP2 = ("kubernetes.io/h2c", "h2c")  # appProtocol
 PREFERRED = ("http", "http1", "h2c")  # names of the traffic port on a Service that has several
 
 
@@ -15,6 +16,7 @@ class Address:
     ready: bool
     terminating: bool
     pod: str = ""
+    http2: bool = False  # spoken to in HTTP/2, with prior knowledge
 
 
 def of(slice_: EndpointSlice) -> tuple[Address, ...]:
@@ -24,7 +26,8 @@ def of(slice_: EndpointSlice) -> tuple[Address, ...]:
     return tuple(
         Address(
             host=address,
-            port=port,
+            port=port.port or 0,
+            http2=port.name == "h2c" or port.app_protocol in HTTP2,
             ready=endpoint.conditions.ready is not False,  # the API: unknown is to be read as ready
             terminating=endpoint.conditions.terminating is True,
             pod=endpoint.target_ref.name if endpoint.target_ref else "",
@@ -47,7 +50,7 @@ def merged(slices: Iterable[tuple[Address, ...]], cordoned: Collection[str] = ()
     return found
 
 
-def _port(ports: list[EndpointPort]) -> int | None:
+def _port(ports: list[EndpointPort]) -> EndpointPort | None:
     usable = [p for p in ports if p.port]
-    named = {p.name: p.port for p in usable}
-    return next((named[name] for name in PREFERRED if name in named), usable[0].port if usable else None)
+    named = {p.name: p for p in usable}
+    return next((named[name] for name in PREFERRED if name in named), usable[0] if usable else None)

@@ -7,6 +7,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import count
+from typing import TYPE_CHECKING
 
 from anyio.abc import TaskGroup
 
@@ -25,6 +26,9 @@ from kfn.api.core import EndpointSlice
 from kfn.api.serving import Revision, Route
 from kfn.clock import utcnow
 from kfn.load import LoadSink, RevisionKey, Sample
+
+if TYPE_CHECKING:
+    from gateway.http2.pool import Pool
 
 FORGET = 300.0  # seconds after its last request a revision that is gone loses its counts: one that a Route still names is asked for again
 
@@ -94,8 +98,15 @@ class Chain:
             exchange.wait()
 
     def dial(self, exchange: Exchange, instance: Instance) -> None:
-        if not self.closed:
+        if instance.shared is not None:
+            instance.shared.want(exchange, self)
+        elif not self.closed:
             self._tasks.start_soon(dial.for_exchange, self, exchange, instance)
+
+    def open_shared(self, pool: "Pool") -> None:
+        """One more connection for those that wait in the pool."""
+        if not self.closed:
+            self._tasks.start_soon(pool.dial, self)
 
     def count(self, why: Refusal, line: Line | None) -> None:
         """The gateway answers for itself."""
@@ -170,7 +181,7 @@ class Chain:
         forgotten: list[Line] = []
         for line in self.lines.values():
             for instance in line.instances.values():
-                if instance.idle:
+                if instance.idle or instance.shared is not None:
                     instance.expire(now, self.settings.upstream_idle)
             if not line.known and line.forgettable and now - line.meter.last > FORGET:
                 forgotten.append(line)

@@ -74,7 +74,10 @@ async def probing(chain: "Chain", line: Line, instance: Instance) -> None:
 
 
 async def _probe(instance: Instance, how: ProbeBy, timeout: float) -> UpstreamConnection | None:
-    """Raises OSError when the instance is not ready. Returns the connection if it can be used further."""
+    """Raises OSError when the instance is not ready. Returns the connection if it can be used further and is nobody's yet."""
+    if instance.shared is not None:
+        await instance.shared.probe(how, timeout)
+        return None
     if not how.path:
         return await connect(instance, timeout)
     address = instance.address

@@ -7,7 +7,7 @@ what its heads say by `heads`, whether its time is over by `timeouts`. It writes
 from math import inf
 from typing import TYPE_CHECKING
 
-from gateway import answers, coldstart, heads, timeouts, watch
+from gateway import account, answers, coldstart, heads, timeouts, watch
 from gateway.answers import Answer
 from gateway.coldstart import Stopwatch
 from gateway.errors import BodyTooLarge, LineFull, OutOfTime, Refusal, Unreachable
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from gateway.upstream import UpstreamConnection
 
 
+REFUSALS = 3  # times that instances may refuse one request unseen; then it is told
+
+
 class Exchange:
     __slots__ = (
         "_ahead", "_chain", "_doomed", "arrived", "backend", "body_done", "client", "cold", "dialled", "due", "ended", "first_byte",
-        "first_failure", "head", "instance", "keep_alive", "last_byte", "line", "received", "refusal", "reply", "sent", "status",
-        "trailers", "tried", "tunnel", "upstream",
+        "first_failure", "head", "instance", "keep_alive", "last_byte", "line", "received", "refusal", "refusals", "reply", "sent",
+        "status", "trailers", "tried", "tunnel", "upstream",
     )  # fmt: skip
 
     def __init__(self, chain: "Chain", client: Client, head: heads.RequestHead, reply: Reply, *, keep_alive: bool) -> None:
@@ -124,7 +127,7 @@ class Exchange:
         now = self._chain.clock()
         self.first_failure = self.first_failure or now
         self.tried = (self.tried or set()) | {instance}
-        line.meter.failed(_kind(error))
+        line.meter.failed(account.kind(error))
         line.refused(instance)
         line.release(instance)
         if now - self.first_failure >= self._chain.settings.unreachable:
@@ -263,6 +266,26 @@ class Exchange:
         """By the clock of its own times, and as Unix time."""
         return self._chain.clock(), self._chain.wall_clock()
 
+    def upstream_refused(self, ahead: list[bytes] | None) -> None:
+        """The instance has certainly not begun it: it may go elsewhere, or there once more, if what was sent of its body is still here."""
+        line, instance = self.line, self.instance
+        self.upstream = None
+        if self.ended or line is None or instance is None:
+            return
+        self.refusals = getattr(self, "refusals", 0) + 1
+        if ahead is None or self.refusals > REFUSALS:
+            self.upstream_broken("refused the request")
+            return
+        if ahead:
+            self._ahead = ReadAhead(self._chain.shared)
+            for data in ahead:
+                if not self._ahead.add(data):
+                    self.client.pause_reading()
+        self.instance = self.sent = None
+        line.meter.retries += 1
+        line.release(instance)
+        self._chain.admit(self, line)
+
     # Ends.
 
     def refuse(self, why: Refusal) -> None:
@@ -375,10 +398,3 @@ class Exchange:
                 line.release(instance)
         if tell_client:
             self.client.finished(self)
-
-
-def _kind(error: OSError) -> str:
-    """How connecting failed, for the count."""
-    if isinstance(error, TimeoutError):
-        return "connect_timeout"
-    return "connect_refused" if isinstance(error, ConnectionRefusedError) else "connect_failed"

@@ -1,9 +1,12 @@
 """One instance of a revision as the gateway sees it: its address, its load, and its unused connections."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.addresses import Address
 from gateway.coldstart import StartTimes, parse
+
+if TYPE_CHECKING:
+    from gateway.http2.pool import Pool
 
 
 class Connection(Protocol):
@@ -26,7 +29,7 @@ class Instance:
     """`ready` is what the slice says, `reached` that a connection of our own succeeded since, `refused` that the last one did not."""
 
     __slots__ = (
-        "active", "address", "idle", "name", "peak", "probing", "reached", "ready", "refused", "slots", "start", "terminating",
+        "active", "address", "idle", "name", "peak", "probing", "reached", "ready", "refused", "shared", "slots", "start", "terminating",
     )  # fmt: skip
 
     def __init__(self, address: Address) -> None:
@@ -41,6 +44,7 @@ class Instance:
         self.probing = False
         self.start: StartTimes | None = None
         self.idle: list[Connection] = []
+        self.shared = _pool(self) if address.http2 else None  # connections that many requests use at once
 
     @property
     def usable(self) -> bool:
@@ -70,7 +74,7 @@ class Instance:
             if connection.open and now - connection.idle_since < idle_for and connection.silent:
                 return connection
             connection.close()
-        return None
+        return None if self.shared is None else self.shared.take()
 
     def put(self, connection: Connection, now: float) -> None:
         connection.idle_since = now
@@ -80,6 +84,8 @@ class Instance:
             self.idle.append(connection)
 
     def expire(self, now: float, idle_for: float) -> None:
+        if self.shared is not None:
+            self.shared.check(now, idle_for)
         old = [c for c in self.idle if now - c.idle_since >= idle_for or not c.open]
         if old:
             self.idle = [c for c in self.idle if c not in old]
@@ -92,3 +98,11 @@ class Instance:
         idle, self.idle = self.idle, []
         for connection in idle:
             connection.close()
+        if self.shared is not None:
+            self.shared.forget()
+
+
+def _pool(instance: Instance) -> "Pool":
+    from gateway.http2.pool import Pool  # takes 60 ms, which only those pay who use it
+
+    return Pool(instance)

@@ -212,4 +212,7 @@ def from_instance(fields: Headers) -> tuple[int, Headers]:
         raise Malformed(f"status {status}")
     rest = fields[1:]
     check(rest)
+    lengths = [value for name, value in rest if name == b"content-length"]
+    if lengths and (len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > MAX_DIGITS):
+        raise Malformed("Content-Length is not one number")
     return status, rest

@@ -2,10 +2,11 @@
 and counting streams costs the same for one and for 250. This is the only module that touches the library's inner names."""
 
 from h2.config import H2Configuration
-from h2.connection import H2Connection
+from h2.connection import AllowedStreamIDs, H2Connection
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, Event
 from h2.settings import SettingCodes, Settings
+from h2.stream import H2Stream
 from hyperframe.frame import Frame, GoAwayFrame
 
 from gateway.http2.encode import Encoder
@@ -22,6 +23,12 @@ FRAME = 65_536  # larger than the default of 16 KiB: each frame costs some 20 µ
 TABLE = 4096
 
 SWEEP = 64  # new streams between two looks for closed ones
+
+
+class Unmeasured(H2Stream):
+    """Our streams compare Content-Length and DATA themselves: the library forgets when trailers follow, and ends the whole connection."""
+
+    def _initialize_content_length(self, headers: object) -> None: ...
 
 
 class Http2(H2Connection):
@@ -89,6 +96,11 @@ class Http2(H2Connection):
     def goaway(self, last: int, code: int = ErrorCodes.NO_ERROR, why: bytes = b"") -> None:
         """Say it, and go on with the streams that run."""
         self._prepare_for_sending([GoAwayFrame(0, last_stream_id=last, error_code=code, additional_data=why)])
+
+    def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
+        stream = super()._begin_new_stream(stream_id, allowed_ids)
+        stream.__class__ = Unmeasured
+        return stream
 
     def _sweep(self) -> None:
         self._opened += 1

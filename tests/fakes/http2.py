@@ -203,6 +203,9 @@ H2Handler = Callable[[Request], Awaitable[None]]
 
 async def hello2(request: Request) -> None:
     await request.ended.wait()
+    if request.headers[b":method"] == b"HEAD":
+        request.head(content_length="5", end=True)
+        return
     request.head(content_length="5")
     await request.data(b"hello", end=True)
 
@@ -216,7 +219,7 @@ class H2Upstream:
 
 
 @asynccontextmanager
-async def h2_upstream(handler: H2Handler = hello2, *, settings: dict[Any, int] | None = None) -> AsyncIterator[H2Upstream]:
+async def h2_upstream(handler: H2Handler = hello2, *, settings: dict[Any, int] | None = None, **config: Any) -> AsyncIterator[H2Upstream]:
     """A listening instance that speaks only HTTP/2."""
     one = H2Upstream()
     tasks: set[asyncio.Task[None]] = set()
@@ -226,7 +229,7 @@ async def h2_upstream(handler: H2Handler = hello2, *, settings: dict[Any, int] |
         assert task is not None
         tasks.add(task)
         one.connections += 1
-        peer = H2Peer(reader, writer, client=False)
+        peer = H2Peer(reader, writer, client=False, **config)
         peer.requests = {}
         one.peers.append(peer)
         running: set[asyncio.Task[None]] = set()

@@ -62,7 +62,9 @@ class Cluster:
         )
         self.api.put(kinds.REVISION, revision)
 
-    def instance(self, port: int, revision: str = "hello-00001", *, ready: bool = True, terminating: bool = False) -> None:
+    def instance(
+        self, port: int, revision: str = "hello-00001", *, ready: bool = True, terminating: bool = False, name: str = "http"
+    ) -> None:
         pod = f"{revision}-pod-{port}"
         slice_ = EndpointSlice(
             metadata=ObjectMeta(
@@ -76,7 +78,7 @@ class Cluster:
                     target_ref=ObjectReference(kind="Pod", name=pod),
                 )
             ],
-            ports=[EndpointPort(name="http", port=port)],
+            ports=[EndpointPort(name=name, port=port)],
         )
         self.api.put(kinds.ENDPOINT_SLICE, slice_)
 
