@@ -26,6 +26,7 @@ COMMANDS = {
     "trigger": "cli.trigger",
     "events": "cli.events",
     "version": "cli.version",
+    "gateway": "cli.gateway",
     "completion": "cli.completion",
 }
 SUMMARIES = {
@@ -44,6 +45,7 @@ SUMMARIES = {
     "trigger": "Create, list, describe or delete triggers.",
     "events": "Publish and watch events.",
     "version": "Print the version.",
+    "gateway": "Run a gateway as a process of its own, beside a platform or on a cluster.",
     "completion": "Print a shell completion script.",
 }
 

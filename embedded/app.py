@@ -7,7 +7,6 @@ before instances stop, and everything is written before the store closes.
 import gc
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
@@ -40,14 +39,13 @@ from eventing import settings as eventing_settings
 from gateway import app as gateway
 from gateway import settings as gateway_settings
 from gateway.certificates import CertificateError, Certificates
+from kfn import open_files
 from kfn.kube.client import Client
 from kfn.observe import otel, web
 from kfn.observe.lines import LinesError
 from kfn.version import VERSION
 
 log = logging.getLogger(__name__)
-
-_FILES = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,19 +203,9 @@ def _gateway_settings(settings: Settings, own: https.OwnCertificate | None) -> g
     )
 
 
-def _open_files() -> int:
-    """Take all the files that the system lets us have: each connection and each instance needs some."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return soft if soft != resource.RLIM_INFINITY else _FILES
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return wanted
-
-
 def _connections() -> int:
     """A third of the files for clients, as much for connections to instances, the rest for everything else."""
-    return max(10, min(gateway_settings.Settings().connections, _open_files() // 3))
+    return max(10, min(gateway_settings.Settings().connections, open_files.most() // 3))
 
 
 def _client(server: ApiServer, user: str) -> Client:

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import anyio
 
-from embedded import process_death
 from embedded.datadir import write_private
+from kfn import process_death
 
 log = logging.getLogger(__name__)
 

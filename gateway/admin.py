@@ -3,7 +3,7 @@
 Who serves this app, where, and to whom is the caller's affair (`cli` on a cluster, `embedded` on one machine).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from starlette.applications import Starlette
@@ -18,21 +18,24 @@ from kfn.load import RevisionKey
 LONGEST_DRAIN = 3600  # seconds that one question may wait
 
 
-def numbers_of(gateway: Gateway, *others: CollectorRegistry) -> Response:
+def numbers_of(gateway: Gateway, *others: CollectorRegistry, more: Callable[[], str] = str) -> Response:
     """The page of metrics: the process's, the gateway's, and those of `others` in this process."""
+    return StreamingResponse(pieces(gateway, *others, more=more), media_type=exposition.CONTENT_TYPE)
+
+
+async def pieces(gateway: Gateway, *others: CollectorRegistry, more: Callable[[], str] = str) -> AsyncIterator[str]:
+    """That page, in pieces between which requests go on."""
     process = CollectorRegistry()
     ProcessCollector(registry=process)
-
-    async def parts() -> AsyncIterator[str]:
-        for registry in (process, *others):
-            yield generate_latest(registry).decode()
-        async for part in metrics.page(gateway):
-            yield part
-
-    return StreamingResponse(parts(), media_type=exposition.CONTENT_TYPE)
+    for registry in (process, *others):
+        yield generate_latest(registry).decode()
+    yield more()
+    async for part in metrics.page(gateway):
+        yield part
 
 
-def app(gateway: Gateway) -> Starlette:
+def app(gateway: Gateway, more: Callable[[], str] = str) -> Starlette:
+    """`more` is what else belongs on the page of metrics."""
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -43,7 +46,7 @@ def app(gateway: Gateway) -> Starlette:
         return PlainTextResponse("not ready: routes are not known yet, or the gateway is stopping\n", status_code=503)
 
     async def numbers(request: Request) -> Response:
-        return numbers_of(gateway)
+        return numbers_of(gateway, more=more)
 
     async def cold_starts(request: Request) -> Response:
         """`?revision=NAMESPACE/NAME`; without it, of every revision that had any."""

@@ -5,6 +5,7 @@ The way of a request is in `chain.py` (`Chain.handle`); read that next.
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import anyio
 from gateway import drain, policy
 from gateway.chain import Chain
 from gateway.coldstart import ColdStart
+from gateway.doors import LOCAL, PUBLIC, TLS, Doors
 from gateway.lag import LoopLag
 from gateway.listen import ClientConnection
 from gateway.settings import Settings
@@ -24,7 +26,6 @@ from kfn.api import kinds, names
 from kfn.kube.client import Client
 from kfn.kube.informer import Informer
 from kfn.load import LoadSink, RevisionKey
-from kfn.observe import web
 
 if TYPE_CHECKING:
     from gateway.https import Https
@@ -45,21 +46,22 @@ class Gateway:
         self._client = client
         self._sink = sink
         self._stop = anyio.Event()
+        self._doors: Doors | None = None
 
-    async def run(self, *, started: Callable[[], object] | None = None) -> None:
+    async def run(self, *, started: Callable[[], object] | None = None, sockets: Mapping[str, socket.socket] | None = None) -> None:
         """Serve until `stop` is called, or cancelled; either way what is under way is finished, within `settings.drain`.
 
-        `started` is called once requests are accepted and every Route is known. Raises `ListenError` if the port cannot be had.
+        `started` is called once requests are accepted and every Route is known. `sockets` are doors that are bound already, by
+        name (see `doors`); the others are bound here. Raises `ListenError` if a port cannot be had.
         """
         async with watching(self.settings) as watchers, anyio.create_task_group() as tasks:
             chain = self.chain = Chain(tasks, self._sink, self.settings, _clock())
             chain.watchers = watchers
             link = self._share(tasks, chain)
             await self._watch(tasks, chain)
-            servers = await self._listen(chain)
+            doors = self._doors = Doors(self.settings, sockets or {})
             try:
-                if self.https is not None:
-                    servers.append(await self.https.open(tasks, chain))
+                await self._listen(tasks, chain, doors)
                 tasks.start_soon(self.lag.run)
                 tasks.start_soon(_every, self.settings.tick, chain.keep_time)
                 tasks.start_soon(_every, 1.0, chain.sweep)
@@ -68,16 +70,15 @@ class Gateway:
                 if started is not None:
                     started()
                 await self._stop.wait()
-                await self._drain(servers, chain)
+                await self._drain(doors, chain)
             except anyio.get_cancelled_exc_class():
                 chain.refuse_waiting()  # nothing can be started for them any more
                 with anyio.CancelScope(shield=True):
-                    await self._drain(servers, chain)
+                    await self._drain(doors, chain)
                 raise
             finally:
                 self.ready = False
-                for server in servers:
-                    server.close()
+                doors.close()
                 chain.abort()
                 if link is not None:
                     link.close()
@@ -88,6 +89,11 @@ class Gateway:
         if self._stop.is_set() and self.chain is not None:
             self.chain.abort()
         self._stop.set()
+
+    async def accept_too(self, sockets: Mapping[str, socket.socket]) -> Callable[[], None]:
+        """Take the connections of another process's doors as well, while it is away. Returns what ends that."""
+        assert self._doors is not None
+        return await self._doors.open_too(sockets)
 
     def cold_starts(self, revision: RevisionKey) -> list[ColdStart]:
         """The last cold starts of a revision, oldest first."""
@@ -129,27 +135,22 @@ class Gateway:
         for informer in (revisions, slices, routes):
             await informer.synced()
 
-    async def _listen(self, chain: Chain) -> list[asyncio.Server]:
+    async def _listen(self, tasks: anyio.abc.TaskGroup, chain: Chain, doors: Doors) -> None:
         """One door for everybody; or one for those outside and one for those inside, who may ask for names in the cluster."""
-        settings = self.settings
-        inside = await self._door(chain, settings.local_host, settings.local_port, local=True) if settings.local_port is not None else None
-        public = await self._door(chain, settings.host, settings.port, local=inside is None)
-        self.port = _port(public)
-        self.local_port = _port(inside or public)
-        return [public, inside] if inside else [public]
+        together = self.settings.local_port is None
+        if not together:
+            self.local_port = await doors.open(LOCAL, lambda: ClientConnection(chain, local=True))
+        self.port = await doors.open(PUBLIC, lambda: ClientConnection(chain, local=together))
+        self.local_port = self.local_port or self.port
+        if self.https is not None:
+            self.https.port = await doors.open(TLS, await self.https.prepared(tasks, chain))
 
-    async def _door(self, chain: Chain, host: str, port: int, *, local: bool) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
-        sock = web.listen(host, port)
-        server = await loop.create_server(lambda: ClientConnection(chain, local=local), sock=sock, backlog=self.settings.backlog)
-        log.info("listening on %s:%d%s", host, _port(server), " for names in the cluster, too" if local else "")
-        return server
-
-    async def _drain(self, servers: list[asyncio.Server], chain: Chain) -> None:
+    async def _drain(self, doors: Doors, chain: Chain) -> None:
         self.ready = False
         chain.stopping = True
-        for server in servers:
-            server.close()
+        if self.settings.stop_delay:
+            await anyio.sleep(self.settings.stop_delay)
+        doors.close()
         for connection in list(chain.connections):
             connection.stop()
         with anyio.move_on_after(self.settings.drain):
@@ -163,11 +164,6 @@ class Gateway:
         samples = chain.samples()
         if samples:
             self._sink.report(samples)
-
-
-def _port(server: asyncio.Server) -> int:
-    port: int = server.sockets[0].getsockname()[1]
-    return port
 
 
 def _https(client: Client, settings: Settings) -> "Https | None":

@@ -1,7 +1,8 @@
-"""The HTTPS port of a gateway: its listener, its certificates and what keeps them true. A connection is `tls`'s affair."""
+"""The HTTPS door of a gateway: its certificates and what keeps them true. A connection is `tls`'s affair, listening `doors`'."""
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import anyio
@@ -15,7 +16,6 @@ from kfn.api import kinds
 from kfn.api.core import Secret
 from kfn.kube.client import Client
 from kfn.kube.informer import Informer
-from kfn.observe import web
 
 if TYPE_CHECKING:
     from gateway.chain import Chain
@@ -27,15 +27,15 @@ PATIENCE = 5.0  # seconds for the first list of Secrets: plain requests are not 
 
 class Https:
     def __init__(self, client: Client, settings: Settings) -> None:
-        self.port = 0  # once `open` listens
+        self.port = 0  # once somebody listens
         self._client = client
         self._settings = settings
         self._protocols = ("h2", "http/1.1") if settings.http2 and settings.tls_http2 else ("http/1.1",)
         self.certificates = Certificates(settings.tls_files, named=settings.tls_secrets, protocols=self._protocols)
 
-    async def open(self, tasks: TaskGroup, chain: "Chain") -> asyncio.Server:
-        """Listen. Raises CertificateError for a file, ListenError for the port; a Secret may come later."""
-        settings, certificates = self._settings, self.certificates
+    async def prepared(self, tasks: TaskGroup, chain: "Chain") -> Callable[[], asyncio.Protocol]:
+        """Read the certificates, and return what serves one connection. Raises CertificateError for a file; a Secret may come later."""
+        certificates = self.certificates
         if "h2" in self._protocols:
             import gateway.http2.inbound  # noqa: F401 - takes 60 ms, in which the first client of HTTP/2 would stop all others
         certificates.start()
@@ -43,14 +43,7 @@ class Https:
         await self._watch(tasks)
         if certificates.context is None:
             log.warning("no certificate yet: handshakes fail until there is one (%s)", ", ".join(self._awaited()))
-        sock = web.listen(settings.host, settings.tls_port or 0)
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(
-            lambda: TlsConnection(chain, certificates, lambda protocol: self._above(chain, protocol)), sock=sock, backlog=settings.backlog
-        )
-        self.port = server.sockets[0].getsockname()[1]
-        log.info("listening on %s:%d for HTTPS", settings.host, self.port)
-        return server
+        return lambda: TlsConnection(chain, certificates, lambda protocol: self._above(chain, protocol))
 
     def _above(self, chain: "Chain", protocol: str) -> asyncio.Protocol:
         if protocol == "h2":

@@ -205,13 +205,20 @@ class ClientConnection(asyncio.Protocol):
             self.transport.close()
 
     def stop(self) -> None:
-        """The gateway stops: go now if nothing is under way, else after the answer."""
-        if self.current is None:
+        """The gateway stops: go after the answer, or now if the client sends nothing. One that has just been answered may be about to
+        send the next request, which a close would destroy on its way: it gets a moment for that, and the answer says goodbye."""
+        if self.current is not None:
+            self.current.keep_alive = False
+        elif (moment := self.idle_since + self._chain.settings.stop_idle - self._chain.clock()) <= 0:
             self.transport.close()
         else:
-            self.current.keep_alive = False
+            asyncio.get_running_loop().call_later(moment, self._stop_idle)
 
     # Inside.
+
+    def _stop_idle(self) -> None:
+        if self.current is None and not self.head_since:
+            self.transport.close()
 
     def _start(self, *, complete: bool = False) -> None:
         """Start the request whose bytes have been read; if `complete`, only when they were all of it."""

@@ -12,10 +12,11 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import anyio
 
+from gateway.exposition import family, sample
 from gateway.report_wire import Wire
 from gateway.settings import Settings
 from kfn import load_wire
@@ -26,16 +27,23 @@ log = logging.getLogger(__name__)
 RETRY_FIRST = 0.05  # seconds; doubled up to `Settings.load_retry`
 
 
+def check(url: str) -> SplitResult:
+    """The URL's parts. Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"{url!r} is not an http or https URL")
+    _ = parts.port  # raises for one that is no number
+    return parts
+
+
 class Reporter:
     """Reports as `gateway`. `token` is asked for at each connection, because it may be replaced."""
 
     def __init__(self, url: str, token: Callable[[], str], gateway: str, settings: Settings) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError(f"{url!r} is not an http or https URL")
+        parts = check(url)
         self.url = url
         self.dropped = 0  # samples that were never told
-        self._host, self._tls = parts.hostname, parts.scheme == "https"
+        self._host, self._tls = parts.hostname or "", parts.scheme == "https"
         self._port = parts.port or (443 if self._tls else 80)
         self._authority, self._path = parts.netloc.rpartition("@")[2], parts.path.rstrip("/") + load_wire.PATH
         self._token = token
@@ -54,11 +62,11 @@ class Reporter:
             self._wire.send(load_wire.poke(revision, waiting))
 
     def report(self, samples: Sequence[Sample]) -> None:
-        for sample in samples:
-            if sample.waiting:
-                self._waiting[sample.revision] = sample.waiting
+        for one in samples:
+            if one.waiting:
+                self._waiting[one.revision] = one.waiting
             else:
-                self._waiting.pop(sample.revision, None)
+                self._waiting.pop(one.revision, None)
         self._kept.append((asyncio.get_running_loop().time(), samples))
         self._kept_samples += len(samples)
         while len(self._kept) > self._settings.load_reports or self._kept_samples > self._settings.load_samples:
@@ -73,6 +81,16 @@ class Reporter:
     def connected(self) -> bool:
         """An autoscaler has taken us in, and answers."""
         return self._wire is not None and self._wire.accepted
+
+    def page(self) -> str:
+        """Its lines on the page of metrics."""
+        connected, dropped = "kfn_gateway_autoscaler_connected", "kfn_gateway_load_samples_dropped_total"
+        return (
+            family(connected, "gauge", "1: an autoscaler takes this gateway's reports.")
+            + sample(connected, "", int(self.connected))
+            + family(dropped, "counter", "Samples of load that no autoscaler was there for.")
+            + sample(dropped, "", self.dropped)
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -68,6 +68,8 @@ class Settings:
     load_samples: int = 50_000  # samples in them
     load_silence: float = 5.0  # an autoscaler that has said nothing for so long is taken for dead
     load_retry: float = 2.0  # the longest pause between two tries to reach it
+    stop_delay: float = 0.0  # at stop: how long to accept yet, while load balancers learn that it is not ready
+    stop_idle: float = 1.0  # at stop: how long a client that has just been answered may send another request
     drain: float = 30.0  # at stop: for requests that are under way
     cold_starts: int = 100  # kept for each revision
 

@@ -123,7 +123,7 @@ async def routed(cluster: Cluster | None = None, sink: Sink | None = None, **set
         cluster.route()
         cluster.revision()
     sink = sink or Sink()
-    gateway = Gateway(Client(cluster.api), sink, Settings(**{"port": 0, "drain": 0.5, **settings}))
+    gateway = Gateway(Client(cluster.api), sink, Settings(**{"port": 0, "drain": 0.5, "stop_idle": 0.0, **settings}))
     started = anyio.Event()
     async with anyio.create_task_group() as tasks:
 

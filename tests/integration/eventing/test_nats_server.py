@@ -11,9 +11,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from embedded import process_death
 from embedded.nats import NatsError, NatsServer, nats_server
 from eventing.connection import Connection
+from kfn import process_death
 
 
 async def connect(server: NatsServer) -> Connection:

@@ -25,6 +25,15 @@ def follow_parent(parent: int) -> Callable[[], None] | None:
     return before_exec
 
 
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when `parent`, which started it, is gone. For a child that is Python: nothing needs to run
+    between fork and exec then, where a library's thread may hold a lock. A parent that is gone already ends it here."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 def start_time(pid: int) -> str:
     """When a live process started, in the kernel's words; empty if there is none (a zombie counts as none)."""
     if sys.platform == "linux":

@@ -1,0 +1,104 @@
+"""kfn gateway: the data plane as a process of its own, in the foreground, until SIGTERM. On a cluster the chart runs this."""
+
+import ipaddress
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.failures import CliError
+
+if TYPE_CHECKING:
+    from cli.session import Session
+    from gateway.process import Process
+
+PORT = click.IntRange(0, 65535)
+SECONDS = click.FloatRange(0, 3600)
+
+
+@click.command("gateway")
+@click.option("--port", type=PORT, default=8080, show_default=True, help="Where requests are taken; 0 picks a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address for requests. 0.0.0.0 is every address of this machine.")
+@click.option("--admin-port", type=PORT, default=8081, show_default=True, help="Health, metrics, cold starts; 0 picks a free one.")
+@click.option("--admin-host", default="127.0.0.1", show_default=True, help="The address for those. Whoever reaches it can read them.")
+@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that share the port.")
+@click.option("--autoscaler", metavar="URL", help="Where load is reported (default: the embedded platform's admin port).")
+@click.option("--autoscaler-token-file", metavar="FILE", type=click.Path(dir_okay=False), help="Its token; else $KFN_AUTOSCALER_TOKEN.")
+@click.option("--drain", type=SECONDS, default=30.0, show_default=True, help="Seconds that requests under way have at the end.")
+@click.option("--stop-delay", type=SECONDS, default=0.0, show_default=True, help="Seconds for which it still accepts after SIGTERM.")
+@click.option("--log-level", type=click.Choice(("debug", "info", "warning", "error")), default="info", show_default=True)
+@click.option("--log-format", type=click.Choice(("auto", "json", "plain")), default="auto", help="auto: plain on a terminal, else json.")
+@click.option("--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig file.")
+@click.option("--context", "kube_context", help="Context in the kubeconfig.")
+def command(
+    port: int, host: str, admin_port: int, admin_host: str, workers: int, autoscaler: str | None, autoscaler_token_file: str | None,
+    drain: float, stop_delay: float, log_level: str, log_format: str, kubeconfig: str | None, kube_context: str | None,
+) -> int:  # fmt: skip
+    """Run a gateway: take requests for functions, wake them, and report their load to the autoscaler.
+
+    It follows an API server: that of --kubeconfig, $KUBECONFIG, the embedded platform that runs, or the cluster whose pod this is.
+    Prints one line beginning with `ready` when requests are taken. SIGTERM ends it in order, a second one at once; SIGHUP replaces
+    its workers one after the other.
+
+    \b
+    kfn gateway --port 0 --admin-port 0
+    kfn gateway --host 0.0.0.0 --workers 4 --autoscaler http://autoscaler.kfn-system:8080 --autoscaler-token-file /run/token
+    """
+    from cli import session
+    from gateway import process
+    from gateway.settings import Settings
+    from kfn.observe import logs, web
+
+    form = log_format if log_format != "auto" else "plain" if sys.stderr.isatty() else "json"
+    logs.configure(level=log_level, form=form)
+    platform = session.resolve(kubeconfig, kube_context)
+    url, token_file = _autoscaler(platform, autoscaler, autoscaler_token_file)
+    private = _is_loopback(host)
+    chosen = process.Process(
+        autoscaler=url,
+        token_file=token_file,
+        kubeconfig=str(platform.config.path or "") if platform.facts else kubeconfig or "",
+        context=kube_context or "",
+        admin_host=admin_host,
+        admin_port=admin_port,
+        workers=workers,
+        log_level=log_level,
+        log_form=form,
+        gateway=Settings(host=host, port=port, drain=drain, stop_delay=stop_delay, tell=private, suggest=private),
+    )
+    _check_autoscaler(chosen)
+    try:
+        return process.main(chosen, say=lambda line: click.echo(line))
+    except web.ListenError as error:
+        raise CliError(
+            f"{error}. --host, --port, --admin-host and --admin-port choose where it listens; port 0 picks a free one"
+        ) from error
+
+
+def _autoscaler(platform: "Session", url: str | None, token_file: str | None) -> tuple[str, str]:
+    """Its URL, and the file with its token, if it is not in the environment."""
+    if url is not None:
+        return url, token_file or ""
+    if platform.facts is None:
+        raise CliError("--autoscaler: on a cluster, say where the autoscaler is, for example http://autoscaler.kfn-system:8080", 2)
+    return platform.facts["admin"], token_file or f"{platform.facts['data']}/token"
+
+
+def _check_autoscaler(chosen: "Process") -> None:
+    """What would fail at the first report is said now."""
+    from gateway import process, report
+
+    try:
+        report.check(chosen.autoscaler)
+        process.token(chosen)
+    except ValueError as error:
+        raise CliError(f"--autoscaler: {error}", 2) from error
+    except OSError as error:
+        raise CliError(f"--autoscaler-token-file {error.filename}: {error.strerror}" if error.filename else str(error), 2) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

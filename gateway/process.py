@@ -1,0 +1,169 @@
+"""A gateway as a process of its own: what can be chosen about it, how its parts are put together, and its life from start to end.
+
+`run` is one process; with several workers, `workers.py` starts this same `assembled` in each. What is on the command line is `cli`'s.
+"""
+
+import contextlib
+import gc
+import logging
+import os
+import re
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import anyio
+
+from gateway import admin, doors
+from gateway.app import Gateway
+from gateway.report import Reporter
+from gateway.settings import Settings
+from kfn import open_files
+from kfn.kube import config as kube
+from kfn.kube.client import Client
+from kfn.observe import web
+
+log = logging.getLogger(__name__)
+
+TOKEN_VARIABLE = "KFN_AUTOSCALER_TOKEN"  # noqa: S105 - a name
+SECOND_SIGNAL = 130  # the exit code
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """Everything about a gateway's processes that can be chosen. It is handed to workers as JSON; no secret is in it."""
+
+    autoscaler: str  # URL
+    token_file: str = ""  # holds its bearer token; without one, it is in the environment
+    kubeconfig: str = ""  # files as in $KUBECONFIG; without any, the usual places and the pod's service account
+    context: str = ""
+    admin_host: str = "127.0.0.1"
+    admin_port: int = 8081  # 0 picks a free one
+    workers: int = 1
+    log_level: str = "info"
+    log_form: str = "json"
+    gateway: Settings = field(default_factory=Settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """One gateway, ready to run, and who tells the autoscaler of it."""
+
+    gateway: Gateway
+    reporter: Reporter
+
+
+def main(process: Process, say: Callable[[str], None]) -> int:
+    """Run until SIGTERM or SIGINT. Returns the exit code; raises what it cannot start for, with the fix."""
+    try:
+        anyio.run(run, process, say, backend_options={"use_uvloop": True})
+    except BaseExceptionGroup as group:
+        raise first(group) from None
+    return 0
+
+
+async def run(process: Process, say: Callable[[str], None]) -> None:
+    """One process that does it all."""
+    ready = anyio.Event()
+    with contextlib.ExitStack() as stack:
+        sockets = {name: stack.enter_context(web.listen(*address)) for name, address in doors.wanted(process.gateway).items()}
+        asked = stack.enter_context(web.listen(process.admin_host, process.admin_port))
+        async with assembled(process) as parts, anyio.create_task_group() as tasks:
+            tasks.start_soon(_stop_on_signals, parts.gateway, tasks.cancel_scope)
+            tasks.start_soon(_say_when, ready, lambda: say(ready_line(process, port(sockets[doors.PUBLIC]), port(asked))))
+            async with web.serving(admin.app(parts.gateway, parts.reporter.page), sock=asked, drain=1):
+                await parts.gateway.run(started=ready.set, sockets=sockets)
+            tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def assembled(process: Process) -> AsyncIterator[Parts]:
+    """The constructor: a gateway that follows the API server and reports to the autoscaler while the block runs."""
+    from kfn.kube.http import HttpTransport  # here, because a supervisor of workers does without it
+
+    connections = max(10, min(process.gateway.connections, open_files.most() // 3))  # as many for instances, the rest for everything else
+    settings = replace(process.gateway, connections=connections)
+    transport = HttpTransport(kube.load(process.kubeconfig or None, process.context or None))
+    try:
+        reporter = Reporter(process.autoscaler, lambda: token(process), identity(), settings)
+        async with reporter.running():
+            yield Parts(Gateway(Client(transport), reporter, settings), reporter)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await transport.aclose()
+
+
+def token(process: Process) -> str:
+    """The autoscaler's bearer token. Raises OSError that names the file or the variable."""
+    if process.token_file:
+        text = Path(process.token_file).read_text().strip()
+        if not text:
+            raise OSError(f"--autoscaler-token-file {process.token_file} is empty")
+        return text
+    text = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not text:
+        raise OSError(f"there is no token for the autoscaler: give --autoscaler-token-file, or set {TOKEN_VARIABLE}")
+    return text
+
+
+def identity() -> str:
+    """A name that no other gateway process has or had: the sums of load are over these."""
+    host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()).strip("-")[:80] or "gateway"
+    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def settled() -> None:
+    """What is here stays: looking through it again and again would stop requests for tens of milliseconds."""
+    gc.collect()
+    gc.freeze()
+
+
+def ready_line(process: Process, port: int, admin_port: int) -> str:
+    return f"ready gateway={_url(process.gateway.host, port)} admin={_url(process.admin_host, admin_port)} workers={process.workers}"
+
+
+def port(sock: socket.socket) -> int:
+    return int(sock.getsockname()[1])
+
+
+def first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _say_when(ready: anyio.Event, say: Callable[[], None]) -> None:
+    await ready.wait()
+    settled()
+    try:
+        say()
+    except OSError as error:
+        log.warning("nobody reads the line that says that the gateway is ready: %s", error)
+
+
+async def _stop_on_signals(gateway: Gateway, whole: anyio.CancelScope) -> None:
+    """The first signal stops in order, a second one at once."""
+    stopping = False
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            if stopping:
+                log.warning("second signal: leaving at once")
+                sys.stderr.flush()
+                os._exit(SECOND_SIGNAL)
+            log.info("%s: stopping", signal.Signals(number).name)
+            stopping = True
+            if gateway.ready:
+                gateway.stop()
+            else:
+                whole.cancel()  # it has no request yet, and may wait for an API server that never answers
+
+
+def _url(host: str, port: int) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
