@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import anyio
 import anyio.lowlevel
 
-from gateway import httpsmetrics
+from gateway import httpsmetrics, slotmetrics
 from gateway.accesslog import AccessLog
 from gateway.account import BUCKETS
 from gateway.exposition import family, histogram, labels, sample
@@ -72,6 +72,8 @@ REVISIONS = (
     Family("kfn_gateway_retries_total", "counter", "Requests sent elsewhere: nobody had seen them.", _one(lambda li: li.meter.retries)),
     Family("kfn_gateway_request_body_bytes_total", "counter", "Bytes of requests' bodies.", _one(lambda li: li.meter.received)),
     Family("kfn_gateway_response_body_bytes_total", "counter", "Bytes of answers' bodies.", _one(lambda li: li.meter.answered)),
+    Family("kfn_gateway_slot_waits_total", "counter", "Requests that found no unused slot on any instance.", slotmetrics.waits),
+    Family("kfn_gateway_slot_wait_seconds_total", "counter", "Time that they waited, all together.", slotmetrics.waited),
     Family("kfn_gateway_revision_info", "gauge", "Whose revision it is. Always 1.", _info),
 )
 
@@ -150,6 +152,8 @@ def _gauges(gateway: "Gateway", chain: "Chain") -> Iterator[tuple[str, str, str,
     yield "kfn_gateway_routes_changed_timestamp_seconds", "gauge", "When a Route last changed, as Unix time.", [({}, changed)]
     stale: list[_Row] = [({"kind": kind}, seconds) for kind, seconds in gateway.stale().items()]
     yield "kfn_gateway_api_stale_seconds", "gauge", "For how long the API server could not be followed; 0: it is.", stale
+    if shared.slots is not None:
+        yield from slotmetrics.numbers(shared.slots)
     if gateway.https is not None:
         yield from httpsmetrics.numbers(gateway.https.certificates)
 

@@ -15,8 +15,9 @@ from gateway.chain import Chain
 from gateway.coldstart import ColdStart
 from gateway.errors import LineFull, Refusal
 from gateway.settings import Settings
+from gateway.slots import Slots
 from kfn.api.meta import ObjectMeta
-from kfn.api.serving import Revision
+from kfn.api.serving import Revision, RevisionSpec
 from kfn.kube.client import Client
 from tests.fakes.authority import Authority, secret
 from tests.fakes.kube import FakeApi
@@ -41,7 +42,9 @@ async def _told() -> dict[str, set[str]]:
         gateway.https.certificates.handshake_failed("timeout")
         chain = gateway.chain = Chain(tasks, Sink(), gateway.settings, anyio.current_time)
         gateway._informers = []
-        chain.revision_changed(None, Revision(metadata=ObjectMeta(name="hello-00001", namespace="default")))
+        chain.shared.slots = Slots(gateway.settings, anyio.current_time, chain.shared.later)
+        limited = RevisionSpec(container_concurrency=1)
+        chain.revision_changed(None, Revision(metadata=ObjectMeta(name="hello-00001", namespace="default"), spec=limited))
         (line,) = chain.lines.values()
         line.meter.arrive(0.0)
         line.meter.leave(1.0, 0.0, 200)
