@@ -75,6 +75,15 @@ def cpu(pid: int) -> float:
     return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir()) / 1e9
 
 
+def pss(pid: int) -> float:
+    """MiB of a process, of which pages shared with others count in part; 0 if it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
 async def ask(port: int, host: str) -> dict[str, str]:
     """GET / on a connection of its own: the answer's head by lower-case name, its status under the empty one."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

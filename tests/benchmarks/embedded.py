@@ -19,7 +19,7 @@ from kfn.api import kinds
 from kfn.kube import config
 from kfn.kube.client import Client
 from kfn.kube.http import HttpTransport
-from tests.benchmarks._measure import Table, ask, compiled, cpu
+from tests.benchmarks._measure import Table, ask, compiled, cpu, pss
 from tests.e2e.harness import ROOT, Platform, descendants, function, running
 
 RUNS = int(os.environ.get("KFN_BENCH_RUNS", "30"))
@@ -156,9 +156,9 @@ def memory(table: Table, platform: Platform, what: str, must: str) -> None:
     """Proportional set size, so that pages which forks share count once."""
     nats = platform.facts["pids"]["nats-server"]
     pids = [platform.facts["pid"], *descendants(platform.facts["pid"])]
-    used = [(_command(pid), _pss(pid)) for pid in pids if pid != nats]
+    used = [(_command(pid), pss(pid)) for pid in pids if pid != nats]
     parts = ", ".join(f"{name} {mib:.0f}" for name, mib in used)
-    table.add(what, f"{sum(mib for _, mib in used):.0f} MiB ({parts})", must, f"nats-server: {_pss(nats):.0f} MiB")
+    table.add(what, f"{sum(mib for _, mib in used):.0f} MiB ({parts})", must, f"nats-server: {pss(nats):.0f} MiB")
 
 
 def _command(pid: int) -> str:
@@ -166,14 +166,6 @@ def _command(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return "gone"
-
-
-def _pss(pid: int) -> float:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 async def _plain_process(folder: Path) -> float:

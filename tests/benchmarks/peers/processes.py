@@ -105,6 +105,11 @@ def child_setup(cpus: Cpus) -> Callable[[], None]:
     return setup
 
 
+def cpus() -> Cpus:
+    """Those that we may use."""
+    return frozenset(os.sched_getaffinity(0))
+
+
 def children(pid: int) -> list[int]:
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
