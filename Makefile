@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-gateway clean
+.PHONY: help setup demo test check format bench bench-gateway fuzz clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ bench: $(STAMP) ## the figures of design section 7, as ratios
 
 bench-gateway: $(STAMP) ## the gateway beside Go's and nginx's proxy, the whole matrix; writes table and chart into docs/
 	@$(BIN)/python -m tests.benchmarks.gateway --full --write
+
+fuzz: $(STAMP) ## spoilt messages at both sides of the gateway; FUZZ="600 1" for ten minutes with seed 1
+	@$(BIN)/python -m tests.fuzz.gateway $(FUZZ)
 
 clean: ## remove what was built here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 ARRIVED = select.POLLIN | getattr(select, "POLLRDHUP", 0)  # an end or a reset is always told
 
 
+END = b"\r\n\r\n"
+
+
 class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_begun", "_chunked", "_done", "_headers", "_interim", "_interims", "_known", "_misses", "_parser", "_poll", "_quiet", "_reason",
@@ -70,8 +73,9 @@ class UpstreamConnection(asyncio.Protocol):
                 self.exchange = exchange
             self._begun = True
         self._quiet += len(data)
+        parser = self._parser
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             if self._switch:
                 exchange.switch(self, data[upgrade.args[0] :])
@@ -84,6 +88,8 @@ class UpstreamConnection(asyncio.Protocol):
                 return
             self.open = False  # more bytes than the response has: never use this connection again
         if self._done:
+            if self._parser is not parser and not (whole and data.find(END) == len(data) - len(END)):
+                self.open = False  # an answer to HEAD, and perhaps an end of chunks behind it
             if whole and self.open:
                 self._keep(exchange, data)
             self._finish(exchange)

@@ -103,6 +103,7 @@ BODIES = [
     Answer("chunks with 304", b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n" + END, 304, FRAME),
     Answer("a body to HEAD", _sized(b"Content-Length: 3"), 200, FRAME, b"HEAD"),
     Answer("chunks to HEAD", CHUNKED + b"3\r\nabc\r\n" + END, 200, FRAME, b"HEAD"),
+    Answer("an end of chunks to HEAD", CHUNKED + END, 200, FRAME, b"HEAD"),
     Answer("a body behind the end", _sized(b"Content-Length: 3", body=b"abcdef"), 200, FRAME, content=b"abc"),
     Answer("two answers", _sized(b"Content-Length: 3") * 2, 200, "9.3.2", content=b"abc"),
     Answer("a body behind a length of 0", _sized(b"Content-Length: 0"), 200, FRAME, content=b""),
