@@ -224,12 +224,12 @@ class Exchange:
                 upstream.close()
         self._end()
 
-    def response_again(self, known: KnownResponse, data: bytes) -> bool:
+    def response_again(self, known: KnownResponse, data: bytes, body: int) -> bool:
         """The instance's whole answer, with a head that this connection has seen before. False: it must be read as any other."""
         chain, reply, instance, upstream = self._chain, self.reply, self.instance, self.upstream
         if not (self.body_done and self.keep_alive and self.client.writable) or chain.stopping or self.cold is not None or self.head.timing:
             return False
-        if instance is None or upstream is None or type(reply) is not Http1Reply or not reply.again(known, data):
+        if instance is None or upstream is None or type(reply) is not Http1Reply or not reply.again(known, data, body):
             return False
         self.status = known.status
         self.first_byte = self.last_byte = now = chain.clock()

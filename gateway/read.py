@@ -11,7 +11,7 @@ import httptools
 
 from gateway import heads, strict
 from gateway.errors import BadRequest, HeadTooLarge, InternalError, NotImplementedHere, Refusal, UnsupportedVersion
-from gateway.repeated import KnownRequest, known_request, worth_keeping
+from gateway.repeated import ENOUGH, KnownRequest, known_request, worth_keeping
 from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -92,8 +92,8 @@ class RequestReader:
         between = not (self.in_body or self.in_head)
         if between:
             known = self._known
-            if known is not None and len(data) == known.total and data.startswith(known.raw):
-                self._again(known, data)
+            if known is not None and (target := known.target(data)):
+                self._again(known, target, data)
                 return b""
         size = self._size = len(data)
         if self.in_body:
@@ -119,7 +119,7 @@ class RequestReader:
             raise HeadTooLarge(f"The request's trailers are over {self._settings.max_head} bytes.")
         if between and not (self.in_body or self.in_head):
             self._misses += 1
-            if worth_keeping(self._misses) and self._headers:
+            if worth_keeping(self._misses) and self._headers and self._settings.max_head >= ENOUGH:
                 self._known = known_request(self._head(), self._headers, data)
         return b""
 
@@ -177,15 +177,15 @@ class RequestReader:
             parser.get_method(), self._target, version, self._headers, self.peer, getrandbits(192), most, self._sampler, self.scheme
         )
 
-    def _again(self, known: KnownRequest, data: bytes) -> None:
-        """A whole request as one before, with ids of its own. The parser, which stands between two, need not see it."""
+    def _again(self, known: KnownRequest, target: bytes, data: bytes) -> None:
+        """A whole request as one before. The parser, which stands between two, need not see it."""
         self._misses = 0
         self.in_body = True
         to = self._to
         try:
-            to.request_begun(known.again(getrandbits(192), self._sampler))
-            if known.total > len(known.raw):
-                to.request_body(data[len(known.raw) :])
+            to.request_begun(known.again(target, getrandbits(192), self._sampler))
+            if known.length:
+                to.request_body(data[-known.length :])
             self.in_body = False
             to.request_done(())
         except Refusal:

@@ -68,13 +68,14 @@ class Http1Reply:
         self._transport.write(b"".join(out))
         return True
 
-    def again(self, known: KnownResponse, data: bytes) -> bool:
-        """A whole response whose head is known. False: not for this client."""
+    def again(self, known: KnownResponse, data: bytes, body: int) -> bool:
+        """A whole response whose head is known, and whose body begins there. False: not for this client."""
         if not self._modern or self._method == b"HEAD":
             return False
-        self.size = known.size
+        self.size = size = len(data) - body
         if not self._transport.is_closing():
-            self._transport.write(known.wire + data[len(known.raw) :] if known.size < LARGE else _joined(known, data))
+            head = known.head(size)
+            self._transport.write(head + data[body:] if size < LARGE else b"".join((head, memoryview(data)[body:])))
         return True
 
     def whole(self, answer: Answer, *, keep_alive: bool) -> None:
@@ -94,8 +95,3 @@ class Http1Reply:
             self._transport.abort()
         else:
             self._transport.close()
-
-
-def _joined(known: KnownResponse, data: bytes) -> bytes:
-    """With one copy of the body instead of two."""
-    return b"".join((known.wire, memoryview(data)[len(known.raw) :]))

@@ -65,9 +65,9 @@ class UpstreamConnection(asyncio.Protocol):
         whole = not self._begun
         if whole:
             known = self._known
-            if known is not None and len(data) == known.total and data.startswith(known.raw):
+            if known is not None and (body := known.body(data)):
                 self.exchange = None
-                if exchange.response_again(known, data):
+                if exchange.response_again(known, data, body):
                     self._misses = 0
                     return
                 self.exchange = exchange

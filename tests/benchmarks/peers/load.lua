@@ -21,6 +21,7 @@ end
 function vary()
    local requests, turn = {}, 0
    for n = 1, 1000 do
+      wrk.headers["X-Turn"] = n
       requests[n] = wrk.format(nil, wrk.path .. "?n=" .. n)
    end
    request = function()

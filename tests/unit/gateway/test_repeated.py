@@ -69,6 +69,22 @@ REQUESTS = {
     "another-path": [GET.replace(b"/path", b"/htap")],
     "another-field-of-the-same-length": [GET.replace(b"*/*", b"a/b")],
     "another-host": [GET.replace(b"hello.", b"holla.")],
+    "a-longer-path": [GET.replace(b"/path", b"/path/of/some%20length?and=a&query=too")],
+    "the-shortest-path": [GET.replace(b"/path", b"/")],
+    "a-path-of-another-host": [GET.replace(b"/path", b"//elsewhere/path")],
+    "a-path-with-a-fragment": [GET.replace(b"/path", b"/p#th")],
+    "a-path-with-a-space": [GET.replace(b"/path", b"/p th")],
+    "a-path-with-a-line": [GET.replace(b"/path", b"/ HTTP/1.1\r\nX: /path")],
+    "a-path-with-a-control-character": [GET.replace(b"/path", b"/p\x01th")],
+    "a-path-with-a-byte-over-127": [GET.replace(b"/path", b"/p\xffth")],
+    "a-path-with-quotes": [GET.replace(b"/path", b'/"p"th')],
+    "a-path-over-the-limit-for-known-ones": [GET.replace(b"/path", b"/" + b"x" * 2000)],
+    "a-path-over-all-limits": [GET.replace(b"/path", b"/" + b"x" * 70000)],
+    "a-whole-url": [GET.replace(b"/path", b"http://%b/path" % HOST.encode())],
+    "no-path": [GET.replace(b"/path", b"")],
+    "a-star": [GET.replace(b"/path", b"*")],
+    "another-method-of-the-same-length": [GET.replace(b"GET", b"PUT")],
+    "another-method": [GET.replace(b"GET", b"DELETE")],
     "in-two-reads": [GET[:20], GET[20:]],
     "byte-by-byte": [GET[i : i + 1] for i in range(len(GET))],
     "an-empty-line-before-it": [b"\r\n", GET],
@@ -100,6 +116,14 @@ class TestARequestOnAConnectionThatKnowsOne:
     async def test_comes_through_as_on_a_fresh_one(self, request_: list[bytes]) -> None:
         knowing, fresh = await both(request_, [])
         assert knowing == fresh
+
+    @pytest.mark.parametrize("path", [b"/path", b"/", b"/a%20longer/path?with=a&query", b"/it's/(plain)/~too:@;,+*!$"])
+    async def test_is_not_read_again(self, path: bytes) -> None:
+        async with wired() as pair:
+            for _ in range(5):
+                put(pair, [GET], [OK + b"hello"])
+            came = put(pair, [GET.replace(b"/path", path)], [OK + b"hello"])
+            assert pair.near._reader._misses == 0 and came.instance.startswith(b"GET %b HTTP/1.1\r\nHost: " % path)
 
     async def test_is_answered_as_on_a_fresh_one_when_two_come_in_one_read(self) -> None:
         async with wired() as pair:
@@ -183,6 +207,17 @@ class TestARequestOnAConnectionThatKnowsOne:
 RESPONSES = {
     "the-same": [OK + b"hello"],
     "another-body": [OK + b"other"],
+    "a-longer-body": [OK.replace(b" 5", b" 11") + b"hello-hello"],
+    "a-large-body": [OK.replace(b" 5", b" 100000") + b"x" * 100000],
+    "an-empty-body": [OK.replace(b" 5", b" 0")],
+    "less-than-it-says": [OK.replace(b" 5", b" 6") + b"other"],
+    "more-than-it-says": [OK.replace(b" 5", b" 4") + b"other"],
+    "a-length-with-zeros": [OK.replace(b" 5", b" 0005") + b"other"],
+    "a-length-that-is-none": [OK.replace(b" 5", b" five") + b"other"],
+    "a-length-with-a-sign": [OK.replace(b" 5", b" +5") + b"other"],
+    "a-length-over-all-measure": [OK.replace(b" 5", b" 99999999999999999999") + b"other"],
+    "a-field-behind-its-length": [OK.replace(b" 5\r\n", b" 11\r\nX: 1\r\n") + b"other"],
+    "two-lengths": [OK.replace(b" 5", b" 5\r\nContent-Length: 5") + b"other"],
     "in-two-reads": [OK, b"other"],
     "its-head-in-two-reads": [OK[:30], OK[30:] + b"other"],
     "its-body-in-two-reads": [OK + b"oth", b"er"],
@@ -240,6 +275,14 @@ class TestAResponseOnAConnectionThatKnowsOne:
             pair.far.data_received(OK + b"wrong")
             assert pair.server.closed == "aborted"
 
+    @pytest.mark.parametrize("size", [0, 5, 4095, 4096, 100_000])
+    async def test_is_not_read_again(self, size: int) -> None:
+        async with wired() as pair:
+            for _ in range(5):
+                put(pair, [GET], [OK + b"hello"])
+            came = put(pair, [GET], [OK.replace(b" 5", b" %d" % size) + b"x" * size])
+            assert pair.far._misses == 0 and came.client.endswith(b"Content-Length: %d\r\n\r\n%b" % (size, b"x" * size))
+
     async def test_ends_the_connection_when_the_gateway_stops(self) -> None:
         async with wired() as pair:
             for _ in range(5):
@@ -268,6 +311,8 @@ NOT_KEPT = {
     "for-an-upgrade": GET.replace(b"Accept: */*", b"Connection: Upgrade\r\nUpgrade: chat"),
     "for-an-upgrade-that-is-not-passed-on": GET.replace(b"Accept: */*", b"Connection: Upgrade\r\nUpgrade: h2c"),
     "that-expects-100": POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n") + b"hello",
+    "with-a-whole-url": GET.replace(b"/path", b"http://%b/path" % HOST.encode()),
+    "behind-an-empty-line": b"\r\n" + GET,
     "of-a-prober": GET.replace(b"Accept: */*", b"K-Network-Probe: probe"),
     "of-http-1.0": GET.replace(b"HTTP/1.1\r\n", b"HTTP/1.0\r\nConnection: keep-alive\r\n"),
     "in-chunks": POST.replace(b"Content-Length: 5", b"Transfer-Encoding: chunked") + b"5\r\nhello\r\n0\r\n\r\n",
@@ -281,6 +326,12 @@ class TestWhatIsKept:
             for _ in range(8):
                 answers = [] if b"Probe" in request_ else [OK + b"hello"]
                 assert b"HTTP/1.1 200 OK" in put(pair, [request_], answers).client
+            assert pair.near._reader._known is None
+
+    async def test_is_no_request_where_less_than_that_is_too_much(self) -> None:
+        async with wired(max_head=2 * repeated.LONGEST - 1) as pair:
+            for _ in range(8):
+                put(pair, [GET], [OK + b"hello"])
             assert pair.near._reader._known is None
 
     async def test_is_no_response_that_tells_of_its_start(self) -> None:
