@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from gateway.app import Gateway
     from gateway.chain import Chain
 
+_Row = tuple[dict[str, str], float]
+
 PIECE = 100  # revisions at a time: a millisecond for the largest family, 180 KB
 
 
@@ -83,7 +85,7 @@ async def page(gateway: "Gateway") -> AsyncIterator[str]:
     chain = gateway.chain
     if chain is None:
         return
-    yield _process(gateway, chain)
+    yield _process(gateway, chain, await _clients(chain))
     awake: list[tuple[str, Line]] = []
     lines = iter(list(chain.lines.items()))
     while piece := list(islice(lines, 4 * PIECE)):
@@ -118,7 +120,7 @@ def _refused(namespace: str, revision: str, counts: Iterable[tuple[tuple[int, st
     return "".join(found)
 
 
-def _process(gateway: "Gateway", chain: "Chain") -> str:
+def _process(gateway: "Gateway", chain: "Chain", clients: list[_Row]) -> str:
     """What is not of one revision."""
     shared = chain.shared
     out = [family("kfn_gateway_cold_start_phase_seconds", "histogram", "Time of one cold start in each phase, of all revisions.")]
@@ -126,19 +128,17 @@ def _process(gateway: "Gateway", chain: "Chain") -> str:
         out.append(seconds.samples("kfn_gateway_cold_start_phase_seconds", labels([("phase", phase)])))
     out.append(family("kfn_gateway_event_loop_lag_seconds", "histogram", "How late the event loop was, sampled ten times a second."))
     out.append(gateway.lag.seconds.samples("kfn_gateway_event_loop_lag_seconds"))
+    out.append(family("kfn_gateway_client_connections", "gauge", "Clients' open connections."))
+    out += [sample("kfn_gateway_client_connections", labels(of.items()), count) for of, count in clients]
     for name, kind, text, rows in _gauges(gateway, chain):
         out.append(family(name, kind, text))
         out += [sample(name, labels(of.items()), value) for of, value in rows]
     return "".join(out)
 
 
-_Row = tuple[dict[str, str], float]
-
-
 def _gauges(gateway: "Gateway", chain: "Chain") -> Iterator[tuple[str, str, str, list[_Row]]]:
     shared = chain.shared
     yield "kfn_gateway_ready", "gauge", "1: routes are known and requests are accepted.", [({}, int(gateway.ready))]
-    yield "kfn_gateway_client_connections", "gauge", "Clients' open connections.", _clients(chain)
     yield "kfn_gateway_upstream_connections", "gauge", "Open connections to instances.", _upstreams(chain)
     yield "kfn_gateway_requests_in_line", "gauge", "Requests that wait, for all revisions.", [({}, shared.waiting)]
     yield "kfn_gateway_waiting_body_bytes", "gauge", "Memory that bodies of waiting requests hold.", [({}, shared.held)]
@@ -158,8 +158,12 @@ def _gauges(gateway: "Gateway", chain: "Chain") -> Iterator[tuple[str, str, str,
         yield from httpsmetrics.numbers(gateway.https.certificates)
 
 
-def _clients(chain: "Chain") -> list[_Row]:
-    found = Counter((c.version, "active" if c.busy else "idle") for c in chain.connections)
+async def _clients(chain: "Chain") -> list[_Row]:
+    found: Counter[tuple[str, str]] = Counter()
+    connections = iter(list(chain.connections))  # there may be twenty thousand
+    while piece := list(islice(connections, 20 * PIECE)):
+        found.update((one.version, "active" if one.busy else "idle") for one in piece)
+        await anyio.lowlevel.checkpoint()
     for known in (("1.1", "active"), ("1.1", "idle")):
         found.setdefault(known, 0)
     return [({"protocol": version, "state": state}, count) for (version, state), count in sorted(found.items())]

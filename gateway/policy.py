@@ -1,6 +1,7 @@
 """What the gateway must know of a Revision: its limits, its time limits, how to probe it, and whether it has failed. Pure."""
 
 from dataclasses import dataclass
+from sys import intern
 
 from kfn.api import names
 from kfn.api.core import Container, Probe
@@ -43,8 +44,8 @@ def of(revision: Revision) -> Policy:
         idle=float(spec.idle_timeout_seconds or 0),
         probe=_probe(spec.containers),
         failure=_failure(revision.status.conditions),
-        service=revision.metadata.labels.get(names.SERVICE, ""),
-        configuration=revision.metadata.labels.get(names.CONFIGURATION, ""),
+        service=intern(revision.metadata.labels.get(names.SERVICE, "")),
+        configuration=intern(revision.metadata.labels.get(names.CONFIGURATION, "")),
     )
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from kfn.api.serving import TrafficTarget
 from kfn.observe.lines import LinesError
-from tests.fakes.routed import Cluster, routed
+from tests.fakes.http2 import h2_client
+from tests.fakes.routed import HOST, Cluster, routed
 from tests.fakes.upstream import ok, upstream
 
 AGENT = "curl/8"
@@ -86,6 +87,18 @@ async def test_requests_that_are_equal_byte_for_byte_are_lines_of_their_own(tmp_
     assert [line["request_id"] for line in lines] == [got.headers["x-request-id"] for got in instance.received]
     assert len({line["request_id"] for line in lines}) == 8
     assert {(line["bytes"], line["agent"], line["pod"]) for line in lines} == {(5, AGENT, f"hello-00001-pod-{instance.port}")}
+
+
+async def test_a_stream_of_http2_is_a_line_too(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    async with upstream() as instance, routed(access_log=str(log)) as gw:
+        gw.cluster.instance(instance.port)
+        async with h2_client(gw.gateway.port) as client:
+            await client.ask("/p?q=1", "POST", body=b"12345678", user_agent=AGENT)
+    (line,) = _lines(log)
+    assert (line["protocol"], line["method"], line["path"], line["host"]) == ("HTTP/2", "POST", "/p", HOST)
+    assert (line["received"], line["bytes"], line["status"], line["agent"], line["client"]) == (8, 5, 200, AGENT, "127.0.0.1")
+    assert line["request_id"] == instance.received[0].headers["x-request-id"]
 
 
 async def test_a_query_is_logged_only_where_that_was_asked_for(tmp_path: Path) -> None:

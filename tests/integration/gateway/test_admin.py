@@ -7,6 +7,7 @@ import httpx
 from gateway import admin
 from tests.fakes.routed import Routed, routed
 from tests.fakes.upstream import upstream
+from tests.unit.gateway.test_metrics import follows_the_rules
 
 
 async def _get(gw: Routed, path: str) -> httpx.Response:
@@ -23,6 +24,7 @@ async def test_numbers_are_in_prometheus_form() -> None:
         await gw.get(host="unknown.example")
         text = (await _get(gw, "/metrics")).text
         labels = 'namespace_name="default",revision_name="hello-00001"'
+        assert {"process_cpu_seconds", "kfn_gateway_requests"} <= follows_the_rules(text)
         assert f'kfn_gateway_requests_total{{{labels},code="200"}} 3\n' in text
         assert f'kfn_gateway_request_seconds_bucket{{{labels},le="+Inf"}} 3\n' in text
         assert f"kfn_gateway_active_requests{{{labels}}} 0\n" in text

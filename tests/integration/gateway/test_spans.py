@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from kfn.observe import otel
+from tests.fakes.http2 import h2_client
 from tests.fakes.routed import HOST, Routed, routed
 from tests.fakes.upstream import Received, ok, upstream
 
@@ -120,6 +121,17 @@ async def test_requests_that_are_equal_byte_for_byte_have_spans_of_their_own(mon
         calls = {f"00-{span.trace_id.hex()}-{span.span_id.hex()}-01" for span in collector.by_kind(Span.SPAN_KIND_CLIENT)}
     assert calls == {got.headers["traceparent"] for got in instance.received}
     assert len(calls) == 8
+
+
+async def test_a_stream_of_http2_is_recorded_as_any_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with collecting(monkeypatch) as collector, upstream() as instance:
+        async with traced() as gw, h2_client(gw.gateway.port) as client:
+            gw.cluster.instance(instance.port)
+            await client.ask(traceparent=GIVEN)
+        (server,), (call,) = collector.by_kind(Span.SPAN_KIND_SERVER), collector.by_kind(Span.SPAN_KIND_CLIENT)
+    assert server.parent_span_id.hex() == "b7ad6b7169203331"
+    assert instance.received[0].headers["traceparent"] == f"00-{TRACE}-{call.span_id.hex()}-01"
+    assert _attributes(server)["network.protocol.version"] == "2"
 
 
 async def test_a_cold_starts_phases_are_children_that_follow_on_each_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.errors import Refusal
 from gateway.exchange import Exchange
+from tests.fakes.http2 import h2_client
 from tests.fakes.routed import Routed, routed
 from tests.fakes.upstream import ok, upstream
 
@@ -91,6 +92,17 @@ async def test_a_client_that_asks_is_told_where_the_time_of_a_warm_request_went(
         assert "server-timing" not in (await client.ask("GET")).headers
         await client.close()
         assert "kfn-timing" not in instance.received[1].headers
+
+
+async def test_a_client_of_http2_may_ask_too() -> None:
+    async with upstream() as instance, routed() as gw, h2_client(gw.gateway.port) as client:
+        gw.cluster.instance(instance.port)
+        assert list(_phases((await client.ask(kfn_timing="1")).headers[b"server-timing"].decode())) == [
+            "queue",
+            "connect",
+            "handler",
+            "total",
+        ]
 
 
 async def test_a_functions_own_server_timing_is_kept_beside_ours() -> None:
