@@ -1,6 +1,7 @@
 """kfn gateway: the data plane as a process of its own, in the foreground, until SIGTERM. On a cluster the chart runs this."""
 
 import ipaddress
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 PORT = click.IntRange(0, 65535)
 SECONDS = click.FloatRange(0, 3600)
+SHARE = click.FloatRange(0, 1)
 
 
 @click.command("gateway")
@@ -26,13 +28,18 @@ SECONDS = click.FloatRange(0, 3600)
 @click.option("--autoscaler-token-file", metavar="FILE", type=click.Path(dir_okay=False), help="Its token; else $KFN_AUTOSCALER_TOKEN.")
 @click.option("--drain", type=SECONDS, default=30.0, show_default=True, help="Seconds that requests under way have at the end.")
 @click.option("--stop-delay", type=SECONDS, default=0.0, show_default=True, help="Seconds for which it still accepts after SIGTERM.")
+@click.option("--access-log", metavar="FILE", default="", help="Write one line of JSON a request to FILE, or to - (standard output).")
+@click.option(
+    "--access-log-sample", type=SHARE, default=1.0, show_default=True, help="Of requests that went well, the share that is logged."
+)
 @click.option("--log-level", type=click.Choice(("debug", "info", "warning", "error")), default="info", show_default=True)
 @click.option("--log-format", type=click.Choice(("auto", "json", "plain")), default="auto", help="auto: plain on a terminal, else json.")
 @click.option("--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig file.")
 @click.option("--context", "kube_context", help="Context in the kubeconfig.")
 def command(
     port: int, host: str, admin_port: int, admin_host: str, workers: int, autoscaler: str | None, autoscaler_token_file: str | None,
-    drain: float, stop_delay: float, log_level: str, log_format: str, kubeconfig: str | None, kube_context: str | None,
+    drain: float, stop_delay: float, access_log: str, access_log_sample: float, log_level: str, log_format: str,
+    kubeconfig: str | None, kube_context: str | None,
 ) -> int:  # fmt: skip
     """Run a gateway: take requests for functions, wake them, and report their load to the autoscaler.
 
@@ -47,13 +54,15 @@ def command(
     from cli import session
     from gateway import process
     from gateway.settings import Settings
-    from kfn.observe import logs, web
+    from kfn.observe import lines, logs, otel, web
 
     form = log_format if log_format != "auto" else "plain" if sys.stderr.isatty() else "json"
     logs.configure(level=log_level, form=form)
     platform = session.resolve(kubeconfig, kube_context)
     url, token_file = _autoscaler(platform, autoscaler, autoscaler_token_file)
     private = _is_loopback(host)
+    if access_log not in ("", "-"):
+        access_log = os.path.abspath(access_log)
     chosen = process.Process(
         autoscaler=url,
         token_file=token_file,
@@ -64,11 +73,25 @@ def command(
         workers=workers,
         log_level=log_level,
         log_form=form,
-        gateway=Settings(host=host, port=port, drain=drain, stop_delay=stop_delay, tell=private, suggest=private),
+        gateway=Settings(
+            host=host,
+            port=port,
+            drain=drain,
+            stop_delay=stop_delay,
+            tell=private,
+            suggest=private,
+            access_log=access_log,
+            access_log_sample=access_log_sample,
+        ),
     )
     _check_autoscaler(chosen)
     try:
+        otel.from_environment(os.environ)  # each worker reads it for itself; what is wrong with it is said here
         return process.main(chosen, say=lambda line: click.echo(line))
+    except lines.LinesError as error:
+        raise CliError(f"{error} (--access-log)", 2) from error
+    except otel.OtelError as error:
+        raise CliError(str(error), 2) from error
     except web.ListenError as error:
         raise CliError(
             f"{error}. --host, --port, --admin-host and --admin-port choose where it listens; port 0 picks a free one"

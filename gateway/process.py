@@ -26,7 +26,7 @@ from gateway.settings import Settings
 from kfn import open_files
 from kfn.kube import config as kube
 from kfn.kube.client import Client
-from kfn.observe import web
+from kfn.observe import otel, web
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ async def assembled(process: Process) -> AsyncIterator[Parts]:
     from kfn.kube.http import HttpTransport  # here, because a supervisor of workers does without it
 
     connections = max(10, min(process.gateway.connections, open_files.most() // 3))  # as many for instances, the rest for everything else
-    settings = replace(process.gateway, connections=connections)
+    settings = replace(process.gateway, connections=connections, tracing=otel.from_environment(os.environ))
     transport = HttpTransport(kube.load(process.kubeconfig or None, process.context or None))
     try:
         reporter = Reporter(process.autoscaler, lambda: token(process), identity(), settings)

@@ -1,9 +1,13 @@
 """What an operator of kfn up sees of requests: the access log, traces, and where the time went."""
 
+import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+import anyio
+import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -35,6 +39,7 @@ async def test_a_function_is_seen_from_its_cold_start_to_its_access_log(tmp_path
             cold = await platform.request("f.default.localhost")
             warm = await platform.kfn("invoke", "f", "--timing", "-p", "/warm?token=secret")
             described = (await platform.kfn("describe", "f")).out
+            own = await _through_a_gateway_of_its_own(platform, tmp_path / "own.log")
         finally:
             code = await platform.stop()
     assert code == 0
@@ -46,7 +51,29 @@ async def test_a_function_is_seen_from_its_cold_start_to_its_access_log(tmp_path
     assert "secret" not in log.read_text()
     calls = {span.span_id.hex(): span for span in spans if span.kind == span.SPAN_KIND_CLIENT}
     assert warm.out.strip().split("-")[2] in calls, "the function's parent is the gateway's span"
+    assert (own["path"], own["status"], own["revision"]) == ("/own", 200, "f-00001")
+    assert own["trace_id"] in {span.trace_id.hex() for span in spans}
     assert cold.text.split("-")[1] in {span.trace_id.hex() for span in spans if span.name == "import"}
+
+
+async def _through_a_gateway_of_its_own(platform: Platform, log: Path) -> dict[str, Any]:
+    """What `kfn gateway` logs of one request."""
+    process = await asyncio.create_subprocess_exec(
+        *KFN, "gateway", "--port", "0", "--admin-port", "0", "--access-log", str(log), stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "KUBECONFIG": str(platform.data / "kubeconfig")},
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        with anyio.fail_after(60):
+            url = (await process.stdout.readline()).decode().split()[1].partition("=")[2]
+        async with httpx.AsyncClient(timeout=60, trust_env=False) as http:
+            await http.get(f"{url}/own", headers={"Host": "f.default.localhost"})
+    finally:
+        process.terminate()
+        assert await process.wait() == 0
+    (line,) = [json.loads(line) for line in log.read_text().splitlines()]
+    assert isinstance(line, dict)
+    return line
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,7 @@ async def test_a_client_that_asks_is_told_where_the_time_of_a_warm_request_went(
 async def test_a_client_of_http2_may_ask_too() -> None:
     async with upstream() as instance, routed() as gw, h2_client(gw.gateway.port) as client:
         gw.cluster.instance(instance.port)
+        await gw.until(lambda: bool(gw.line().usable))
         assert list(_phases((await client.ask(kfn_timing="1")).headers[b"server-timing"].decode())) == [
             "queue",
             "connect",
