@@ -52,7 +52,8 @@ class Session:
         """Host and port to connect to for a function's URL, and its Host header. Embedded, names need no DNS."""
         parts = urlsplit(url)
         if self.facts:
-            gateway = urlsplit(self.facts["gateway"])
+            inside = (parts.hostname or "").endswith(".svc.cluster.local")
+            gateway = urlsplit(self.facts.get("gateway_local", self.facts["gateway"]) if inside else self.facts["gateway"])
             return gateway.hostname or "127.0.0.1", gateway.port or 80, parts.netloc
         return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), parts.netloc
 

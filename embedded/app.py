@@ -139,7 +139,7 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
 
         bus = eventing.Eventing(
             _client(server, "system:kfn:eventing"),
-            _bus_settings(nats, (_reachable(settings.host).strip("[]"), front.port), token),
+            _bus_settings(nats, _inside(settings, front), token),
         )
         await stack.enter_async_context(_serving("eventing", partial(bus.run, sock=doors["events"])))
 
@@ -153,6 +153,7 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
             "pids": {"kfn": os.getpid(), "nats-server": nats.pid},
             "gateway": f"http://{_reachable(settings.host)}:{front.port}",
             **({"gateway_tls": f"https://{_reachable(settings.host)}:{front.https.port}"} if front.https else {}),
+            **({"gateway_local": f"http://127.0.0.1:{front.local_port}"} if front.local_port != front.port else {}),
             "domain": domain,
             "api": _api(doors),
             "events": f"http://127.0.0.1:{bus.port}",
@@ -185,11 +186,13 @@ def _api(sockets: dict[str, socket.socket]) -> str:
 
 
 def _gateway_settings(settings: Settings, own: https.OwnCertificate | None) -> gateway_settings.Settings:
-    """Where others than this machine's users can ask, answers tell nothing of a function's log or of other functions' names."""
+    """Where others than this machine's users can ask, answers tell nothing of a function's log or of other functions' names, and names
+    in the cluster, which is where cluster-local functions are, have a port of their own on loopback."""
     private = settings.host == "localhost" or settings.host.startswith("127.") or settings.host == "::1"
     return gateway_settings.Settings(
         host=settings.host,
         port=settings.port,
+        local_port=None if private else 0,
         drain=settings.drain,
         tell=private,
         suggest=private,
@@ -201,6 +204,11 @@ def _gateway_settings(settings: Settings, own: https.OwnCertificate | None) -> g
         tls_files=settings.tls_files if own is None else (own.files(),),
         redirect=settings.tls_port or 0 if settings.tls_redirect else 0,
     )
+
+
+def _inside(settings: Settings, front: gateway.Gateway) -> tuple[str, int]:
+    """Where the platform's own parts find functions by their names in the cluster."""
+    return ("127.0.0.1", front.local_port) if front.local_port != front.port else (_reachable(settings.host).strip("[]"), front.port)
 
 
 def _connections() -> int:
