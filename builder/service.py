@@ -124,4 +124,4 @@ def _of_service(project: Project) -> dict[str, str]:
     return {key: value for key, value in project.annotations.items() if not key.startswith((names.AUTOSCALING, names.PROGRESS_DEADLINE))}
 
 
-_SERVICE_ONLY = (names.ROLLOUT_DURATION, names.VISIBILITY)
+_SERVICE_ONLY = (names.ROLLOUT_DURATION, names.VISIBILITY, names.HOSTS)

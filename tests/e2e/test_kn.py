@@ -160,3 +160,16 @@ async def test_brokers_and_triggers(tmp_path: Path) -> None:
         await kn("trigger", "delete", "t")
         await kn("broker", "delete", "default", "--wait")
         assert '"default" not found' in await kn.refused("broker", "delete", "default")
+
+
+async def test_a_cluster_local_service_is_reached_by_its_name_inside_and_by_no_other(tmp_path: Path) -> None:
+    async with kn_with_image(tmp_path) as kn:
+        created = await kn("service", "create", "hello", "--image", kn.image, "--cluster-local")
+        assert "http://hello.default.svc.cluster.local" in created.out
+        assert (await kn.platform.request("hello.default.svc.cluster.local")).text == "none hello-00001"
+        assert (await kn.platform.request("hello.default.localhost")).status_code == 404
+        await kn("service", "update", "hello", "--no-cluster-local")
+        assert (await kn.text("hello")).startswith("none hello-")
+        await kn("service", "update", "hello", "--annotation-service", "kfn.dev/hosts=*.shop.org")
+        assert (await kn.platform.request("a.shop.org")).text.startswith("none hello-")
+        assert "has no name outside" in await kn.refused("service", "update", "hello", "--cluster-local")
