@@ -3,6 +3,7 @@
 import json
 from typing import NamedTuple
 
+from gateway.accept import wants_json
 from gateway.errors import Refusal
 
 TEXT = b"text/plain; charset=utf-8"
@@ -19,8 +20,8 @@ class Answer(NamedTuple):
     grpc: int = 2  # the status a gRPC client gets when `status` is an error
 
 
-def refusal(why: Refusal, *, as_json: bool, request_id: bytes = b"") -> Answer:
-    if as_json:
+def refusal(why: Refusal, *, accept: bytes = b"", request_id: bytes = b"") -> Answer:
+    if wants_json(accept):
         problem = {"type": "about:blank", "title": why.title, "status": why.status, "detail": why.detail}
         body, kind = json.dumps(problem).encode(), b"application/problem+json"
     else:

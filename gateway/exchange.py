@@ -187,6 +187,7 @@ class Exchange:
 
     def interim(self, status: int, reason: bytes, headers: heads.Headers) -> None:
         """100 Continue, 103 Early Hints: passed on to a client that knows them."""
+        self.last_byte = self._chain.clock()  # for a revision's limits that is a beginning
         self.reply.interim(status, reason, headers)
 
     def response_head(self, status: int, reason: bytes, headers: heads.Headers) -> None:
@@ -300,19 +301,19 @@ class Exchange:
             self.reply.cut(at_once=True)
             self._end()
             return
-        self.status = why.status
         self.refusal = why
-        if why.close or not self.body_done:
+        if why.close:
             self.keep_alive = False
         self._chain.count(why, self.line)
-        self._whole(answers.refusal(why, as_json=self.head.json, request_id=self.head.request_id))
+        self.answer(answers.refusal(why, accept=self.head.accept, request_id=self.head.request_id))
 
     def answer(self, answer: Answer) -> None:
         """Answer in the gateway's own name."""
         self.status = answer.status
         if not self.body_done:
             self.keep_alive = False
-        self._whole(answer)
+        self.reply.whole(answer, keep_alive=self.keep_alive)
+        self._end()
 
     def overdue(self, now: float) -> None:
         """`due` has passed: see which limit that was."""
@@ -357,10 +358,6 @@ class Exchange:
         return timeouts.wait_until(
             self.arrived, self.first_failure, line.policy, wait=settings.wait, unreachable=settings.unreachable, known=line.known
         )
-
-    def _whole(self, answer: Answer) -> None:
-        self.reply.whole(answer, keep_alive=self.keep_alive)
-        self._end()
 
     def _cut_short(self) -> None:
         """A time limit passed after the answer began: end the body where the client can see that it has ended, as Knative does."""

@@ -78,7 +78,7 @@ class RequestHead(NamedTuple):
     expects: bool  # waits for 100 Continue before it sends its body
     probe: bytes  # K-Network-Probe: asks the gateway, not the function
     probe_hash: bytes  # K-Network-Hash, which the prober wants back
-    json: bool  # the client takes JSON for an answer
+    accept: bytes  # as it came; looked at only for an answer of the gateway's own
     request_id: bytes
     trace: bytes  # traceparent as the instance gets it
     parent: bytes | None  # the client's traceparent, of which our span is a child; b"": it has no parent; None: it is not recorded
@@ -108,8 +108,8 @@ def request(
         raise UnsupportedVersion
     host = length = encoding = upgrade = parent = state = request_id = forwarded = xff = xfp = xfh = None
     tokens: list[bytes] = []
-    chunked = expects = json = timing = False
-    probe = probe_hash = tag = b""
+    chunked = expects = timing = False
+    probe = probe_hash = tag = accept = b""
     out: list[bytes] = [b""]
     known = REQUEST_FIELDS
     for name, value in headers:
@@ -121,7 +121,7 @@ def request(
                 raise BadRequest("The request has more than one Host.")
             host = value.strip(b" \t")
         elif what == ACCEPT:
-            json = b"json" in value.lower()
+            accept = b"%b, %b" % (accept, value) if accept else value
             out += (name, b": ", value, b"\r\n")
         elif what == LENGTH:
             if length is not None:
@@ -220,7 +220,7 @@ def request(
     keep_alive = (b"close" not in tokens) if modern else (b"keep-alive" in tokens)
     return _new(RequestHead, (
         method, host, b"".join(out), CHUNKED if chunked else (length or 0), modern, keep_alive,
-        (upgrade or b"") if upgrades else b"", expects and has_body, probe, probe_hash, json, request_id,
+        (upgrade or b"") if upgrades else b"", expects and has_body, probe, probe_hash, accept, request_id,
         traceparent, recorded, timing, proto, tag,
     ))  # fmt: skip
 

@@ -258,7 +258,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _answer(self, why: Refusal) -> None:
         self._chain.turned_away(self.peer, why)
-        self.transport.write(answers.http1(answers.refusal(why, as_json=False), keep_alive=False, head_only=False))
+        self.transport.write(answers.http1(answers.refusal(why), keep_alive=False, head_only=False))
         self._linger()
 
     def _close(self) -> None:

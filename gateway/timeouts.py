@@ -1,7 +1,8 @@
 """A Revision's three time limits on one request, with Knative's meaning. Pure.
 
 `timeoutSeconds` bounds the whole request, waiting included. `responseStartTimeoutSeconds` runs from the request's being handed to an
-instance to its first byte; `idleTimeoutSeconds` is the longest silence of the instance.
+instance to its first byte, which an interim answer (100, 103) has too; `idleTimeoutSeconds` is the longest silence of the instance. What
+the client sends does not count: an instance that is silent during a long upload is silent. None of them applies to a tunnel.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ class Progress:
 
     arrived: float
     sent: float | None = None
-    first_byte: float | None = None
+    first_byte: float | None = None  # of the answer itself
     last_byte: float | None = None
 
 
@@ -32,7 +33,7 @@ def check(policy: Policy, progress: Progress, now: float) -> Verdict:
     limits: list[tuple[float, str]] = []
     if policy.timeout:
         limits.append((progress.arrived + policy.timeout, f"timeoutSeconds ({policy.timeout:g} s)"))
-    if policy.response_start and progress.sent is not None and progress.first_byte is None:
+    if policy.response_start and progress.sent is not None and progress.last_byte is None:
         limits.append((progress.sent + policy.response_start, f"responseStartTimeoutSeconds ({policy.response_start:g} s)"))
     if policy.idle and progress.sent is not None:
         quiet_since = progress.last_byte if progress.last_byte is not None else progress.sent

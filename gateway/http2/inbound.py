@@ -219,7 +219,7 @@ class Http2Connection(Wire[ClientStream]):
             chain.turned_away(self.peer, why)
             self.spend(flood.RESET)
             stream = self.streams[id_] = ClientStream(self, id_, b"", grpc=False)
-            stream.whole(answers.refusal(why, as_json=False), keep_alive=True)
+            stream.whole(answers.refusal(why), keep_alive=True)
             return
         stream = self.streams[id_] = ClientStream(self, id_, head.method, grpc=grpc)
         exchange = stream.current = Exchange(chain, stream, head, stream, keep_alive=True)
