@@ -75,17 +75,19 @@ async def test_a_tag_that_was_asked_for_by_header_is_logged_if_the_route_has_it(
     assert [(line["revision"], line.get("tag")) for line in _lines(log)] == [("hello-00002", "blue"), ("hello-00001", None)]
 
 
-async def test_requests_that_are_equal_byte_for_byte_are_lines_of_their_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("paths", [["/a"] * 8, [f"/{i}" for i in range(8)]], ids=["byte-for-byte", "but-for-the-path"])
+async def test_requests_that_are_equal_are_lines_of_their_own(tmp_path: Path, paths: list[str]) -> None:
     log = tmp_path / "access.log"
     async with upstream() as instance, routed(access_log=str(log)) as gw:
         gw.cluster.instance(instance.port)
         client = await gw.client()
-        for _ in range(8):
-            await client.ask("GET", User_Agent=AGENT)
+        for path in paths:
+            await client.ask("GET", path, User_Agent=AGENT)
         await client.close()
     lines = _lines(log)
     assert [line["request_id"] for line in lines] == [got.headers["x-request-id"] for got in instance.received]
     assert len({line["request_id"] for line in lines}) == 8
+    assert [line["path"] for line in lines] == paths
     assert {(line["bytes"], line["agent"], line["pod"]) for line in lines} == {(5, AGENT, f"hello-00001-pod-{instance.port}")}
 
 
