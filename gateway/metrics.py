@@ -170,6 +170,14 @@ async def _clients(chain: "Chain") -> list[_Row]:
 
 
 def _upstreams(chain: "Chain") -> list[_Row]:
-    active = sum(exchange.upstream is not None for exchange in chain.active)
-    idle = sum(len(instance.idle) for line in chain.lines.values() if line.instances for instance in line.instances.values())
-    return [({"state": "active"}, active), ({"state": "idle"}, idle)]
+    active = sum(e.upstream is not None and e.instance is not None and e.instance.shared is None for e in chain.active)
+    idle = shared = 0
+    for line in chain.lines.values():
+        for instance in line.instances.values():
+            idle += len(instance.idle)
+            shared += 0 if instance.shared is None else len(instance.shared)
+    return [
+        ({"protocol": "1.1", "state": "active"}, active),
+        ({"protocol": "1.1", "state": "idle"}, idle),
+        ({"protocol": "2", "state": "shared"}, shared),
+    ]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway import metrics
+from tests.fakes.http2 import h2_upstream
 from tests.fakes.routed import Cluster, Routed, routed
 from tests.fakes.upstream import Received, ok, upstream
 
@@ -114,9 +115,22 @@ async def test_connections_are_told_by_what_they_do() -> None:
         await busy.close()
     assert during['kfn_gateway_client_connections{protocol="1.1",state="active"}'] == 1
     assert during['kfn_gateway_client_connections{protocol="1.1",state="idle"}'] == 1
-    assert during['kfn_gateway_upstream_connections{state="active"}'] == 1
+    assert during['kfn_gateway_upstream_connections{protocol="1.1",state="active"}'] == 1
     assert after['kfn_gateway_client_connections{protocol="1.1",state="active"}'] == 0
-    assert after['kfn_gateway_upstream_connections{state="idle"}'] == 1
+    assert after['kfn_gateway_upstream_connections{protocol="1.1",state="idle"}'] == 1
+
+
+async def test_a_connection_of_many_requests_is_told_as_one() -> None:
+    async with h2_upstream() as instance, routed() as gw:
+        gw.cluster.instance(instance.port, name="h2c")
+        client = await gw.client()
+        for _ in range(3):
+            await client.ask("GET")
+        await client.close()
+        told = await _told(gw)
+    assert told['kfn_gateway_upstream_connections{protocol="2",state="shared"}'] == 1
+    assert told['kfn_gateway_upstream_connections{protocol="1.1",state="idle"}'] == 0
+    assert told[f'kfn_gateway_requests_total{{{OF},code="200"}}'] == 3
 
 
 async def test_a_loop_that_is_held_is_seen_to_be_late() -> None:

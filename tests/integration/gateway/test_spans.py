@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from kfn.observe import otel
-from tests.fakes.http2 import h2_client
+from tests.fakes.http2 import Request, h2_client, h2_upstream
 from tests.fakes.routed import HOST, Routed, routed
 from tests.fakes.upstream import Received, ok, upstream
 
@@ -132,6 +132,19 @@ async def test_a_stream_of_http2_is_recorded_as_any_request(monkeypatch: pytest.
     assert server.parent_span_id.hex() == "b7ad6b7169203331"
     assert instance.received[0].headers["traceparent"] == f"00-{TRACE}-{call.span_id.hex()}-01"
     assert _attributes(server)["network.protocol.version"] == "2"
+
+
+async def test_an_instance_of_http2_gets_the_id_of_its_calls_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def tell(request: Request) -> None:
+        request.head(end=False)
+        await request.data(request.headers[b"traceparent"], end=True)
+
+    async with collecting(monkeypatch) as collector, h2_upstream(tell) as instance:
+        async with traced() as gw:
+            gw.cluster.instance(instance.port, name="h2c")
+            told = (await gw.get()).text
+        (call,) = collector.by_kind(Span.SPAN_KIND_CLIENT)
+    assert told == f"00-{call.trace_id.hex()}-{call.span_id.hex()}-01"
 
 
 async def test_a_cold_starts_phases_are_children_that_follow_on_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
