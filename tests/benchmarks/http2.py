@@ -41,7 +41,8 @@ ACK = frame(SETTINGS, 1, 0)
 
 # As real clients do: the first request puts its fields into the table, the others name them by a byte each.
 FIELDS = (
-    (b":path", b"/path?query=1"), (b":authority", HOST.encode()), (b"user-agent", b"bench"), (b"accept", b"*/*"), (b"accept-encoding", b"gzip"),
+    (b":path", b"/path?query=1"), (b":authority", HOST.encode()), (b"user-agent", b"bench"), (b"accept", b"*/*"),
+    (b"accept-encoding", b"gzip"),
 )  # fmt: skip
 FIRST = b"\x82\x86" + b"".join(b"\x40" + bytes((len(name),)) + name + bytes((len(value),)) + value for name, value in FIELDS)
 NEXT = b"\x82\x86" + bytes(0x80 | (61 + len(FIELDS) - i) for i in range(len(FIELDS)))
