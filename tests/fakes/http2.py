@@ -223,6 +223,7 @@ async def h2_upstream(handler: H2Handler = hello2, *, settings: dict[Any, int] |
     """A listening instance that speaks only HTTP/2."""
     one = H2Upstream()
     tasks: set[asyncio.Task[None]] = set()
+    running: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -232,7 +233,6 @@ async def h2_upstream(handler: H2Handler = hello2, *, settings: dict[Any, int] |
         peer = H2Peer(reader, writer, client=False, **config)
         peer.requests = {}
         one.peers.append(peer)
-        running: set[asyncio.Task[None]] = set()
 
         async def handle(request: Request) -> None:
             try:
@@ -245,7 +245,9 @@ async def h2_upstream(handler: H2Handler = hello2, *, settings: dict[Any, int] |
             if isinstance(event, events.RequestReceived):
                 request = peer.requests[event.stream_id or 0] = Request(peer, event.stream_id or 0, dict(event.headers or ()))
                 one.received.append(request)
-                running.add(asyncio.ensure_future(handle(request)))
+                handling = asyncio.ensure_future(handle(request))
+                running.add(handling)
+                handling.add_done_callback(running.discard)
             elif isinstance(event, events.DataReceived) and event.stream_id in peer.requests:
                 peer.requests[event.stream_id].body += event.data or b""
             elif isinstance(event, events.TrailersReceived) and event.stream_id in peer.requests:
@@ -268,9 +270,6 @@ async def h2_upstream(handler: H2Handler = hello2, *, settings: dict[Any, int] |
             pass
         finally:
             writer.close()
-            for handling in running:
-                handling.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
             tasks.discard(task)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -280,6 +279,7 @@ async def h2_upstream(handler: H2Handler = hello2, *, settings: dict[Any, int] |
     finally:
         server.close()
         await accepting.end(tasks)
+        await accepting.end(running)
         for peer in one.peers:
             peer.writer.transport.abort()
         await asyncio.sleep(0)
