@@ -62,16 +62,17 @@ def app(gateway: Gateway, more: Callable[[], str] = str) -> Starlette:
         return JSONResponse({key: starts for key, starts in found.items() if starts or asked})
 
     async def drained(request: Request) -> Response:
-        """`?namespace=N&pod=P&timeout=SECONDS`: send nothing new to a pod, and answer when nothing is under way on it."""
+        """`?namespace=N&pod=P&timeout=SECONDS`: answers when a pod is on its way out and nothing is under way on it. Who may ask this
+        may only wait: it is the API that says that a pod goes."""
         asked = request.query_params
         namespace, pod, given = asked.get("namespace", ""), asked.get("pod", ""), asked.get("timeout", "30")
         if not namespace or not pod:
             return PlainTextResponse("drained: expected namespace=NAMESPACE and pod=NAME\n", status_code=400)
         if not given.isdecimal() or int(given) > LONGEST_DRAIN:
             return PlainTextResponse(f"timeout={given[:20]}: expected whole seconds, at most {LONGEST_DRAIN}\n", status_code=400)
-        if await gateway.drained(namespace, pod, float(given)):
+        if await gateway.drained(namespace, pod, float(given), cordon=False):
             return PlainTextResponse("drained\n")
-        return PlainTextResponse(f"requests are still under way on {namespace}/{pod} after {given} seconds\n", status_code=503)
+        return PlainTextResponse(f"after {given} seconds requests still go to {namespace}/{pod}, or are under way on it\n", status_code=503)
 
     return Starlette(
         routes=[

@@ -100,9 +100,12 @@ class Gateway:
         line = self.chain.lines.get(revision) if self.chain else None
         return list(line.cold_starts) if line else []
 
-    async def drained(self, namespace: str, pod: str, timeout: float) -> bool:
-        """Send nothing new to a pod, and wait until nothing is under way on it; False if that took longer than `timeout` seconds."""
-        return True if self.chain is None or self.chain.closed else await drain.drained(self.chain, namespace, pod, timeout)
+    async def drained(self, namespace: str, pod: str, timeout: float, *, cordon: bool = True) -> bool:
+        """Send nothing new to a pod, and wait until nothing is under way on it; False if that took longer than `timeout` seconds.
+
+        Without `cordon`, when nothing new goes there is left to its slice, and waited for.
+        """
+        return self.chain is None or self.chain.closed or await drain.drained(self.chain, namespace, pod, timeout, cordon=cordon)
 
     def in_flight(self, revision: RevisionKey) -> Mapping[str, int]:
         """How many requests are under way on each pod of a revision; one that is not known has none."""

@@ -1,7 +1,8 @@
 """Taking an instance out of service: nothing new goes to it from this call on, and its end is told when nothing is under way on it.
 
-Who asks is about to stop the instance: the local node before SIGTERM, on a cluster a pod's preStop hook over the admin port. Each
-gateway answers for itself. A pod that the gateway does not know has nothing under way.
+Who asks is about to stop the instance: the local node before SIGTERM, on a cluster whoever delays a pod's SIGTERM, over the admin port.
+Each gateway (each worker of one, too) answers for itself, and an instance may be stopped when all have said yes. A pod that a gateway
+does not know has nothing under way. Over the admin port nothing is changed, only waited for: there the slice says that a pod goes.
 """
 
 from collections import Counter
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from gateway.instance import Instance
 from kfn.load import RevisionKey
 
 if TYPE_CHECKING:
@@ -46,18 +48,24 @@ class Cordons:
         return changed
 
 
-async def drained(chain: "Chain", namespace: str, pod: str, timeout: float) -> bool:
-    """Cordon the pod, then wait until no request is under way on it. False: some still are after `timeout` seconds."""
-    chain.cordon(namespace, pod)
+async def drained(chain: "Chain", namespace: str, pod: str, timeout: float, *, cordon: bool) -> bool:
+    """Wait until nothing new goes to the pod, which `cordon` sees to at once, and no request is under way on it. False: that is not
+    so after `timeout` seconds."""
+    if cordon:
+        chain.cordon(namespace, pod)
     instances = {i for line in chain.lines.values() if line.key.namespace == namespace for i in line.instances.values() if i.name == pod}
     for exchange in chain.active:  # an instance may have left the slices before its requests are over
         if exchange.instance is not None and exchange.instance.name == pod and exchange.line and exchange.line.key.namespace == namespace:
             instances.add(exchange.instance)
     with anyio.move_on_after(timeout):
-        while not chain.closed and any(instance.active for instance in instances):  # noqa: ASYNC110 - see LOOK
+        while not chain.closed and any(_in_service(instance) for instance in instances):  # noqa: ASYNC110 - see LOOK
             await anyio.sleep(LOOK)
         return True
-    return not any(instance.active for instance in instances)
+    return not any(_in_service(instance) for instance in instances)
+
+
+def _in_service(instance: Instance) -> bool:
+    return instance.active > 0 or not instance.terminating
 
 
 def in_flight(chain: "Chain", revision: RevisionKey) -> Counter[str]:

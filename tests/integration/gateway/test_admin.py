@@ -53,12 +53,17 @@ async def test_a_stopping_gateway_is_alive_but_not_ready() -> None:
         assert (await _get(gw, "/healthz")).status_code == 200
 
 
-async def test_a_pre_stop_hook_is_answered_when_a_pod_has_nothing_under_way() -> None:
+async def test_whoever_delays_a_pods_end_is_answered_when_it_is_on_its_way_out_and_idle() -> None:
     async with upstream() as instance, routed() as gw:
         gw.cluster.instance(instance.port)
         await gw.get()
-        done = await _get(gw, f"/drained?namespace=default&pod=hello-00001-pod-{instance.port}&timeout=5")
+        question = f"/drained?namespace=default&pod=hello-00001-pod-{instance.port}"
+        not_yet = await _get(gw, f"{question}&timeout=0")
+        assert (not_yet.status_code, "requests still go to" in not_yet.text) == (503, True)
+        assert gw.line().usable, "who asks changes nothing"
+        waiting = asyncio.create_task(_get(gw, f"{question}&timeout=30"))
+        gw.cluster.instance(instance.port, terminating=True)
+        done = await waiting
         assert (done.status_code, done.text) == (200, "drained\n")
-        assert not gw.line().usable
         for wrong in ("", "?namespace=default", "?namespace=a&pod=b&timeout=x", "?namespace=a&pod=b&timeout=100000", "?pod=b&timeout=-1"):
             assert (await _get(gw, f"/drained{wrong}")).status_code == 400
