@@ -17,6 +17,8 @@ from kfn.kube.client import Client
 
 log = logging.getLogger(__name__)
 
+_LASTING = 1.0  # seconds after which a watch has been one
+
 T = TypeVar("T")
 Handler = Callable[[T | None, T | None], None]
 """Called with (old, new) after the store changed: (None, x) added, (x, y) modified, (x, None) deleted. It must not wait."""
@@ -104,13 +106,19 @@ class Informer(Generic[T]):
 
     async def _follow(self) -> None:
         watch = self._client.watch(self.kind, self._namespace, resource_version=self._version, labels=self._labels, fields=self._fields)
-        async with watch as events:
-            self._lost = None
-            async for event in events:
-                if event.type != "BOOKMARK":
-                    key = _key(event.object)
-                    self._set(key, None if event.type == "DELETED" else event.object)
-                self._version = event.resource_version or self._version
+        before, opened = self._lost, anyio.current_time()
+        try:
+            async with watch as events:
+                self._lost = None
+                async for event in events:
+                    if event.type != "BOOKMARK":
+                        key = _key(event.object)
+                        self._set(key, None if event.type == "DELETED" else event.object)
+                    self._version = event.resource_version or self._version
+        except errors.KubeError:
+            if anyio.current_time() - opened < _LASTING:
+                self._lost = before  # it was accepted and not served: a proxy does that whose server is away
+            raise
 
     def _set(self, key: tuple[str, str], new: T | None) -> None:
         old = self._store.get(key)

@@ -3,12 +3,16 @@
 import asyncio
 import socket
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import pytest
 
 from gateway import metrics
+from kfn.kube import errors
 from tests.fakes.http2 import h2_upstream
+from tests.fakes.kube import FakeApi
 from tests.fakes.routed import Cluster, Routed, routed
 from tests.fakes.upstream import Received, ok, upstream
 
@@ -131,6 +135,40 @@ async def test_a_connection_of_many_requests_is_told_as_one() -> None:
     assert told['kfn_gateway_upstream_connections{protocol="2",state="shared"}'] == 1
     assert told['kfn_gateway_upstream_connections{protocol="1.1",state="idle"}'] == 0
     assert told[f'kfn_gateway_requests_total{{{OF},code="200"}}'] == 3
+
+
+class Away(FakeApi):
+    """Its watches end soon, and are not answered again while it is away."""
+
+    away = False
+
+    async def _events(self, at: Any, query: dict[str, str]) -> AsyncIterator[Any]:
+        if self.away:
+            raise errors.Unreachable("it is away")
+        async for event in super()._events(at, {**query, "timeoutSeconds": "0.02"}):
+            yield event
+
+
+async def test_while_the_api_server_is_away_the_gateway_serves_on_and_tells_for_how_long() -> None:
+    def stale(told: dict[str, float]) -> list[float]:
+        return [seconds for sample, seconds in told.items() if sample.startswith("kfn_gateway_api_stale_seconds")]
+
+    cluster = Cluster()
+    api = cluster.api = Away()
+    cluster.route()
+    cluster.revision()
+    async with upstream() as instance, routed(cluster) as gw:
+        gw.cluster.instance(instance.port)
+        await gw.get()
+        api.away = True
+        with anyio.fail_after(30):
+            while min(stale(await _told(gw))) == 0:
+                await anyio.sleep(0.01)
+        assert (await gw.get()).status == 200
+        api.away = False
+        with anyio.fail_after(30):
+            while max(stale(await _told(gw))) > 0:
+                await anyio.sleep(0.01)
 
 
 async def test_a_loop_that_is_held_is_seen_to_be_late() -> None:
