@@ -187,6 +187,7 @@ class Chain:
                 forgotten.append(line)
         for line in forgotten:
             self.lines.pop(line.key, None)
+            line.end()
         for namespace in self._cordons.expired():
             for key in [key for key in self._slices if key.namespace == namespace]:
                 self._place(key)

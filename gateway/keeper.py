@@ -42,6 +42,7 @@ class Keeper:
         self.ledger = Ledger(ttl, 0.0 if fresh else self._loop.time() + ttl)
         self.wires: dict[int, Wire] = {}
         self.connections: set[Wire] = set()
+        self.unsent: dict[Wire, None] = {}
         self._numbers = count(1)
 
     async def run(self) -> None:
@@ -84,6 +85,8 @@ class Keeper:
                     ledger.have(number, frame)
                 case slotwire.Ready():
                     ledger.ready(number)
+                    self._act()  # what is not its own any more is said first: with Welcome it uses what it has
+                    wire.tell(slotwire.Welcome(ledger.ttl))
                 case _:
                     raise Refused("it says Hello twice")
         self._act()
@@ -99,7 +102,8 @@ class Keeper:
             wire = self.wires.get(number)
             if wire is not None:
                 wire.tell(frame)
-        for wire in list(self.wires.values()):
+        unsent, self.unsent = self.unsent, {}
+        for wire in unsent:
             wire.flush()
 
 
@@ -115,11 +119,11 @@ class Wire(asyncio.Protocol):
         self._patience: asyncio.TimerHandle | None = None
 
     def tell(self, frame: slotwire.Frame) -> None:
+        """To be sent together with what else is decided now."""
+        self._keeper.unsent[self] = None
         self._out.append(slotwire.encode(frame))
 
     def flush(self) -> None:
-        if not self._out:
-            return
         if not self._transport.is_closing():
             self._transport.write(b"\n".join([*self._out, b""]))
             if self._transport.get_write_buffer_size() > UNREAD:
@@ -163,7 +167,6 @@ class Wire(asyncio.Protocol):
         self._frames.most = slotwire.MAX_FRAME
         if self._patience is not None:
             self._patience.cancel()
-        self.tell(slotwire.Welcome(self._keeper.ledger.ttl))
 
     def _too_late(self) -> None:
         if not self._number:

@@ -238,7 +238,7 @@ class Ledger:
             return  # what it holds is counted twice until it has told all
         for instance, out in book.out.items():
             excess = out - book.limit - sum(stake.voided.get(instance, 0) for stake in book.stakes.values())
-            for stake in book.stakes.values() if excess > 0 else ():
+            for stake in reversed(book.stakes.values()) if excess > 0 else ():  # who came last may have come too late
                 slots = min(excess, stake.held.get(instance, 0) - stake.voided.get(instance, 0))
                 if slots > 0 and not stake.session.gone:
                     excess -= slots

@@ -20,6 +20,7 @@ from gateway.settings import Settings
 from gateway.slots import Slots
 from kfn.load import LoadSink, RevisionKey
 
+UNKNOWN = Policy()  # of a revision of which only instances have been seen, or a request
 COLD_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)  # seconds
 
 
@@ -67,7 +68,7 @@ class Line:
 
     def __init__(self, key: RevisionKey, shared: Shared, policy: Policy | None = None) -> None:
         self.key = key
-        self.policy = policy or Policy()
+        self.policy = policy or UNKNOWN
         self.known = policy is not None  # the Revision itself has been seen
         self.meter = Meter(shared.clock())
         self.instances: dict[tuple[str, int], Instance] = {}
@@ -157,8 +158,10 @@ class Line:
         """The Revision changed; None: it is gone."""
         self.known = policy is not None
         if policy is not None:
-            self.policy = policy
+            unknown, self.policy = self.policy is UNKNOWN, policy
             self._share()
+            if unknown and self.instances:
+                self.changed()
             if policy.failure and not self.usable:
                 self._refuse_all(self._failed())
             self.advance()
@@ -179,8 +182,8 @@ class Line:
         self.changed()
 
     def changed(self) -> None:
-        """An instance became usable, or stopped being so."""
-        self.usable = [i for i in self.instances.values() if i.usable]
+        """An instance became usable, or stopped being so. While no Revision has been seen there is no limit to keep, so none is."""
+        self.usable = [] if self.policy is UNKNOWN else [i for i in self.instances.values() if i.usable]
         if self.lease is not None:
             self.lease.changed()
         if self.waiting:

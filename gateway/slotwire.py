@@ -74,7 +74,7 @@ class Ping(Frame, frozen=True, tag="ping"):
 
 
 class Welcome(Frame, frozen=True, tag="welcome"):
-    """`ttl` seconds after its last word a gateway counts as silent."""
+    """The answer to Ready. `ttl` seconds after its last word a gateway counts as silent."""
 
     ttl: float
 

@@ -261,7 +261,6 @@ class World:
             self._links[number] = link
             for old in ledger.hello(number, frame.gateway, self.now):
                 self._links.pop(old).close("keeper")
-            link.down(slotwire.Welcome(TTL))
             return
         if ledger is None or self._links.get(number) is not link:
             return
@@ -271,6 +270,8 @@ class World:
                 link.down(slotwire.Pong(frame.number))
             case slotwire.Ready():
                 ledger.ready(number)
+                self._act()
+                link.down(slotwire.Welcome(TTL))
             case slotwire.Have():
                 ledger.have(number, frame)
             case slotwire.See():

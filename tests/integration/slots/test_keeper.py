@@ -92,6 +92,17 @@ class TestTheWire:
             a.say(Ping(7))
             assert await a.hear() == Pong(7)
 
+    async def test_what_is_not_a_gateways_own_any_more_is_said_before_it_is_welcome(self, tmp_path: Path) -> None:
+        async with keeper.serving(unix(tmp_path), fresh=True) as one, peers(one.address, 1) as (a,):
+            a.say(Want(REV, 1, 0, 0))
+            assert await a.hear() == Grant(REV, {"a:1": 1})
+            late = await Peer.connect(one.address)
+            late.say(Hello("", "late"), Have(REV, "a:1", 1), Ready())
+            said = [await late.hear()]
+            if said == [Welcome(keeper.TTL)]:
+                pytest.fail("it would use the slot that another has")
+            await late.close()
+
     async def test_a_frame_may_come_byte_by_byte(self, tmp_path: Path) -> None:
         async with keeper.serving(unix(tmp_path), fresh=True) as one, peers(one.address, 1) as (a,):
             for byte in slotwire.encode(Want(REV, 1, 0, 0)) + b"\n":

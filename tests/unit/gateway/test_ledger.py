@@ -304,9 +304,9 @@ class TestANewKeeper:
         book = Book(limit=2, gateways=0)
         book.joins(1, Have(REV, "a:1", 2))
         book.joins(2, Have(REV, "a:1", 2))
-        assert book.told() == [(1, Void(REV, "a:1", 2))]
+        assert book.told() == [(2, Void(REV, "a:1", 2))]
         assert book.told() == []
-        assert book.gives(1, 2) == []
+        assert book.gives(2, 2) == []
         assert book.out == {"a:1": 2}
 
     def test_a_limit_that_became_smaller_takes_back_too(self) -> None:
