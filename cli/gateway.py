@@ -3,10 +3,11 @@
 import ipaddress
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli import certificates
 from cli.failures import CliError
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ SHARE = click.FloatRange(0, 1)
 @click.command("gateway")
 @click.option("--port", type=PORT, default=8080, show_default=True, help="Where requests are taken; 0 picks a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address for requests. 0.0.0.0 is every address of this machine.")
+@certificates.file_options
+@certificates.secret_options
 @click.option("--admin-port", type=PORT, default=8081, show_default=True, help="Health, metrics, cold starts; 0 picks a free one.")
 @click.option("--admin-host", default="127.0.0.1", show_default=True, help="The address for those. Whoever reaches it can read them.")
 @click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that share the port.")
@@ -40,6 +43,7 @@ def command(
     port: int, host: str, admin_port: int, admin_host: str, workers: int, autoscaler: str | None, autoscaler_token_file: str | None,
     drain: float, stop_delay: float, access_log: str, access_log_sample: float, log_level: str, log_format: str,
     kubeconfig: str | None, kube_context: str | None,
+    **tls: Any,
 ) -> int:  # fmt: skip
     """Run a gateway: take requests for functions, wake them, and report their load to the autoscaler.
 
@@ -49,6 +53,7 @@ def command(
 
     \b
     kfn gateway --port 0 --admin-port 0
+    kfn gateway --tls-port 8443 --tls-secret kfn-system/gateway-certificate --tls-redirect 443
     kfn gateway --host 0.0.0.0 --workers 4 --autoscaler http://autoscaler.kfn-system:8080 --autoscaler-token-file /run/token
     """
     from cli import session
@@ -63,6 +68,13 @@ def command(
     private = _is_loopback(host)
     if access_log not in ("", "-"):
         access_log = os.path.abspath(access_log)
+    settings = certificates.settings(
+        Settings(
+            host=host, port=port, drain=drain, stop_delay=stop_delay, tell=private, suggest=private,
+            access_log=access_log, access_log_sample=access_log_sample,
+        ),
+        **tls,
+    )  # fmt: skip
     chosen = process.Process(
         autoscaler=url,
         token_file=token_file,
@@ -73,16 +85,7 @@ def command(
         workers=workers,
         log_level=log_level,
         log_form=form,
-        gateway=Settings(
-            host=host,
-            port=port,
-            drain=drain,
-            stop_delay=stop_delay,
-            tell=private,
-            suggest=private,
-            access_log=access_log,
-            access_log_sample=access_log_sample,
-        ),
+        gateway=settings,
     )
     _check_autoscaler(chosen)
     try:

@@ -14,7 +14,8 @@ from cli.failures import CliError
 @click.command("up")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The gateway's port; 0 picks a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The gateway's address. Anything but loopback is reachable by others.")
-@certificates.options
+@certificates.file_options
+@click.option("--tls-redirect", is_flag=True, help="Send who comes by plain HTTP to HTTPS (308).")
 @click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where everything is kept (default ~/.local/share/kfn).")
 @click.option(
     "--log-level",
@@ -64,6 +65,8 @@ def command(
         access_log=access_log, access_log_sample=access_log_sample, tracing=tracing, tls_port=tls_port,
         tls_files=certificates.pairs(tls_certs, tls_keys, tls_port, tls_redirect), tls_redirect=tls_redirect,
     )  # fmt: skip
+    if tls_redirect and not tls_port:
+        raise CliError("--tls-redirect needs a --tls-port that is known before, not 0", 2)
     if not _is_loopback(host):
         clear = "" if tls_redirect else _in_clear(tls_port)
         click.echo(f"warning: --host {host}: whoever reaches this machine can call every function{clear}", err=True)
