@@ -95,6 +95,8 @@ def command(
         raise CliError(f"{error} (--access-log)", 2) from error
     except otel.OtelError as error:
         raise CliError(str(error), 2) from error
+    except process.StartFailed as error:
+        raise CliError(str(error)) from error
     except web.ListenError as error:
         raise CliError(
             f"{error}. --host, --port, --admin-host and --admin-port choose where it listens; port 0 picks a free one"

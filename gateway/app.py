@@ -95,6 +95,11 @@ class Gateway:
         assert self._doors is not None
         return await self._doors.open_too(sockets)
 
+    def accept_no_more(self) -> None:
+        """Close the doors, before `stop`."""
+        if self._doors is not None:
+            self._doors.close()
+
     def cold_starts(self, revision: RevisionKey) -> list[ColdStart]:
         """The last cold starts of a revision, oldest first."""
         line = self.chain.lines.get(revision) if self.chain else None

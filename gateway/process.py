@@ -34,6 +34,10 @@ TOKEN_VARIABLE = "KFN_AUTOSCALER_TOKEN"  # noqa: S105 - a name
 SECOND_SIGNAL = 130  # the exit code
 
 
+class StartFailed(Exception):
+    """A worker could not start; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Process:
     """Everything about a gateway's processes that can be chosen. It is handed to workers as JSON; no secret is in it."""
@@ -60,8 +64,13 @@ class Parts:
 
 def main(process: Process, say: Callable[[str], None]) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit code; raises what it cannot start for, with the fix."""
+    start = run
+    if process.workers > 1:
+        from gateway import workers  # not before it is needed: it keeps slots, and asks workers
+
+        start = workers.run
     try:
-        anyio.run(run, process, say, backend_options={"use_uvloop": True})
+        anyio.run(start, process, say, backend_options={"use_uvloop": True})
     except BaseExceptionGroup as group:
         raise first(group) from None
     return 0
@@ -75,7 +84,7 @@ async def run(process: Process, say: Callable[[str], None]) -> None:
         asked = stack.enter_context(web.listen(process.admin_host, process.admin_port))
         async with assembled(process) as parts, anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_on_signals, parts.gateway, tasks.cancel_scope)
-            tasks.start_soon(_say_when, ready, lambda: say(ready_line(process, port(sockets[doors.PUBLIC]), port(asked))))
+            tasks.start_soon(_when, ready, lambda: say_ready(say, ready_line(process, port(sockets[doors.PUBLIC]), port(asked))))
             async with web.serving(admin.app(parts.gateway, parts.reporter.page), sock=asked, drain=1):
                 await parts.gateway.run(started=ready.set, sockets=sockets)
             tasks.cancel_scope.cancel()
@@ -138,11 +147,15 @@ def first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-async def _say_when(ready: anyio.Event, say: Callable[[], None]) -> None:
+async def _when(ready: anyio.Event, do: Callable[[], None]) -> None:
     await ready.wait()
+    do()
+
+
+def say_ready(say: Callable[[str], None], line: str) -> None:
     settled()
     try:
-        say()
+        say(line)
     except OSError as error:
         log.warning("nobody reads the line that says that the gateway is ready: %s", error)
 
