@@ -15,7 +15,16 @@ MOST = frozenset({
     "kfn_gateway_routes_changed_timestamp_seconds", "kfn_gateway_api_stale_seconds",
 })  # fmt: skip
 # What is so only if it is so everywhere.
-LEAST = frozenset({"kfn_gateway_ready", "kfn_gateway_autoscaler_connected", "process_start_time_seconds", "process_max_fds"})
+LEAST = frozenset({
+    "kfn_gateway_ready", "kfn_gateway_autoscaler_connected", "kfn_gateway_slots_valid", "kfn_gateway_certificate_expiry_seconds",
+    "process_start_time_seconds", "process_max_fds",
+})  # fmt: skip
+# What each has of its own. A gauge that is in none of the three is added up too; a test asks for a decision.
+ALL = frozenset({
+    "kfn_gateway_active_requests", "kfn_gateway_waiting_requests", "kfn_gateway_requests_in_line", "kfn_gateway_client_connections",
+    "kfn_gateway_upstream_connections", "kfn_gateway_waiting_body_bytes", "kfn_gateway_waiting_body_limit_bytes", "kfn_gateway_slots",
+    "kfn_gateway_workers",
+})  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -1,5 +1,8 @@
 """Workers' pages of metrics put together: what each kind of number means for all of them."""
 
+import re
+from pathlib import Path
+
 from gateway import sums
 from gateway.sums import Page
 
@@ -74,3 +77,11 @@ def test_cold_starts_are_the_last_of_all_in_order() -> None:
     one = {"default/a": [{"at": 1.0}, {"at": 4.0}], "default/b": [{"at": 2.0}]}
     other = {"default/a": [{"at": 3.0}, {"at": 5.0}]}
     assert sums.cold_starts([one, other], 3) == {"default/a": [{"at": 3.0}, {"at": 4.0}, {"at": 5.0}], "default/b": [{"at": 2.0}]}
+
+
+def test_for_every_gauge_it_is_decided_what_it_means_for_several_workers() -> None:
+    source = "".join(path.read_text() for path in Path(sums.__file__).parent.glob("*.py"))
+    gauges = set(re.findall(r'"(kfn_gateway_\w+)",\s*"gauge"', source)) | {"kfn_gateway_autoscaler_connected", "kfn_gateway_workers"}
+    assert len(gauges) > 10
+    undecided = gauges - sums.MOST - sums.LEAST - sums.ALL
+    assert not undecided, f"add them to MOST, LEAST or ALL in gateway/sums.py: {undecided}"
