@@ -13,6 +13,7 @@ from cli.failures import CliError
 if TYPE_CHECKING:
     from cli.session import Session
     from gateway.process import Process
+    from gateway.settings import Settings
 
 PORT = click.IntRange(0, 65535)
 SECONDS = click.FloatRange(0, 3600)
@@ -37,13 +38,16 @@ SHARE = click.FloatRange(0, 1)
 )
 @click.option("--log-level", type=click.Choice(("debug", "info", "warning", "error")), default="info", show_default=True)
 @click.option("--log-format", type=click.Choice(("auto", "json", "plain")), default="auto", help="auto: plain on a terminal, else json.")
+@click.option("--local-port", type=PORT, help="A second port, and the only one where names in the cluster are known.")
+@click.option("--local-host", default="127.0.0.1", show_default=True, help="The address of that port: what reaches it counts as inside.")
+@click.option(
+    "--slots", default="", metavar="ADDRESS", help="The keeper of slots that other gateways share; its token is $KFN_SLOTS_TOKEN."
+)
 @click.option("--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig file.")
 @click.option("--context", "kube_context", help="Context in the kubeconfig.")
 def command(
-    port: int, host: str, admin_port: int, admin_host: str, workers: int, autoscaler: str | None, autoscaler_token_file: str | None,
-    drain: float, stop_delay: float, access_log: str, access_log_sample: float, log_level: str, log_format: str,
-    kubeconfig: str | None, kube_context: str | None,
-    **tls: Any,
+    autoscaler: str | None, autoscaler_token_file: str | None, admin_port: int, admin_host: str, workers: int,
+    log_level: str, log_format: str, kubeconfig: str | None, kube_context: str | None, **flags: Any,
 ) -> int:  # fmt: skip
     """Run a gateway: take requests for functions, wake them, and report their load to the autoscaler.
 
@@ -58,23 +62,12 @@ def command(
     """
     from cli import session
     from gateway import process
-    from gateway.settings import Settings
-    from kfn.observe import lines, logs, otel, web
+    from kfn.observe import logs
 
     form = log_format if log_format != "auto" else "plain" if sys.stderr.isatty() else "json"
     logs.configure(level=log_level, form=form)
     platform = session.resolve(kubeconfig, kube_context)
     url, token_file = _autoscaler(platform, autoscaler, autoscaler_token_file)
-    private = _is_loopback(host)
-    if access_log not in ("", "-"):
-        access_log = os.path.abspath(access_log)
-    settings = certificates.settings(
-        Settings(
-            host=host, port=port, drain=drain, stop_delay=stop_delay, tell=private, suggest=private,
-            access_log=access_log, access_log_sample=access_log_sample,
-        ),
-        **tls,
-    )  # fmt: skip
     chosen = process.Process(
         autoscaler=url,
         token_file=token_file,
@@ -85,9 +78,26 @@ def command(
         workers=workers,
         log_level=log_level,
         log_form=form,
-        gateway=settings,
+        gateway=_settings(**flags),
     )
     _check_autoscaler(chosen)
+    return _run(chosen)
+
+
+def _settings(host: str, access_log: str, **flags: Any) -> "Settings":
+    """What the flags say of the gateway itself; most are called as its settings are."""
+    from gateway.settings import Settings
+
+    private = _is_loopback(host)
+    tls = {name: flags.pop(name) for name in list(flags) if name.startswith("tls_")}
+    log = access_log if access_log in ("", "-") else os.path.abspath(access_log)
+    return certificates.settings(Settings(host=host, tell=private, suggest=private, access_log=log, **flags), **tls)
+
+
+def _run(chosen: "Process") -> int:
+    from gateway import process
+    from kfn.observe import lines, otel, web
+
     try:
         otel.from_environment(os.environ)  # each worker reads it for itself; what is wrong with it is said here
         return process.main(chosen, say=lambda line: click.echo(line))
@@ -98,9 +108,8 @@ def command(
     except process.StartFailed as error:
         raise CliError(str(error)) from error
     except web.ListenError as error:
-        raise CliError(
-            f"{error}. --host, --port, --admin-host and --admin-port choose where it listens; port 0 picks a free one"
-        ) from error
+        ports = "--host, --port, --tls-port, --local-port, --admin-host and --admin-port"
+        raise CliError(f"{error}. {ports} choose where it listens; port 0 picks a free one") from error
 
 
 def _autoscaler(platform: "Session", url: str | None, token_file: str | None) -> tuple[str, str]:

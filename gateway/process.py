@@ -12,7 +12,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from kfn.observe import otel, web
 log = logging.getLogger(__name__)
 
 TOKEN_VARIABLE = "KFN_AUTOSCALER_TOKEN"  # noqa: S105 - a name
+SLOTS_TOKEN_VARIABLE = "KFN_SLOTS_TOKEN"  # noqa: S105
 SECOND_SIGNAL = 130  # the exit code
 
 
@@ -84,7 +85,7 @@ async def run(process: Process, say: Callable[[str], None]) -> None:
         asked = stack.enter_context(web.listen(process.admin_host, process.admin_port))
         async with assembled(process) as parts, anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_on_signals, parts.gateway, tasks.cancel_scope)
-            tasks.start_soon(_when, ready, lambda: say_ready(say, ready_line(process, port(sockets[doors.PUBLIC]), port(asked))))
+            tasks.start_soon(_when, ready, lambda: say_ready(say, ready_line(process, sockets, port(asked))))
             async with web.serving(admin.app(parts.gateway, parts.reporter.page), sock=asked, drain=1):
                 await parts.gateway.run(started=ready.set, sockets=sockets)
             tasks.cancel_scope.cancel()
@@ -96,7 +97,12 @@ async def assembled(process: Process) -> AsyncIterator[Parts]:
     from kfn.kube.http import HttpTransport  # here, because a supervisor of workers does without it
 
     connections = max(10, min(process.gateway.connections, open_files.most() // 3))  # as many for instances, the rest for everything else
-    settings = replace(process.gateway, connections=connections, tracing=otel.from_environment(os.environ))
+    settings = replace(
+        process.gateway,
+        connections=connections,
+        tracing=otel.from_environment(os.environ),
+        slots_token=os.environ.get(SLOTS_TOKEN_VARIABLE, ""),
+    )
     transport = HttpTransport(kube.load(process.kubeconfig or None, process.context or None))
     try:
         reporter = Reporter(process.autoscaler, lambda: token(process), identity(), settings)
@@ -132,8 +138,14 @@ def settled() -> None:
     gc.freeze()
 
 
-def ready_line(process: Process, port: int, admin_port: int) -> str:
-    return f"ready gateway={_url(process.gateway.host, port)} admin={_url(process.admin_host, admin_port)} workers={process.workers}"
+def ready_line(process: Process, sockets: Mapping[str, socket.socket], admin_port: int) -> str:
+    chosen = process.gateway
+    said = [f"gateway={_url('http', chosen.host, port(sockets[doors.PUBLIC]))}"]
+    if doors.TLS in sockets:
+        said.append(f"https={_url('https', chosen.host, port(sockets[doors.TLS]))}")
+    if doors.LOCAL in sockets:
+        said.append(f"local={_url('http', chosen.local_host, port(sockets[doors.LOCAL]))}")
+    return " ".join(["ready", *said, f"admin={_url('http', process.admin_host, admin_port)}", f"workers={process.workers}"])
 
 
 def port(sock: socket.socket) -> int:
@@ -177,6 +189,6 @@ async def _stop_on_signals(gateway: Gateway, whole: anyio.CancelScope) -> None:
                 whole.cancel()  # it has no request yet, and may wait for an API server that never answers
 
 
-def _url(host: str, port: int) -> str:
+def _url(scheme: str, host: str, port: int) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -41,7 +41,7 @@ async def run(process: Process, say: Callable[[str], None]) -> None:
             async with web.serving(fleet_admin.app(fleet, process.gateway.cold_starts), sock=asked, drain=1):
                 try:
                     await fleet.run(tasks)
-                    say_ready(say, ready_line(process, port(shared[0][doors.PUBLIC]), port(asked)))
+                    say_ready(say, ready_line(process, shared[0], port(asked)))
                     await stop.wait()
                     await anyio.sleep(process.gateway.stop_delay)
                     await fleet.stop()

@@ -55,6 +55,7 @@ class Process:
     process: asyncio.subprocess.Process
     log: Path
     port: int = 0
+    https: int = 0
     admin: str = ""
 
     @property
@@ -71,6 +72,7 @@ class Process:
             line = (await self.process.stdout.readline()).decode()
         assert line.startswith("ready "), f"{line!r}\n{self.text[-3000:]}"
         said = dict(word.split("=", 1) for word in line.split()[1:])
+        self.https = int(said.get("https", "0").rpartition(":")[2])
         self.port, self.admin = int(said["gateway"].rpartition(":")[2]), said["admin"]
 
     async def ended(self, seconds: float = 60) -> int:

@@ -169,8 +169,24 @@ class TestRefused:
             (["--kubeconfig", "/nowhere/kubeconfig"], {}, "/nowhere/kubeconfig: no such file"),
             (["--workers", "0"], {}, "--workers"),
             (["--drain", "-1"], {}, "--drain"),
+            (["--tls-port", "0"], {}, "--tls-port: say which certificate"),
+            (["--tls-port", "0", "--tls-secret", "tls"], {}, "--tls-secret tls: expected NAMESPACE/NAME"),
+            (["--tls-secret", "a/b"], {}, "need --tls-port"),
+            (["--access-log", "/nowhere/log"], {}, "--access-log"),
         ],
-        ids=["no URL", "no port", "no token file", "no token", "no kubeconfig", "no workers", "negative drain"],
+        ids=[
+            "no URL",
+            "no port",
+            "no token file",
+            "no token",
+            "no kubeconfig",
+            "no workers",
+            "negative drain",
+            "no certificate",
+            "no name of a Secret",
+            "a Secret without a port",
+            "no folder for the log",
+        ],
     )
     async def test_what_is_wrong_is_said_with_the_flag(self, tmp_path: Path, args: list[str], env: dict[str, str], told: str) -> None:
         async with stage(tmp_path) as s:

@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 
 from tests.e2e.harness import descendants, is_alive
+from tests.fakes.authority import Authority
 from tests.fakes.routed import HttpClient
 from tests.fakes.upstream import Reader, Received, Upstream, Writer, ok, upstream
 from tests.integration.process.stage import HOST, Process, Stage, stage, until
@@ -115,6 +116,17 @@ class TestAsOne:
             answers = await asyncio.gather(*(gateway.get() for _ in range(40)))
             assert answers == [(200, "hello")] * 40
             assert instance.concurrent == 1
+
+    async def test_https_is_shared_like_the_plain_port(self, tmp_path: Path) -> None:
+        authority = Authority()
+        cert, key = authority.issue(HOST).write(tmp_path / "tls")
+        async with two_workers(tmp_path, "--tls-port", "0", "--tls-cert", cert, "--tls-key", key) as (_, gateway):
+            assert gateway.https
+            for _ in range(10):
+                reader, writer = await asyncio.open_connection("127.0.0.1", gateway.https, ssl=authority.trusting(), server_hostname=HOST)
+                assert (await HttpClient(reader, writer).ask("GET")).status == 200
+                writer.close()
+            assert await gateway.number("kfn_gateway_requests_total", code="200") == 10
 
 
 class TestOneDies:
