@@ -20,7 +20,7 @@ class Answer(NamedTuple):
     grpc: int = 2  # the status a gRPC client gets when `status` is an error
 
 
-def refusal(why: Refusal, *, accept: bytes = b"", request_id: bytes = b"") -> Answer:
+def refusal(why: Refusal, *, accept: bytes = b"", request_id: bytes = b"", timing: bytes = b"") -> Answer:
     if wants_json(accept):
         problem = {"type": "about:blank", "title": why.title, "status": why.status, "detail": why.detail}
         body, kind = json.dumps(problem).encode(), b"application/problem+json"
@@ -29,6 +29,8 @@ def refusal(why: Refusal, *, accept: bytes = b"", request_id: bytes = b"") -> An
     fields = []
     if why.retry_after:
         fields.append((b"Retry-After", b"%d" % why.retry_after))
+    if timing:
+        fields.append((b"Server-Timing", timing))
     if request_id:
         fields.append((b"X-Request-Id", request_id))
     return Answer(why.status, why.title, body, kind, tuple(fields), why.grpc)

@@ -1,5 +1,6 @@
 """Where a cold start's time went: the marks of the gateway and of the instance, put in order into phases that add up. Pure."""
 
+from collections.abc import Sized
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -66,8 +67,11 @@ def warm(arrived: float, dialled: float | None, sent: float | None, first_byte: 
     """The value of a `Server-Timing` header where an instance was there. Times are of one clock; `dialled` None: on a kept connection."""
     handed = first_byte if sent is None else sent
     placed = handed if dialled is None else min(dialled, handed)
-    spans = (("queue", placed - arrived), ("connect", handed - placed), ("handler", first_byte - handed), ("total", first_byte - arrived))
-    return b", ".join(b"%b;dur=%.3f" % (name.encode(), span * 1000) for name, span in spans)
+    return _value(queue=placed - arrived, connect=handed - placed, handler=first_byte - handed, total=first_byte - arrived)
+
+
+def _value(**seconds: float) -> bytes:
+    return b", ".join(b"%b;dur=%.3f" % (name.encode(), span * 1000) for name, span in seconds.items())
 
 
 class Starting(Protocol):
@@ -75,6 +79,13 @@ class Starting(Protocol):
 
     name: str
     start: StartTimes | None
+
+
+class Line(Protocol):
+    """Where it waited."""
+
+    @property
+    def instances(self) -> Sized: ...
 
 
 @dataclass(slots=True)
@@ -90,3 +101,11 @@ class Stopwatch:
         spans = phases(self.arrived, self.told, self.sent, first_byte, instance.start or StartTimes())
         self.record = ColdStart(self.arrived, request_id.decode("latin-1"), instance.name, status, spans, round(sum(spans.values()), 3))
         return self.record
+
+    def given_up(self, now: float, line: Line | None) -> bytes:
+        """The value of a `Server-Timing` header where the gateway answers itself: what it waited for last took all the rest."""
+        queue, total = self.told - self.arrived, now - self.arrived
+        if self.sent:
+            return _value(queue=queue, ready=self.sent - self.told, handler=now - self.sent, total=total)
+        waited_for = "ready" if line is not None and line.instances else "scale"
+        return _value(**{"queue": queue, waited_for: now - self.told, "total": total})

@@ -305,7 +305,8 @@ class Exchange:
         if why.close:
             self.keep_alive = False
         self._chain.count(why, self.line)
-        self.answer(answers.refusal(why, accept=self.head.accept, request_id=self.head.request_id))
+        timing = b"" if self.cold is None else self.cold.given_up(self._chain.wall_clock(), self.line)
+        self.answer(answers.refusal(why, accept=self.head.accept, request_id=self.head.request_id, timing=timing))
 
     def answer(self, answer: Answer) -> None:
         """Answer in the gateway's own name."""

@@ -1,11 +1,14 @@
 """The end of an exchange is told to whoever watches, once, and harms nobody; where its time went is told to a client that asks."""
 
+import socket
+
 import pytest
 
 from gateway.errors import Refusal
 from gateway.exchange import Exchange
+from kfn.api.podspec import ExecAction, Probe
 from tests.fakes.http2 import h2_client
-from tests.fakes.routed import Routed, routed
+from tests.fakes.routed import Cluster, Routed, routed
 from tests.fakes.upstream import ok, upstream
 
 
@@ -104,6 +107,22 @@ async def test_a_client_of_http2_may_ask_too() -> None:
             "handler",
             "total",
         ]
+
+
+@pytest.mark.parametrize("started", [False, True])
+async def test_a_cold_request_that_the_gateway_gives_up_is_told_what_it_waited_for(started: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    cluster = Cluster()
+    cluster.route()
+    cluster.revision(probe=Probe(exec=ExecAction(command=["true"])))  # only a kubelet can see whether it is ready
+    async with routed(cluster, wait=0.2, tick=0.01) as gw:
+        if started:
+            gw.cluster.instance(port, ready=False)
+            await gw.until(lambda: bool(gw.line().instances))
+        answer = await gw.get()
+    assert answer.status == 504
+    assert list(_phases(answer.headers["server-timing"])) == ["queue", "ready" if started else "scale", "total"]
 
 
 async def test_a_functions_own_server_timing_is_kept_beside_ours() -> None:
