@@ -95,6 +95,7 @@ def _settings(host: str, access_log: str, **flags: Any) -> "Settings":
 
 
 def _run(chosen: "Process") -> int:
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # its command, which costs 0.1 s; see session.py
     from gateway import process
     from kfn.observe import lines, otel, web
 

@@ -13,6 +13,7 @@ def main() -> None:
     fd, parent = int(sys.argv[1]), int(sys.argv[2])
     process_death.die_with_parent(parent)
 
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # its command, which costs 0.1 s; see cli/session.py
     import anyio
 
     from gateway import worker_life
