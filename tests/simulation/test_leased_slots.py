@@ -188,6 +188,27 @@ class TestFailures:
         world.run(2)
         assert request.began is not None
 
+    def test_a_gateway_that_slept_while_the_keeper_was_replaced_neither_uses_nor_claims_what_is_anothers_now(self) -> None:
+        world = World(1, limit=1, ports=[1])
+        one, two = world.gateway(), world.gateway()
+        world.run(0.05)
+        one.arrive(0.001)
+        world.run(0.01)
+        one.paused_until = world.now + 6
+        world.kill_keeper(back=0.1)
+        other = two.arrive(20.0)
+        world.run(5)
+        assert other is not None and other.began is not None, "what slept has lost its unused slot"
+        one.paused_until = 0.0
+        request = one.arrive(0.001)
+        for _ in range(5000):
+            world.run(0.0005)  # a claim would be taken back within a few ms
+            assert world.ledger is not None
+            assert sum(world.ledger.books["default/hello-00001"].out.values()) <= 1, "it claims nothing"
+        assert request is not None and request.began is None
+        world.run(20)
+        assert request.began is not None and world.most[1] == 1
+
     def test_gateways_go_on_with_what_they_hold_while_the_keeper_is_away_for_a_moment(self) -> None:
         world = World(1, limit=1, ports=[1])
         gateway = world.gateway()
@@ -198,6 +219,20 @@ class TestFailures:
         world.run(0.1)
         request = gateway.arrive(0.001)
         assert request is not None and request.began is not None
+
+    def test_and_not_for_longer_than_another_must_wait(self) -> None:
+        world = World(1, limit=1, ports=[1])
+        gateway = world.gateway()
+        world.run(0.05)
+        gateway.arrive(0.001)
+        world.run(0.01)
+        world.kill_keeper(back=60.0)
+        world.run(TTL)
+        request = gateway.arrive(0.001)
+        world.run(50)
+        assert request is not None and request.began is None, "it still has the slot, and may not use it"
+        world.run(20)
+        assert request.began is not None
 
 
 def _fail(choose: random.Random, world: World, gateways: list[Gateway], recovered: float) -> float:
