@@ -215,15 +215,16 @@ class Exchange:
     def response_done(self, trailers: heads.Headers = ()) -> None:
         self.reply.end(trailers)
         self.flush()
+        now = self._chain.clock()
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             if upstream.open and self.body_done and self.instance is not None:
                 if not self.client.writable:
                     upstream.resume_reading()  # it was stopped for this client's sake, and may serve another next
-                self.instance.put(upstream, self._chain.clock())  # type: ignore[arg-type]  # what take() gave
+                self.instance.put(upstream, now)  # type: ignore[arg-type]  # what take() gave
             else:
                 upstream.close()
-        self._end()
+        self._end(now)
 
     def response_again(self, known: KnownResponse, data: bytes, body: int) -> bool:
         """The instance's whole answer, with a head that this connection has seen before. False: it must be read as any other."""

@@ -300,7 +300,7 @@ def response(status: int, reason: bytes, headers: Headers, *, method: bytes, mod
         out.append(b"Connection: close\r\n")
     elif not modern:
         out.append(b"Connection: keep-alive\r\n")
-    return ResponseHead(out, framed, ends_by_length, start)
+    return _new(ResponseHead, (out, framed, ends_by_length, start))
 
 
 def trailers(headers: Headers) -> bytes:
