@@ -74,8 +74,9 @@ def write(results: Results) -> None:
     assert begin and end, f"{PAGE} has lost its marks"
     PAGE.write_text(before + BEGIN + "\n\n" + markdown(results) + "\n" + END + after)
     CHART.parent.mkdir(exist_ok=True)
-    about = f"GET, 1 KiB; one core for the proxy; median of {results.rounds} runs; {made()}"
-    shown = {c.connections: runs for c, runs in results.pinned.items() if (c.method, c.size) == ("GET", 1024)}
+    busy = "" if results.others <= BUSY else "; busy machine"
+    about = f"GET, 1 KiB; one core for the proxy; median of {results.rounds} runs; {made()}{busy}"
+    shown = {c.connections: runs for c, runs in results.pinned.items() if (c.method, c.size, c.varied) == ("GET", 1024, False)}
     CHART.write_text(chart.draw(shown, [name for name in PROXIES if any(name in runs for runs in shown.values())], about))
     print(f"written: {PAGE.relative_to(ROOT)}, {CHART.relative_to(ROOT)}")
 
