@@ -2,7 +2,7 @@
 
 Who asks is about to stop the instance: the local node before SIGTERM, on a cluster whoever delays a pod's SIGTERM, over the admin port.
 Each gateway answers for itself (`fleet_admin` asks all workers of one), and an instance may be stopped when all have said yes. A pod that
-a gateway does not know has nothing under way. Over the admin port nothing is changed, only waited for: there the slice says that a pod goes.
+a gateway does not know has nothing under way. Over the admin port nothing is changed, only waited for: the slice says that a pod goes.
 """
 
 from collections import Counter
