@@ -1,5 +1,5 @@
 """The `h2` library, with what a gateway needs otherwise: a GOAWAY does not end the streams that run, heads are encoded by `encode`,
-and counting streams costs the same for one and for 250. This is the only module that touches the library's inner names."""
+and counting streams costs the same for one and for 250. This module and `lean` are the only ones that touch the library's inner names."""
 
 from h2.config import H2Configuration
 from h2.connection import AllowedStreamIDs, H2Connection
@@ -10,6 +10,7 @@ from h2.stream import H2Stream
 from hyperframe.frame import Frame, GoAwayFrame
 
 from gateway.http2.encode import Encoder
+from gateway.http2.lean import LeanDecoder, LeanStream
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 LAST_STREAM = 2**31 - 1
@@ -23,12 +24,6 @@ FRAME = 65_536  # larger than the default of 16 KiB: each frame costs some 20 µ
 TABLE = 4096
 
 SWEEP = 64  # new streams between two looks for closed ones
-
-
-class Unmeasured(H2Stream):
-    """Our streams compare Content-Length and DATA themselves: the library forgets when trailers follow, and ends the whole connection."""
-
-    def _initialize_content_length(self, headers: object) -> None: ...
 
 
 class Http2(H2Connection):
@@ -46,6 +41,7 @@ class Http2(H2Connection):
             )
         )
         self.encoder = Encoder()  # type: ignore[assignment]  # has what is used of the library's
+        self.decoder = LeanDecoder()
         self._opened = 0
         self.local_settings = Settings(
             client=client,
@@ -99,7 +95,7 @@ class Http2(H2Connection):
 
     def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
         stream = super()._begin_new_stream(stream_id, allowed_ids)
-        stream.__class__ = Unmeasured
+        stream.__class__ = LeanStream
         return stream
 
     def _sweep(self) -> None:
