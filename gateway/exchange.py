@@ -109,9 +109,9 @@ class Exchange:
         if self._ahead is not None:
             ahead = self._ahead.take()
             self._ahead = None
-        upstream.send(self, ahead)
         if not self.body_done:
-            self.client.resume_reading()
+            self.client.resume_reading()  # first: sending may find that the instance takes no more
+        upstream.send(self, ahead)
         if not self.client.writable:
             upstream.pause_reading()
         policy = self.line.policy
