@@ -87,8 +87,9 @@ class Fleet:
         for worker in list(self.workers):
             if not await self._becomes_ready(worker):
                 raise StartFailed(worker.failed or f"worker {worker.slot} ended before it was ready, or was not ready in {START:g} s")
-        for slot in range(len(self.slots)):
-            tasks.start_soon(self._keep, slot)
+        for slot, first in enumerate(self.slots):
+            assert first is not None
+            tasks.start_soon(self._keep, slot, first)
 
     async def replace_all(self) -> None:
         """A new worker for each slot, one after the other: it accepts before the old one stops, so that no connection is refused."""
@@ -101,6 +102,7 @@ class Fleet:
                 new.signal(signal.SIGKILL)
                 return
             old, self.slots[slot] = self.slots[slot], new
+            self._tasks.start_soon(self._keep, slot, new)
             if old is not None:
                 old.signal(signal.SIGTERM)
         log.info("every worker has been replaced")
@@ -164,25 +166,23 @@ class Fleet:
             worker.signal(signal.SIGKILL)
         return worker.ready.is_set() and not worker.gone.is_set()
 
-    async def _keep(self, slot: int) -> None:
-        """Whenever its worker dies, have a neighbour take its connections, and start another one."""
+    async def _keep(self, slot: int, worker: Worker) -> None:
+        """Whenever its worker dies, have a neighbour take its connections, and start another one. Until it is replaced on purpose."""
         pause = 0.0
         while True:
-            worker = self.slots[slot]
-            assert worker is not None
             await worker.gone.wait()
-            if self.stopping:
+            if self.stopping or self.slots[slot] is not worker:
                 return
-            if self.slots[slot] is not worker:
-                continue  # it had been replaced
             self.restarts += 1
             code = worker.process.returncode
             log.error("worker %d (pid %d) ended by itself with %s; it is started again", slot, worker.process.pid, code)
             neighbour = await self._taken_by_a_neighbour(slot)
             pause = 0.0 if anyio.current_time() - worker.began > STEADY else min(max(PAUSE_FIRST, pause * 2), PAUSE_MOST)
             await anyio.sleep(pause)
-            self.slots[slot] = new = await self._start(slot)
-            if await self._becomes_ready(new) and neighbour is not None:
+            if self.slots[slot] is worker:  # else it was replaced in the meantime
+                self.slots[slot] = worker = await self._start(slot)
+                await self._becomes_ready(worker)
+            if neighbour is not None and self._is_ready(slot):
                 await self._leaves(neighbour, slot)
 
     async def _taken_by_a_neighbour(self, slot: int) -> Worker | None:

@@ -189,6 +189,27 @@ class TestReplaced:
                 await clients.more(50)
             assert clients.failed == []
 
+    async def test_one_that_dies_while_its_predecessor_still_finishes_is_started_again(self, tmp_path: Path) -> None:
+        go = asyncio.Event()
+
+        async def wait(request: Received, reader: Reader, writer: Writer) -> bytes | None:
+            await go.wait()
+            return ok()
+
+        async with upstream(wait) as instance, two_workers(tmp_path, instance=instance) as (_, gateway):
+            before = workers(gateway)
+            asking = [asyncio.create_task(gateway.get()) for _ in range(20)]
+            await until(lambda: len(instance.received) == 20)
+            gateway.signal(signal.SIGHUP)
+            await _workers(gateway, ready=2, leaving=2)
+            replaced = {*workers(gateway)} - {*before}
+            os.kill(min(replaced), signal.SIGKILL)
+            await until(lambda: len({*workers(gateway)} - {*before} - replaced) == 1, what="it was not started again")
+            await _workers(gateway, ready=2, leaving=2)
+            go.set()
+            assert await asyncio.gather(*asking) == [(200, "hello")] * 20
+            await _workers(gateway, ready=2, leaving=0)
+
 
 class TestStopping:
     async def test_sigterm_drains_every_worker(self, tmp_path: Path) -> None:
@@ -242,6 +263,12 @@ class TestRefused:
             second = await s.start("--workers", "2", "--port", str(gateway.port))
             assert await second.ended() == 1
             assert f"cannot listen on 127.0.0.1:{gateway.port}: Address already in use" in second.text
+
+
+async def _workers(gateway: Process, **states: int) -> None:
+    with anyio.fail_after(60):
+        while {state: await gateway.number("kfn_gateway_workers", state=state) for state in states} != states:
+            await anyio.sleep(0.05)
 
 
 def _refused(port: int) -> bool:
