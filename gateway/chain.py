@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 from gateway import addresses, dial, heads, policy, redirect, route, strict, watch
 from gateway.addresses import Address
 from gateway.answers import Answer
+from gateway.census import Census
 from gateway.drain import Cordons
 from gateway.errors import BadRequest, Refusal, Stopping, UnknownHost
 from gateway.exchange import Exchange
@@ -46,6 +47,7 @@ class Chain:
         self.lines: dict[RevisionKey, Line] = {}
         self.active: set[Exchange] = set()  # all that are in a line or on an instance
         self.connections: set[Connection] = set()
+        self.census = Census(settings.connections, settings.connections_per_client, settings.retry_after)
         self.watchers: tuple[watch.Watcher, ...] = ()  # told of every request's end; empty, they cost one look
         self.refused: defaultdict[tuple[int, str], int] = defaultdict(int)  # by status and reason, where no revision is concerned
         self.routes_changed_at = 0.0  # Unix time

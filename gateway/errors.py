@@ -39,6 +39,13 @@ class HeadTimeout(Refusal):
     grpc = 4  # DEADLINE_EXCEEDED
 
 
+class BodyTimeout(Refusal):
+    """The request's body stopped coming."""
+
+    status, title, close = 408, "Request Timeout", True
+    grpc = 4
+
+
 class BodyTooLarge(Refusal):
     """The request's body is over the limit."""
 
@@ -89,6 +96,19 @@ class LineFull(Refusal):
     def __init__(self, detail: str = "", retry_after: int = 1) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class ConnectionsFull(LineFull):
+    """There are as many connections as the gateway takes."""
+
+    close = True
+
+
+class TooManyConnections(LineFull):
+    """One client has too many connections, or too many requests on one: its own doing, so that nobody takes the gateway for overloaded."""
+
+    status, title, close = 429, "Too Many Requests", True
+    grpc = 8
 
 
 class RevisionFailed(Refusal):

@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from gateway import answers, heads
-from gateway.errors import HeadTimeout, LineFull, Refusal
+from gateway.errors import BodyTimeout, HeadTimeout, Refusal, TooManyConnections
 from gateway.exchange import Exchange
 from gateway.read import PREFACE, Http2Preface, RequestReader
 from gateway.reply import Http1Reply
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from gateway.chain import Chain
 
 PIPELINE = 8  # requests read ahead on one connection; behind that the client is not read from
+MOST_AHEAD = 100  # in what has been read already: one read of 256 KB can hold 6,000, each of which costs 1 KB
+AT_LEAST = 5.0  # seconds: `overdue` is called every second; after a longer gap nothing is known of the time between
 
 
 class ClientConnection(asyncio.Protocol):
     version = "1.1"
     __slots__ = (
-        "_ahead", "_chain", "_held", "_paused", "_reader", "_reading", "_reusable", "_unstarted", "_upgrading",
-        "current", "head_since", "idle_since", "lingering", "local", "transport", "writable",
+        "_ahead", "_chain", "_held", "_looked", "_paused", "_progress", "_reader", "_reading", "_reusable", "_since", "_unstarted",
+        "_upgrading", "current", "head_since", "idle_since", "lingering", "local", "transport", "writable",
     )  # fmt: skip
 
     def __init__(self, chain: "Chain", *, local: bool = True, scheme: bytes = b"http") -> None:
@@ -44,6 +46,8 @@ class ClientConnection(asyncio.Protocol):
         self._ahead: deque[Exchange | Refusal] = deque()
         self._reusable = True
         self._paused = False
+        self._progress = (0, 0)  # what went on when `overdue` looked last, and how far it was ...
+        self._since = self._looked = 0.0  # ... since when it has stood there, and when that was
 
     @property
     def peer(self) -> bytes:
@@ -63,14 +67,18 @@ class ClientConnection(asyncio.Protocol):
         name = transport.get_extra_info("peername")
         if isinstance(name, tuple):
             self._reader.peer = str(name[0]).encode()
-        full = len(self._chain.connections) >= self._chain.settings.connections
+        census = self._chain.census
+        why = census.enter(self.peer)
         self._chain.connections.add(self)
-        if full:
-            self._reusable = False
-            self._answer(LineFull("The gateway has as many connections as it takes.", self._chain.settings.retry_after))
+        if why is not None and census.flooded:
+            self.transport.abort()
+        elif why is not None:
+            self._answer(why)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._chain.connections.discard(self)
+        if self in self._chain.connections:
+            self._chain.connections.discard(self)
+            self._chain.census.leave(self.peer)
         self._reusable = False
         for exchange in self._ahead:
             if isinstance(exchange, Exchange):
@@ -122,6 +130,10 @@ class ClientConnection(asyncio.Protocol):
 
     def request_begun(self, head: heads.RequestHead) -> None:
         self.head_since = 0.0
+        if self.current is not None and len(self._ahead) >= MOST_AHEAD:
+            raise TooManyConnections(
+                f"{MOST_AHEAD} requests before the first is answered are the limit here.", self._chain.settings.retry_after
+            )
         if not head.keep_alive or self._chain.stopping:
             self._reusable = False
         exchange = self._reading = Exchange(self._chain, self, head, Http1Reply(self.transport, head), keep_alive=self._reusable)
@@ -185,20 +197,32 @@ class ClientConnection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def detach(self) -> bytes:
-        """The connection becomes a tunnel: what the client has sent behind its head, for the other side."""
+        """The connection becomes a tunnel: what the client has sent behind its head, for the other side. It is still counted."""
         self._chain.connections.discard(self)
         held, self._held = self._held, b""
         self.resume_reading()
         return held
+
+    def tunnel_closed(self) -> None:
+        self._chain.census.leave(self.peer)
 
     # The chain's side.
 
     def overdue(self, now: float) -> None:
         """Close what idles or dawdles."""
         settings = self._chain.settings
-        if self.lingering:
+        closing = self.transport.is_closing()
+        if (closing or self.lingering or not self.writable) and (left := self.transport.get_write_buffer_size()):
+            if self._stuck(0, left, now, settings.write_stall):
+                self.transport.abort()
+        elif closing:
+            pass
+        elif self.lingering:
             if now - self.idle_since > settings.linger:
                 self.transport.abort()
+        elif (reading := self._reading) is not None and self._due(reading):
+            if self._stuck(id(reading), reading.received, now, settings.read_body):
+                self._refuse(BodyTimeout())
         elif self.head_since and self.current is None and now - self.head_since > settings.read_head:
             self._refuse(HeadTimeout())
         elif self.idle_since and not self.head_since and now - self.idle_since > settings.keep_alive:
@@ -215,6 +239,18 @@ class ClientConnection(asyncio.Protocol):
             asyncio.get_running_loop().call_later(moment, self._stop_idle)
 
     # Inside.
+
+    def _due(self, reading: Exchange) -> bool:
+        """Whether the client has to send more of this body now: it is read from, is not waiting for 100 Continue, and is not in a
+        conversation with an instance that answers already."""
+        return not self._paused and reading.first_byte is None and not (reading.head.expects and not reading.received)
+
+    def _stuck(self, what: int, size: int, now: float, most: float) -> bool:
+        """Whether what goes on, a write or the body of a request, has stood at the same size for too long."""
+        if (what, size) != self._progress or now - self._looked > AT_LEAST:
+            self._progress, self._since = (what, size), now
+        self._looked = now
+        return now - self._since > most
 
     def _stop_idle(self) -> None:
         if self.current is None and not self.head_since:
@@ -251,6 +287,7 @@ class ClientConnection(asyncio.Protocol):
         from gateway.http2.inbound import Http2Connection  # takes 60 ms, which only those pay who use it
 
         self._chain.connections.discard(self)
+        self._chain.census.leave(self.peer)
         connection = Http2Connection(self._chain, local=self.local, scheme=self._reader.scheme)
         self.transport.set_protocol(connection)
         connection.connection_made(self.transport)

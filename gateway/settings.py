@@ -22,6 +22,7 @@ class Settings:
     tag_header: bool = True  # Knative-Serving-Tag chooses a tagged revision, which has a host of its own for everybody anyway
 
     connections: int = 20_000  # of clients, at once; more get 503, so that there are files left for instances
+    connections_per_client: int = 0  # of one IPv4 address or IPv6 /64; more get 429. 0: no limit, for all may come through one proxy or NAT
     backlog: int = 2048  # connections the kernel may hold for us
 
     tls_port: int | None = None  # HTTPS beside the plain port; 0 picks a free one, None: no TLS
@@ -53,6 +54,8 @@ class Settings:
 
     keep_alive: float = 75.0  # a client's connection between requests
     read_head: float = 20.0  # from a request's first byte to the end of its head
+    read_body: float = 60.0  # between two pieces of a request's body, until its answer begins; then 408
+    write_stall: float = 60.0  # a client that takes no byte of what waits for it is cut off
     linger: float = 2.0  # reading what a client still sends after its request was refused
     http2: bool = True  # with clients: off, it is neither understood on the plain port nor offered over TLS
     tunnel_idle: float = 300.0  # an upgraded connection with no byte in either direction

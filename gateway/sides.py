@@ -48,8 +48,10 @@ class Client(Protocol):
         ...
 
     def detach(self) -> bytes:
-        """After 101: the transport is a tunnel's now. Gives what the client has sent behind its head."""
+        """After 101: the transport is a tunnel's now, which calls `tunnel_closed`. Gives what the client has sent behind its head."""
         ...
+
+    def tunnel_closed(self) -> None: ...
 
 
 class Reply(Protocol):

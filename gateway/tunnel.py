@@ -1,6 +1,7 @@
 """After 101 Switching Protocols: bytes both ways as they come, with back-pressure and half-close, until both sides have ended."""
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,13 +12,16 @@ if TYPE_CHECKING:
 class Tunnel:
     """Two ends and an idle limit."""
 
-    def __init__(self, exchange: "Exchange", client: asyncio.Transport, instance: asyncio.Transport, idle: float, now: float) -> None:
+    def __init__(
+        self, exchange: "Exchange", client: asyncio.Transport, instance: asyncio.Transport, idle: float, now: float,
+        closed: Callable[[], None],
+    ) -> None:  # fmt: skip
         self.exchange = exchange
         self.busy = True  # a byte has come since `check` looked last
-        self._idle = idle
+        self.idle = idle
         self._quiet_since = now
         self._transports = (client, instance)
-        here, there = Side(client, self), Side(instance, self)
+        here, there = Side(client, self, closed), Side(instance, self)
         here.other, there.other = there, here
         client.set_protocol(here)
         instance.set_protocol(there)
@@ -27,20 +31,21 @@ class Tunnel:
         if self.busy:
             self.busy = False
             self._quiet_since = now
-        elif now - self._quiet_since >= self._idle:
+        elif now - self._quiet_since >= self.idle:
             for transport in self._transports:
-                transport.close()
-        return now + self._idle / 4
+                end(transport, self.idle)
+        return now + self.idle / 4
 
 
 class Side(asyncio.Protocol):
     """One end of a tunnel. What arrives here is written to the other end's transport."""
 
-    def __init__(self, transport: asyncio.Transport, tunnel: Tunnel) -> None:
+    def __init__(self, transport: asyncio.Transport, tunnel: Tunnel, closed: Callable[[], None] = lambda: None) -> None:
         self.transport = transport
         self.tunnel = tunnel
         self.ended = False
         self.other: Side
+        self._closed = closed
 
     def data_received(self, data: bytes) -> None:
         self.tunnel.busy = True
@@ -57,7 +62,8 @@ class Side(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = True
-        self.other.transport.close()
+        self._closed()
+        end(self.other.transport, self.tunnel.idle)
         self.tunnel.exchange.tunnel_ended()
 
     def pause_writing(self) -> None:
@@ -67,12 +73,19 @@ class Side(asyncio.Protocol):
         self.other.transport.resume_reading()
 
 
+def end(transport: asyncio.Transport, patience: float) -> None:
+    """Close it, and not for ever: one whose peer does not read what is still to be sent would never be closed."""
+    transport.close()
+    if transport.get_write_buffer_size():
+        asyncio.get_running_loop().call_later(patience, transport.abort)
+
+
 def splice(exchange: "Exchange", upstream: "UpstreamConnection", early: bytes, *, idle: float, now: float) -> None:
     """Join the client's connection and the instance's. `early` is what the instance sent behind its head."""
     client = exchange.client
     exchange.flush()
     held = client.detach()
-    exchange.tunnel = Tunnel(exchange, client.transport, upstream.transport, idle, now)
+    exchange.tunnel = Tunnel(exchange, client.transport, upstream.transport, idle, now, client.tunnel_closed)
     exchange.due = now + idle / 4
     client.transport.write(early)
     upstream.transport.write(held)

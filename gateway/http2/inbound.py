@@ -71,6 +71,9 @@ class ClientStream(Stream):
     def detach(self) -> bytes:
         raise AssertionError("HTTP/2 streams do not become tunnels")
 
+    def tunnel_closed(self) -> None:
+        raise AssertionError("HTTP/2 streams do not become tunnels")
+
     def gone(self) -> None:
         if self.current is not None:
             self.current.client_gone()
@@ -189,10 +192,10 @@ class Http2Connection(Wire[ClientStream]):
         name = transport.get_extra_info("peername")
         if isinstance(name, tuple):
             self.peer = str(name[0]).encode()
-        full = len(chain.connections) >= chain.settings.connections
+        why = chain.census.enter(self.peer)
         chain.connections.add(self)
-        if full:
-            self.http2.goaway(0, ErrorCodes.ENHANCE_YOUR_CALM, b"the gateway has as many connections as it takes")
+        if why is not None:
+            self.http2.goaway(0, ErrorCodes.ENHANCE_YOUR_CALM, why.detail.encode())
             self.fail(ConnectionRefusedError())
         elif chain.stopping:
             self.stop()
@@ -268,7 +271,9 @@ class Http2Connection(Wire[ClientStream]):
             stream.gone()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._chain.connections.discard(self)
+        if self in self._chain.connections:
+            self._chain.connections.discard(self)
+            self._chain.census.leave(self.peer)
         super().connection_lost(exc)
 
     # The streams' side.
