@@ -87,6 +87,7 @@ class Http1Reply:
         if self._out is not self._first:
             return False
         self._out = []
+        self.size = 0
         return True
 
     def cut(self, *, at_once: bool) -> None:

@@ -161,6 +161,7 @@ class ClientStream(Stream):
             return False
         self._fields = None
         self._gathered = []
+        self.size = 0
         return True
 
     def cut(self, *, at_once: bool) -> None:
