@@ -55,7 +55,7 @@ class Slowly:
         self._awake += got
         if self._awake > PAUSE_AFTER:
             self._awake = 0
-            time.sleep(PAUSE)
+            time.sleep(PAUSE)  # noqa: TID251 - a process without an event loop
 
 
 def _head(sock: socket.socket) -> tuple[bytes, bytes]:
