@@ -1,6 +1,6 @@
 """Writing header blocks: HPACK without its dynamic table and without Huffman codes. Pure.
 
-It stands in for `hpack.Encoder`, which takes 60 µs for a response of ten fields in Python; this takes 4. The price is bytes: a field
+It stands in for `hpack.Encoder`, which takes 44 µs for a response of ten fields; this takes 2. The price is bytes: a field
 that is not in the static table is sent in full each time. And since it remembers nothing, clients that share a connection to an instance
 can learn nothing of each other's fields from their lengths.
 """
