@@ -59,7 +59,7 @@ async def test_a_function_is_seen_from_its_cold_start_to_its_access_log(tmp_path
 async def _through_a_gateway_of_its_own(platform: Platform, log: Path) -> dict[str, Any]:
     """What `kfn gateway` logs of one request."""
     process = await asyncio.create_subprocess_exec(
-        *KFN, "gateway", "--port", "0", "--admin-port", "0", "--access-log", str(log), stdout=asyncio.subprocess.PIPE,
+        *KFN, "gateway", "--port", "0", "--admin-port", "0", "--workers", "2", "--access-log", str(log), stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "KUBECONFIG": str(platform.data / "kubeconfig")},
     )  # fmt: skip
     assert process.stdout is not None
