@@ -82,6 +82,8 @@ def measured(cases: list[Case], options: argparse.Namespace) -> report.Results:
     with ExitStack() as stack:
         bare = stack.enter_context(proxies.bare(everybody))
         peers = proxies.start_all(stack, bare.port, everybody, workers=len(cores))
+        if len(cores) > 1:
+            peers.insert(1, stack.enter_context(proxies.kfn_workers(bare.port, everybody, len(cores))))
         for peer in peers:
             run(peer, FREE, 1, everybody, [])
         report.heading(f"all {len(cores)} cores for everybody; GOMAXPROCS={len(cores)}, nginx {len(cores)} workers")

@@ -91,6 +91,15 @@ def kfn(upstream: int, cpus: Cpus, *, functions: int = 0, name: str = "kfn") -> 
 
 
 @contextmanager
+def kfn_workers(upstream: int, cpus: Cpus, workers: int) -> Iterator[Peer]:
+    """The same with several processes on one port, which share the limit."""
+    name = f"kfn, {workers} workers"
+    argv = [sys.executable, "-m", "tests.benchmarks.peers.kfn_workers", str(upstream), str(workers)]
+    with started(name, argv, cpus) as child:
+        yield Peer(name, int(child.line()), child)
+
+
+@contextmanager
 def go(program: Path, upstream: int, cpus: Cpus, cores: int) -> Iterator[Peer]:
     with started("Go", [str(program), "-upstream", f"127.0.0.1:{upstream}"], cpus, {"GOMAXPROCS": str(cores)}) as child:
         yield Peer("Go", int(child.line()), child)

@@ -35,7 +35,7 @@ class Results:
 
 
 def heading(text: str) -> None:
-    print(f"\n{text}\n{'':16} {'conns':>5} {'':6} {'requests/s':>10} {'p50 ms':>8} {'p99 ms':>8} {'CPU µs':>8}   of Go's: rate, p99, CPU")
+    print(f"\n{text}\n{'':16} {'conns':>5} {'':14} {'requests/s':>10} {'p50 ms':>8} {'p99 ms':>8} {'CPU µs':>8}   of Go's: rate, p99, CPU")
 
 
 def case(what: Case, runs: Mapping[str, Run]) -> None:
@@ -44,7 +44,7 @@ def case(what: Case, runs: Mapping[str, Run]) -> None:
         ratios = "   " + ", ".join(f"{r:.2f}" for r in ratio(run, runs["Go"])) if "Go" in runs and name not in ("Go", "bare") else ""
         warning = f"   ({run.others:.0%} of a core was somebody else's)" if run.others > BUSY else ""
         figures = f"{run.rate:>10,.0f} {run.p50:>8.2f} {run.p99:>8.2f} {run.cost:>8.1f}"
-        print(f"{label:16} {connections:>5} {name:6} {figures}{ratios}{warning}", flush=True)
+        print(f"{label:16} {connections:>5} {name:14} {figures}{ratios}{warning}", flush=True)
 
 
 def ratio(run: Run, beside: Run) -> tuple[float, float, float]:
@@ -98,8 +98,7 @@ def markdown(results: Results) -> str:
             f"| all {results.cores} cores for everybody | kfn | Go | nginx | upstream alone | kfn of Go's |",
             "|---|---|---|---|---|---|",
         ]
-        names = {"kfn"} | ({"kfn, 2 workers"} & results.free.keys())
-        for name in sorted(names):
+        for name in sorted(name for name in results.free if name.startswith("kfn")):
             lines.append(_row(f"GET 1 KiB, 16{name.removeprefix('kfn')}", {**results.free, "kfn": results.free[name]}))
     return "\n".join([*lines, ""])
 
