@@ -19,7 +19,7 @@ from kfn.observe import trace
 NAMES = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+(?:,[!#$%&'*+\-.^_`|~0-9a-z]+)*")
 BAD_VALUES = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|^[ \t]|[ \t]$", re.MULTILINE)
 METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-PATH = re.compile(rb"/[!-~\x80-\xff]*|\*")
+PATH = re.compile(rb"/[!-~]*|\*")
 AUTHORITY = re.compile(rb"[A-Za-z0-9.\-_~!$&'()*+,;=:%\[\]]+")
 
 PSEUDO = frozenset((b":method", b":scheme", b":authority", b":path"))
