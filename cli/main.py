@@ -27,6 +27,7 @@ COMMANDS = {
     "events": "cli.events",
     "version": "cli.version",
     "gateway": "cli.gateway",
+    "keeper": "cli.keeper",
     "completion": "cli.completion",
 }
 SUMMARIES = {
@@ -46,6 +47,7 @@ SUMMARIES = {
     "events": "Publish and watch events.",
     "version": "Print the version.",
     "gateway": "Run a gateway as a process of its own, beside a platform or on a cluster.",
+    "keeper": "Keep the slots of limited instances for gateways on several machines.",
     "completion": "Print a shell completion script.",
 }
 

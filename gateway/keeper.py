@@ -179,6 +179,14 @@ class Wire(asyncio.Protocol):
         self._keeper.lost(self, self._number)
 
 
+def check(address: str, token: str) -> slotwire.Address:
+    """Raises ValueError for what a keeper cannot listen on."""
+    where = slotwire.Address.parse(address)
+    if not where.path and not token:
+        raise ValueError(f"a keeper of slots at {address} needs a token: whoever can connect could take every slot")
+    return where
+
+
 @asynccontextmanager
 async def serving(address: str, *, token: str = "", ttl: float = TTL, fresh: bool = False) -> AsyncIterator[Keeper]:
     """Keep slots for those who connect to `address` (`unix:PATH`, or `HOST:PORT` with a token) while the block runs.
@@ -186,9 +194,7 @@ async def serving(address: str, *, token: str = "", ttl: float = TTL, fresh: boo
     `fresh`: no gateway can have slots of these instances yet, so they are given out at once; else after `ttl`, when all have been heard.
     Raises ValueError for an address that is none, and web.ListenError.
     """
-    where = slotwire.Address.parse(address)
-    if not where.path and not token:
-        raise ValueError(f"a keeper of slots at {address} needs a token: whoever can connect could take every slot")
+    where = check(address, token)
     loop = asyncio.get_running_loop()
     with _listening(where) as sock:
         keeper = Keeper(token, ttl, fresh=fresh)
