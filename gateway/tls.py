@@ -71,11 +71,12 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
             self.abort()
         elif context is None:
             self._fail("certificate")
-        elif len(chain.connections) >= chain.settings.connections:
-            self._fail("full")  # a handshake costs more than anything that could be said after it
         else:
-            self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
             chain.connections.add(self)
+            if chain.census.enter(self._peer()) is not None:
+                self._fail("full")  # a handshake costs more than anything that could be said after it
+            else:
+                self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
         up, self._up = self._up, None
@@ -83,7 +84,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
             self._closing = True
             up.connection_lost(exc)
             return
-        self._chain.connections.discard(self)
+        self._uncount()
         if not self._closing:
             self._certificates.handshake_failed("closed")
         self._closing = True
@@ -214,7 +215,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
             return
         self._flush()
         up = self._up = self._choose(self._tls.selected_alpn_protocol() or "http/1.1")
-        self._chain.connections.discard(self)  # the protocol above is counted from here on
+        self._uncount()  # the protocol above is counted from here on
         up.connection_made(self)
         if self._incoming.pending:
             self._read(up)
@@ -274,9 +275,18 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         if data and not self._raw.is_closing():
             self._raw.write(data)
 
+    def _peer(self) -> bytes:
+        name = self._raw.get_extra_info("peername")
+        return str(name[0]).encode() if isinstance(name, tuple) else b"unknown"
+
+    def _uncount(self) -> None:
+        if self in self._chain.connections:
+            self._chain.connections.discard(self)
+            self._chain.census.leave(self._peer())
+
     def _fail(self, why: str, *, politely: bool = False) -> None:
         self._closing = True
-        self._chain.connections.discard(self)
+        self._uncount()
         if why:
             self._certificates.handshake_failed(why)
         if politely:

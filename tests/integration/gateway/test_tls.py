@@ -156,6 +156,21 @@ class TestHandshakes:
             await one.close()
             await another.close()
 
+    async def test_they_count_for_the_limit_of_one_client(self, tmp_path: Path) -> None:
+        async with upstream() as instance, secure(tmp_path, connections_per_client=2) as web:
+            web.gw.cluster.instance(instance.port)
+            chain = web.gw.gateway.chain
+            assert chain is not None
+            one, shaking = await web.client(), await web.raw()
+            await web.gw.until(lambda: chain.census.total == 2)
+            with pytest.raises(OSError):
+                await web.client()
+            assert (await one.ask("GET")).status == 200
+            await shaking.close()
+            await one.close()
+            await web.gw.until(lambda: chain.census.total == 0)
+            assert not chain.census.clients
+
     async def test_a_stop_does_not_wait_for_them(self, tmp_path: Path) -> None:
         async with secure(tmp_path, drain=20) as web:
             client = await web.raw()
