@@ -210,7 +210,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._parser = httptools.HttpResponseParser(self)
 
     def on_body(self, data: bytes) -> None:
-        if self._done or self.exchange is None:
+        if self._done or self._interim or self.exchange is None:
             raise ValueError("a body where there is none")
         self._quiet = 0
         self.exchange.reply.add(data)
