@@ -12,7 +12,7 @@ from cli.failures import CliError
 if TYPE_CHECKING:
     from gateway.settings import Settings
 
-LABEL = "kfn.dev/gateway-certificate"  # as in gateway/certificates.py, which takes too long to load for a help text
+LABEL = "kfn.dev/gateway-certificate"  # as in gateway/tls/certificates.py, which takes too long to load for a help text
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -102,7 +102,7 @@ def check(files: Pairs) -> None:
     """Say now what would be said when everything has been started. Raises CliError."""
     if not files:
         return
-    from gateway.certificates import CertificateError, Certificates
+    from gateway.tls.certificates import CertificateError, Certificates
 
     try:
         Certificates(files).start()

@@ -124,7 +124,8 @@ def _autoscaler(platform: "Session", url: str | None, token_file: str | None) ->
 
 def _check_autoscaler(chosen: "Process") -> None:
     """What would fail at the first report is said now."""
-    from gateway import process, report
+    from gateway import process
+    from gateway.load import report
 
     try:
         report.check(chosen.autoscaler)

@@ -54,7 +54,7 @@ async def _keeping(listen: str, lease: str | None, identity: str, kubeconfig: st
 
     import anyio
 
-    from gateway import keeper
+    from gateway.slots import keeper
     from kfn.kube import config
     from kfn.kube.client import Client
     from kfn.kube.http import HttpTransport

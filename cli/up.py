@@ -49,7 +49,7 @@ def command(
     from embedded import app
     from embedded.datadir import DataDirError, default
     from embedded.nats import NatsError
-    from gateway.certificates import CertificateError
+    from gateway.tls.certificates import CertificateError
     from kfn.observe import lines, logs, otel, web
 
     form = log_format if log_format != "auto" else "plain" if sys.stderr.isatty() else "json"

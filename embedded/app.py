@@ -38,7 +38,7 @@ from eventing import app as eventing
 from eventing import settings as eventing_settings
 from gateway import app as gateway
 from gateway import settings as gateway_settings
-from gateway.certificates import CertificateError, Certificates
+from gateway.tls.certificates import CertificateError, Certificates
 from kfn import open_files
 from kfn.kube.client import Client
 from kfn.observe import otel, web

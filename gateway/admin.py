@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from gateway import exposition, metrics
 from gateway.app import Gateway
+from gateway.observe import exposition, metrics
 from kfn.load import RevisionKey
 
 LONGEST_DRAIN = 3600  # seconds that one question may wait

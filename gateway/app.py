@@ -16,19 +16,19 @@ from gateway import drain, policy
 from gateway.chain import Chain
 from gateway.coldstart import ColdStart
 from gateway.doors import LOCAL, PUBLIC, TLS, Doors
-from gateway.lag import LoopLag
-from gateway.listen import ClientConnection
+from gateway.http1.inbound import ClientConnection
+from gateway.observe.lag import LoopLag
+from gateway.observe.watching import watching
 from gateway.settings import Settings
-from gateway.slotlink import Link
-from gateway.slots import Slots
-from gateway.watching import watching
+from gateway.slots.lease import Slots
+from gateway.slots.link import Link
 from kfn.api import kinds, names
 from kfn.kube.client import Client
 from kfn.kube.informer import Informer
 from kfn.load import LoadSink, RevisionKey
 
 if TYPE_CHECKING:
-    from gateway.https import Https
+    from gateway.tls.https import Https
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ def _https(client: Client, settings: Settings) -> "Https | None":
     """Imported only where it is used: reading certificates takes a library that takes 30 ms and 10 MB."""
     if settings.tls_port is None:
         return None
-    from gateway.https import Https
+    from gateway.tls.https import Https
 
     return Https(client, settings)
 

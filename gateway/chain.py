@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from anyio.abc import TaskGroup
 
-from gateway import addresses, dial, heads, policy, redirect, route, strict, watch
+from gateway import addresses, dial, heads, policy, route, strict
 from gateway.addresses import Address
 from gateway.answers import Answer
 from gateway.census import Census
@@ -20,8 +20,10 @@ from gateway.errors import BadRequest, Refusal, Stopping, UnknownHost
 from gateway.exchange import Exchange
 from gateway.instance import Instance
 from gateway.line import Line, Shared
+from gateway.observe import watch
 from gateway.settings import Settings
 from gateway.sides import Connection
+from gateway.tls import redirect
 from kfn.api import names
 from kfn.api.core import EndpointSlice
 from kfn.api.serving import Revision, Route

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import anyio
 
 from gateway.exchange import Exchange
+from gateway.http1.upstream import UpstreamConnection
 from gateway.instance import Instance
 from gateway.line import Line
 from gateway.policy import ProbeBy
-from gateway.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
     from gateway.chain import Chain

@@ -7,22 +7,23 @@ what its heads say by `heads`, whether its time is over by `timeouts`. It writes
 from math import inf
 from typing import TYPE_CHECKING
 
-from gateway import account, answers, coldstart, heads, timeouts, watch
+from gateway import answers, coldstart, heads, timeouts
 from gateway.answers import Answer
 from gateway.coldstart import Stopwatch
 from gateway.errors import BodyTooLarge, LineFull, OutOfTime, Refusal, Unreachable
+from gateway.http1.repeated import KnownResponse
+from gateway.http1.reply import Http1Reply
+from gateway.http1.tunnel import Tunnel, splice
 from gateway.instance import Instance
+from gateway.observe import account, watch
 from gateway.readahead import ReadAhead
-from gateway.repeated import KnownResponse
-from gateway.reply import Http1Reply
 from gateway.sides import Client, Reply, Upstream
-from gateway.tunnel import Tunnel, splice
 
 if TYPE_CHECKING:
     from gateway.chain import Chain
+    from gateway.http1.upstream import UpstreamConnection
     from gateway.line import Line
     from gateway.route import Backend
-    from gateway.upstream import UpstreamConnection
 
 
 REFUSALS = 3  # times that instances may refuse one request unseen; then it is told

@@ -36,7 +36,7 @@ class Instance:
         self.address = address
         self.name = address.pod or f"{address.host}:{address.port}"
         self.active = 0  # requests that have a place on it
-        self.slots = self.peak = 0  # leased from the keeper, and the most of them in use of late (`slots`)
+        self.slots = self.peak = 0  # leased from the keeper, and the most of them in use of late (`slots/lease.py`)
         self.ready = address.ready
         self.terminating = address.terminating
         self.reached = False

@@ -8,16 +8,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from random import random
 from typing import Protocol
 
-from gateway.account import Meter
 from gateway.addresses import Address
 from gateway.coldstart import ColdStart
 from gateway.errors import LineFull, NotInTime, Refusal, RevisionFailed
-from gateway.exposition import Histogram
 from gateway.instance import Instance
+from gateway.observe.account import Meter
+from gateway.observe.exposition import Histogram
 from gateway.pick import pick
 from gateway.policy import Policy
 from gateway.settings import Settings
-from gateway.slots import Slots
+from gateway.slots.lease import Slots
 from kfn.load import LoadSink, RevisionKey
 
 UNKNOWN = Policy()  # of a revision of which only instances have been seen, or a request

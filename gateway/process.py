@@ -1,6 +1,6 @@
 """A gateway as a process of its own: what can be chosen about it, how its parts are put together, and its life from start to end.
 
-`run` is one process; with several workers, `workers.py` starts this same `assembled` in each. What is on the command line is `cli`'s.
+`run` is one process; with several workers, `fleet/workers.py` starts this same `assembled` in each. What is on the command line is `cli`'s.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ import anyio
 
 from gateway import admin, doors
 from gateway.app import Gateway
-from gateway.report import Reporter
+from gateway.load.report import Reporter
 from gateway.settings import Settings
 from kfn import open_files
 from kfn.kube import config as kube
@@ -67,7 +67,7 @@ def main(process: Process, say: Callable[[str], None]) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit code; raises what it cannot start for, with the fix."""
     start = run
     if process.workers > 1:
-        from gateway import workers  # not before it is needed: it keeps slots, and asks workers
+        from gateway.fleet import workers  # not before it is needed: it keeps slots, and asks workers
 
         start = workers.run
     try:

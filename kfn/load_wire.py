@@ -1,7 +1,7 @@
 """`kfn.load` between processes: what a gateway's `POST /load` carries, and what can be wrong with it.
 
 One request lasts as long as both live. Its body is a message a line, JSON; the answer's body is an empty line now and then, which
-says that the autoscaler lives, or an object with the reason why it stops listening. Sending is the gateway's (`gateway/report.py`),
+says that the autoscaler lives, or an object with the reason why it stops listening. Sending is the gateway's (`gateway/load/report.py`),
 receiving the autoscaler's (`autoscaler/receive.py`).
 """
 

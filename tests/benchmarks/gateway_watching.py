@@ -17,13 +17,13 @@ from pathlib import Path
 
 import anyio
 
-from gateway import metrics
-from gateway.accesslog import AccessLog
 from gateway.app import Gateway
 from gateway.chain import Chain
+from gateway.observe import metrics
+from gateway.observe.accesslog import AccessLog
+from gateway.observe.spans import Spans
+from gateway.observe.watch import Watcher
 from gateway.settings import Settings
-from gateway.spans import Spans
-from gateway.watch import Watcher
 from kfn.api.meta import ObjectMeta
 from kfn.api.serving import Revision
 from kfn.kube.client import Client

@@ -17,8 +17,8 @@ from typing import Any, cast
 
 import uvloop
 
+from gateway.http1.read import PREFACE
 from gateway.http2.encode import Encoder
-from gateway.read import PREFACE
 from tests.benchmarks._measure import Table, cpu
 
 ROUNDS = 3

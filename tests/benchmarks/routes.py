@@ -18,9 +18,9 @@ import anyio
 from gateway import policy
 from gateway.addresses import Address
 from gateway.chain import Chain
-from gateway.listen import ClientConnection
+from gateway.http1.inbound import ClientConnection
+from gateway.http1.upstream import UpstreamConnection
 from gateway.settings import Settings
-from gateway.upstream import UpstreamConnection
 from kfn.api.core import Container
 from kfn.api.meta import ObjectMeta
 from kfn.api.serving import Revision, RevisionSpec, Route, RouteStatus, TrafficTarget

@@ -21,7 +21,7 @@ import uvloop
 from tests.fakes.routed import HOST
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["gateway.app", "gateway.keeper", "tests.fakes.routed", "tests.fakes.crew"])
+CONTEXT.set_forkserver_preload(["gateway.app", "gateway.slots.keeper", "tests.fakes.routed", "tests.fakes.crew"])
 
 
 class Strict(asyncio.Protocol):
@@ -74,7 +74,7 @@ def _instance(tell: Connection, limit: int, lasts: float) -> None:
 
 
 def _keeper(tell: Connection, address: str, token: str, ttl: float, fresh: bool) -> None:
-    from gateway import keeper
+    from gateway.slots import keeper
 
     async def main() -> None:
         async with keeper.serving(address, token=token, ttl=ttl, fresh=fresh) as one:

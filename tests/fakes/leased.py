@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from gateway import slotwire
 from gateway.addresses import Address
 from gateway.instance import Instance
-from gateway.ledger import Ledger
 from gateway.line import Line, Shared
 from gateway.policy import Policy
 from gateway.settings import Settings
-from gateway.slots import Slots
+from gateway.slots import wire as slotwire
+from gateway.slots.lease import Slots
+from gateway.slots.ledger import Ledger
 from kfn.load import RevisionKey
 
 KEY = RevisionKey("default", "hello-00001")

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from autoscaler.app import Autoscaler
 from autoscaler.settings import Settings
-from gateway.account import Meter
+from gateway.observe.account import Meter
 from kfn.api import kinds, names
 from kfn.api.core import Deployment, DeploymentSpec, DeploymentStatus
 from kfn.api.meta import ObjectMeta

@@ -5,9 +5,9 @@ from typing import Any
 import anyio
 
 from gateway.chain import Chain
-from gateway.listen import ClientConnection
+from gateway.http1.inbound import ClientConnection
+from gateway.http1.upstream import UpstreamConnection
 from gateway.settings import Settings
-from gateway.upstream import UpstreamConnection
 from kfn.api import kinds
 from tests.fakes.routed import Cluster, Sink
 

@@ -14,9 +14,9 @@ import anyio
 
 from gateway import heads
 from gateway.exchange import Exchange
+from gateway.http1.inbound import ClientConnection
+from gateway.http1.upstream import UpstreamConnection
 from gateway.instance import Instance
-from gateway.listen import ClientConnection
-from gateway.upstream import UpstreamConnection
 from tests.fakes.strict import Peer, Seen
 from tests.fakes.wired import Wired
 

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from gateway import metrics
+from gateway.observe import metrics
 from kfn.kube import errors
 from tests.fakes.http2 import h2_upstream
 from tests.fakes.kube import FakeApi

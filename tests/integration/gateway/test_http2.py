@@ -9,7 +9,7 @@ import pytest
 from hpack import Encoder
 from hyperframe.frame import HeadersFrame
 
-from gateway.read import PREFACE
+from gateway.http1.read import PREFACE
 from tests.fakes.http2 import h2_client
 from tests.fakes.routed import HOST, Cluster, Sink, routed
 from tests.fakes.secure import secure

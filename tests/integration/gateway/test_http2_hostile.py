@@ -23,8 +23,8 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
+from gateway.http1.read import PREFACE
 from gateway.http2.protocol import STREAMS
-from gateway.read import PREFACE
 from tests.fakes.http2 import H2Client, h2_client, h2_upstream
 from tests.fakes.routed import HOST, Routed, routed
 from tests.fakes.upstream import Received, ok, upstream

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from gateway.doors import PUBLIC
-from gateway.reuseport import listening
+from gateway.fleet.reuseport import listening
 from kfn.observe import web
 from tests.fakes.routed import HttpClient, routed
 from tests.fakes.upstream import upstream

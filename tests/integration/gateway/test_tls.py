@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from gateway import metrics
+from gateway.observe import metrics
 from tests.fakes.routed import HOST, Cluster
 from tests.fakes.secure import Secure, secure
 from tests.fakes.upstream import Reader, Received, Writer, ok, upstream

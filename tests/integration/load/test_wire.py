@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 
 from autoscaler.receive import Receiver
 from autoscaler.settings import Settings as AutoscalerSettings
-from gateway.report import Reporter
+from gateway.load.report import Reporter
 from gateway.settings import Settings
 from kfn import load_wire
 from kfn.load import RevisionKey, Sample

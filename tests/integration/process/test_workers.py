@@ -70,7 +70,7 @@ async def two_workers(tmp_path: Path, *args: str, instance: Upstream | None = No
 
 
 def workers(gateway: Process) -> list[int]:
-    return sorted(pid for pid in descendants(gateway.pid) if b"gateway.worker" in _command(pid))
+    return sorted(pid for pid in descendants(gateway.pid) if b"gateway.fleet.worker" in _command(pid))
 
 
 def _command(pid: int) -> bytes:

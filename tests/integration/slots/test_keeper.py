@@ -12,8 +12,9 @@ from typing import Any
 import anyio
 import pytest
 
-from gateway import keeper, slotwire
-from gateway.slotwire import Give, Grant, Have, Hello, Ping, Pong, Ready, See, Want, Welcome
+from gateway.slots import keeper
+from gateway.slots import wire as slotwire
+from gateway.slots.wire import Give, Grant, Have, Hello, Ping, Pong, Ready, See, Want, Welcome
 from kfn.kube.client import Client
 from kfn.kube.lease import Elector, Terms
 from kfn.observe import web
@@ -392,7 +393,7 @@ class TestFailover:
                 assert (await gw.get()).status == 200
 
     async def test_a_keeper_that_accepts_and_says_nothing_is_left(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("gateway.slotlink.CONNECT", 0.1)
+        monkeypatch.setattr("gateway.slots.link.CONNECT", 0.1)
         both = f"{unix(tmp_path, 'mute')},{unix(tmp_path, 'two')}"
         held: list[asyncio.StreamWriter] = []
         server = await asyncio.start_unix_server(lambda _, writer: held.append(writer), tmp_path / "mute")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import certificates
-from gateway.certificates import CertificateError, Certificates
+from gateway.tls import certificates
+from gateway.tls.certificates import CertificateError, Certificates
 from kfn.api.core import Secret
 from kfn.clock import utcnow
 from tests.fakes.authority import Authority, Issued, secret

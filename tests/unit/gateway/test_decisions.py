@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from gateway import addresses, coldstart, policy
-from gateway.account import Meter
+from gateway.observe.account import Meter
 from gateway.pick import pick
 from gateway.timeouts import Progress, check
 from kfn.api.core import (

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.ledger import PATIENCE, SPREAD, Ledger, Refused
-from gateway.slotwire import Frame, Give, Grant, Have, Recall, See, Void, Want
+from gateway.slots.ledger import PATIENCE, SPREAD, Ledger, Refused
+from gateway.slots.wire import Frame, Give, Grant, Have, Recall, See, Void, Want
 
 REV = "default/hello-00001"
 TTL = 2.0

@@ -4,10 +4,10 @@ import anyio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway import exposition, metrics
 from gateway.app import Gateway
 from gateway.chain import Chain
 from gateway.errors import LineFull
+from gateway.observe import exposition, metrics
 from gateway.settings import Settings
 from kfn.api.meta import ObjectMeta
 from kfn.api.serving import Revision

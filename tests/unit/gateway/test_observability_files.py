@@ -9,13 +9,13 @@ import anyio
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway import metrics
 from gateway.app import Gateway
 from gateway.chain import Chain
 from gateway.coldstart import ColdStart
 from gateway.errors import LineFull, Refusal
+from gateway.observe import metrics
 from gateway.settings import Settings
-from gateway.slots import Slots
+from gateway.slots.lease import Slots
 from kfn.api.meta import ObjectMeta
 from kfn.api.serving import Revision, RevisionSpec
 from kfn.kube.client import Client

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from gateway import repeated
+from gateway.http1 import repeated
 from kfn.observe import trace
 from kfn.observe.otel import Tracing
 from tests.fakes.routed import HOST

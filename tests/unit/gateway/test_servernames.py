@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway import servernames
+from gateway.tls import servernames
 
 ENTRIES = [
     (("hello.example.com",), "exact"),

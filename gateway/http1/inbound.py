@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, cast
 from gateway import answers, heads
 from gateway.errors import BodyTimeout, HeadTimeout, Refusal, TooManyConnections
 from gateway.exchange import Exchange
-from gateway.read import PREFACE, Http2Preface, RequestReader
-from gateway.reply import Http1Reply
+from gateway.http1.read import PREFACE, Http2Preface, RequestReader
+from gateway.http1.reply import Http1Reply
 
 if TYPE_CHECKING:
     from gateway.chain import Chain

@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 
-from gateway.accesslog import AccessLog
+from gateway.observe.accesslog import AccessLog
+from gateway.observe.spans import Spans
+from gateway.observe.watch import Watcher
 from gateway.settings import Settings
-from gateway.spans import Spans
-from gateway.watch import Watcher
 from kfn.observe.lines import Lines
 from kfn.observe.otel import Exporter
 

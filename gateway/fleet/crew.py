@@ -17,9 +17,9 @@ from dataclasses import replace
 import anyio
 from anyio.abc import TaskGroup
 
-from gateway.channel import LINE, Answer, Asking, Gone, Task
+from gateway.fleet.channel import LINE, Answer, Asking, Gone, Task
+from gateway.fleet.sums import Page
 from gateway.process import Process, StartFailed
-from gateway.sums import Page
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class Fleet:
         fds = [fd for doors in self._fds for fd in doors.values()]
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "gateway.worker", str(theirs.fileno()), str(os.getpid()),
+                sys.executable, "-P", "-m", "gateway.fleet.worker", str(theirs.fileno()), str(os.getpid()),
                 pass_fds=[theirs.fileno(), *fds], start_new_session=True,  # a terminal's Ctrl-C is for the supervisor alone
             )  # fmt: skip
         channel = Asking(*await asyncio.open_unix_connection(sock=ours, limit=LINE))

@@ -1,4 +1,4 @@
-"""One worker of a gateway: `python -m gateway.worker FD PARENT`, started by `workers.py`, which tells it over FD what to be.
+"""One worker of a gateway: `python -m gateway.fleet.worker FD PARENT`, started by `workers.py`, which tells it over FD what to be.
 
 It ends in order on a signal, and at once with its parent, however that ends.
 """
@@ -16,7 +16,7 @@ def main() -> None:
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # its command, which costs 0.1 s; see cli/session.py
     import anyio
 
-    from gateway import worker_life
+    from gateway.fleet import life as worker_life
 
     sys.exit(anyio.run(worker_life.run, fd, backend_options={"use_uvloop": True}))
 

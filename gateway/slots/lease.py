@@ -2,7 +2,7 @@
 
 A `Lease` is one line's slots: it answers `free` and hears `released` on the path of a request, which asks nobody while there is an
 unused slot; what it wants, and what it gives back, is said once a turn of the loop. `Slots` is all of them, and what they are worth:
-unused slots may be used until `until`, which every word with the keeper moves on. The connection is `slotlink`, the other half `ledger`.
+unused slots may be used until `until`, which every word with the keeper moves on. The connection is `link`, the other half `ledger`.
 """
 
 from collections.abc import Callable, Collection
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.pick import pick_held
 from gateway.settings import Settings
-from gateway.slotwire import Frame, FromKeeper, Give, Grant, Have, Ping, Pong, Recall, See, Void, Want, Welcome
+from gateway.slots.wire import Frame, FromKeeper, Give, Grant, Have, Ping, Pong, Recall, See, Void, Want, Welcome
 
 if TYPE_CHECKING:
     from gateway.instance import Instance

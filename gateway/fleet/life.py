@@ -13,7 +13,7 @@ import httpx
 
 from gateway import admin
 from gateway.app import Gateway
-from gateway.channel import Answer, Answering, Question, Task
+from gateway.fleet.channel import Answer, Answering, Question, Task
 from gateway.process import assembled, first, settled
 from kfn.observe import logs
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from kfn.clock import utcnow
 
 if TYPE_CHECKING:
-    from gateway.certificates import Certificates
+    from gateway.tls.certificates import Certificates
 
 Row = tuple[dict[str, str], float]
 

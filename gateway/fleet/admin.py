@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from gateway import exposition, sums
-from gateway.channel import Answer, Gone
-from gateway.fleet import Fleet, Worker
+from gateway.fleet import sums
+from gateway.fleet.channel import Answer, Gone
+from gateway.fleet.crew import Fleet, Worker
+from gateway.observe import exposition
 
 PATIENCE = 10.0  # seconds for a page; a worker that takes longer is told of as it was last
 LONGEST = 3600.0  # seconds that a question which waits may take

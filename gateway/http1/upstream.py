@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 import httptools
 
 from gateway import heads, strict
+from gateway.http1.repeated import KnownResponse, known_response, worth_keeping
 from gateway.instance import Instance
-from gateway.repeated import KnownResponse, known_response, worth_keeping
 from gateway.settings import MAX_INTERIM, MAX_REPLY_HEAD
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ that is gone or silent are out until nothing of it can run any more. Wants are s
 from collections import deque
 from math import ceil
 
-from gateway.books import Book, Session, Stake
 from gateway.pick import SMALL
-from gateway.slotwire import Frame, Give, Grant, Have, Recall, See, Void, Want
+from gateway.slots.books import Book, Session, Stake
+from gateway.slots.wire import Frame, Give, Grant, Have, Recall, See, Void, Want
 
 LOOKAHEAD = 256  # wants that are looked at to see who must give back: with more, the shares are the same
 PATIENCE = 0.025  # seconds without progress after which a gateway gets the next slot that anybody has

@@ -1,7 +1,7 @@
 """The certificates that clients are shown: from files and from Secrets, watched, and swapped whole when one changes.
 
 A new one is for new connections; what is open goes on under the one that it began with. What cannot be used changes nothing: the one
-before stays, and log and metrics say why. Checking one pair is `pair`'s, choosing by name `servernames`'; handshakes are `tls`'s.
+before stays, and log and metrics say why. Checking one pair is `pair`'s, choosing by name `servernames`'; handshakes are `connection`'s.
 """
 
 import base64
@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway import pair, servernames
-from gateway.pair import BadPair, Pair
+from gateway.tls import pair, servernames
+from gateway.tls.pair import BadPair, Pair
 from kfn.api.core import Secret
 from kfn.clock import utcnow
 

@@ -11,7 +11,7 @@ import httptools
 
 from gateway import heads, strict
 from gateway.errors import BadRequest, HeadTooLarge, InternalError, NotImplementedHere, Refusal, UnsupportedVersion
-from gateway.repeated import ENOUGH, KnownRequest, known_request, worth_keeping
+from gateway.http1.repeated import ENOUGH, KnownRequest, known_request, worth_keeping
 from gateway.settings import Settings
 
 log = logging.getLogger(__name__)

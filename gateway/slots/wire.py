@@ -1,6 +1,6 @@
 """What gateways and the keeper of slots say to each other: one frame a line, each a JSON array that begins with its name.
 
-A revision is `NAMESPACE/NAME`, an instance `HOST:PORT`. Who sends what, and when, is in `keeper` and `slots`.
+A revision is `NAMESPACE/NAME`, an instance `HOST:PORT`. Who sends what, and when, is in `ledger` and `lease`.
 """
 
 from collections.abc import Iterator

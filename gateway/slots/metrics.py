@@ -1,11 +1,11 @@
-"""The numbers of leased slots (`slots`): what this gateway holds, whether it may use it, and how often it asks."""
+"""The numbers of leased slots (`lease`): what this gateway holds, whether it may use it, and how often it asks."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gateway.line import Line
-    from gateway.slots import Slots
+    from gateway.slots.lease import Slots
 
 Row = tuple[dict[str, str], float]
 

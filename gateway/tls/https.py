@@ -1,4 +1,4 @@
-"""The HTTPS door of a gateway: its certificates and what keeps them true. A connection is `tls`'s affair, listening `doors`'."""
+"""The HTTPS door of a gateway: its certificates and what keeps them true. A connection is `connection`'s affair, listening `doors`'."""
 
 import asyncio
 import logging
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.abc import TaskGroup
 
-from gateway.certificates import LABEL, Certificates
-from gateway.listen import ClientConnection
+from gateway.http1.inbound import ClientConnection
 from gateway.settings import Settings
-from gateway.tls import TlsConnection
+from gateway.tls.certificates import LABEL, Certificates
+from gateway.tls.connection import TlsConnection
 from kfn.api import kinds
 from kfn.api.core import Secret
 from kfn.kube.client import Client

@@ -7,7 +7,7 @@ import time
 
 import anyio
 
-from gateway.exposition import Histogram
+from gateway.observe.exposition import Histogram
 
 EVERY = 0.1  # seconds
 BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)  # seconds; a timer is exact to a millisecond

@@ -7,7 +7,7 @@ import asyncio
 
 from gateway import answers, heads
 from gateway.answers import Answer
-from gateway.repeated import KnownResponse
+from gateway.http1.repeated import KnownResponse
 
 LARGE = 4096  # bytes of which a second copy costs more than a memoryview
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
-    from gateway.upstream import UpstreamConnection
+    from gateway.http1.upstream import UpstreamConnection
 
 
 class Tunnel:

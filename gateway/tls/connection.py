@@ -2,7 +2,7 @@
 
 The loops' own TLS is not used: it keeps 256 KiB a connection for reading, runs a task or a timer for each handshake, tells nobody when a
 handshake fails, and cannot answer plain HTTP. Here a handshake is counted, bounded and refused like every other connection, and an
-idle connection holds what OpenSSL holds. Which certificate is shown is `certificates`' affair, what is spoken then `listen`'s.
+idle connection holds what OpenSSL holds. Which certificate is shown is `certificates`' affair, what is spoken then `http1`'s or `http2`'s.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from gateway import answers
 from gateway.answers import Answer
 
 if TYPE_CHECKING:
-    from gateway.certificates import Certificates
     from gateway.chain import Chain
+    from gateway.tls.certificates import Certificates
 
 RECORD = 16 * 1024  # the most that one TLS record carries: more is never read at once
 HANDSHAKE = 0x16  # the first byte of every TLS connection

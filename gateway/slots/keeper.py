@@ -18,8 +18,8 @@ from typing import cast
 
 import anyio
 
-from gateway import slotwire
-from gateway.ledger import PATIENCE, Ledger, Refused
+from gateway.slots import wire as slotwire
+from gateway.slots.ledger import PATIENCE, Ledger, Refused
 from kfn.kube.lease import Elector, LostLease
 from kfn.observe import web
 

@@ -1,4 +1,4 @@
-"""The connection to the keeper of slots: opened, kept alive, and opened again elsewhere when it breaks. What is said on it is `slots`'."""
+"""The connection to the keeper of slots: opened, kept alive, and opened again elsewhere when it breaks. What is said on it is `lease`'s."""
 
 import asyncio
 import logging
@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import anyio
 
-from gateway import slotwire
 from gateway.settings import Settings
-from gateway.slots import Slots
+from gateway.slots import wire as slotwire
+from gateway.slots.lease import Slots
 
 log = logging.getLogger(__name__)
 

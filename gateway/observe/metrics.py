@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import anyio
 import anyio.lowlevel
 
-from gateway import httpsmetrics, slotmetrics
-from gateway.accesslog import AccessLog
-from gateway.account import BUCKETS
-from gateway.exposition import family, histogram, labels, sample
 from gateway.line import Line
+from gateway.observe.accesslog import AccessLog
+from gateway.observe.account import BUCKETS
+from gateway.observe.exposition import family, histogram, labels, sample
+from gateway.slots import metrics as slotmetrics
+from gateway.tls import metrics as httpsmetrics
 from kfn.load import RevisionKey
 
 if TYPE_CHECKING:

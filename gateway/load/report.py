@@ -16,8 +16,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import anyio
 
-from gateway.exposition import family, sample
-from gateway.report_wire import Wire
+from gateway.load.wire import Wire
+from gateway.observe.exposition import family, sample
 from gateway.settings import Settings
 from kfn import load_wire
 from kfn.load import RevisionKey, Sample

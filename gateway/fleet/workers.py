@@ -1,7 +1,7 @@
 """A gateway of several processes that share its ports: the supervisor, which serves no request itself.
 
-Here is its life; what it does with workers is in `fleet.py`, what an operator asks in `fleet_admin.py`. It keeps the slots of
-limited instances for its workers (`keeper.py`), unless a keeper is named that others share too.
+Here is its life; what it does with workers is in `crew.py`, what an operator asks in `admin.py`. It keeps the slots of
+limited instances for its workers (`slots/keeper.py`), unless a keeper is named that others share too.
 """
 
 import logging
@@ -18,10 +18,12 @@ from pathlib import Path
 
 import anyio
 
-from gateway import doors, fleet_admin, keeper
-from gateway.fleet import Doors, Fleet
+from gateway import doors
+from gateway.fleet import admin as fleet_admin
+from gateway.fleet.crew import Doors, Fleet
+from gateway.fleet.reuseport import listening
 from gateway.process import SECOND_SIGNAL, Process, port, ready_line, say_ready
-from gateway.reuseport import listening
+from gateway.slots import keeper
 from kfn import open_files
 from kfn.observe import web
 
