@@ -198,6 +198,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._interims += 1
             if self._interims > MAX_INTERIM:
                 raise ValueError(f"more than {MAX_INTERIM} interim answers")
+            if any(name.lower() == b"transfer-encoding" for name, _ in self._headers):
+                raise ValueError("an interim answer with Transfer-Encoding")  # RFC 9112 6.1: never, and parsers differ on what follows
             exchange.interim(status, reason, self._headers)
             return
         self._status = status

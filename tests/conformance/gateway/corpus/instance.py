@@ -48,6 +48,7 @@ HEADS = [
     Answer("an informational answer that is bad", b"HTTP/1.1 103 Early Hints\r\nX-A: b\0c\r\n\r\n" + _sized(b"Content-Length: 3"), 502, FIELD),
     Answer("an informational answer in chunks", b"HTTP/1.1 103 Early Hints\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" + _sized(b"Content-Length: 3"), 502, "9110 15.2"),
     Answer("an informational answer with a coding that is not known", b"HTTP/1.1 104 X\r\nTransfer-Encoding: chunke\xa1\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 502, "9110 15.2"),
+    Answer("an informational answer with a coding", b"HTTP/1.1 103 Early Hints\r\nTransfer-Encoding: gzip, chunked\r\n\r\n" + _sized(b"Content-Length: 3"), 502, "9112 6.1"),
     Answer("an informational answer with a body", b"HTTP/1.1 103 Early Hints\r\nContent-Length: 3\r\n\r\nabc", 502, "9110 15.2"),
     Answer("a switch that nobody asked for", b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", 502, "9110 15.2.2"),
     Answer("a switch without fields", b"HTTP/1.1 101 Switching Protocols\r\n\r\n", 502, "9110 15.2.2"),
