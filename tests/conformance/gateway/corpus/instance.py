@@ -89,7 +89,7 @@ CHUNKS = [
         ("nothing behind a chunk", b"0003\r\nabc" + END, "7.1"),
         ("a bare line feed in an extension", b"3;a\nb\r\nabc\r\n" + END, "7.1.1"),
         ("a NUL in an extension", b"3;a=\0\r\nabc\r\n" + END, "7.1.1"),
-        ("an extension of 600 KB", b"3;a=" + b"b" * 600_000 + b"\r\nabc\r\n" + END, "7.1.1"),
+        ("an extension of 1.2 MB", b"3;a=" + b"b" * 1_200_000 + b"\r\nabc\r\n" + END, "7.1.1"),
         ("a trailer without a name", b"0\r\n: b\r\n\r\n", "7.1.2"),
         ("a NUL in a trailer", b"0\r\nX-A: b\0\r\n\r\n", "7.1.2"),
         ("a folded trailer", b"0\r\nX-A: b\r\n c\r\n\r\n", "7.1.2"),
