@@ -89,29 +89,26 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader
-        if self._upgrading is not None:
-            self._hold(data)
-            return
-        if self.lingering or not (self._reusable or reader.in_body):
-            return  # nothing that comes now means anything
-        try:
-            rest = reader.feed(data)
-        except Refusal as why:
-            if isinstance(why, Http2Preface) and self._chain.settings.http2:
-                self._speak_http2(why.rest)
+        while data:  # again for what is behind a request for an upgrade that was answered at once or is not passed on
+            if self._upgrading is not None:
+                self._hold(data)
                 return
-            self._start(complete=True)
-            if self._reusable or reader.in_body:
-                self._refuse(why)  # else these are bytes behind the last request, and mean nothing
-            return
-        if reader.in_head and not self.head_since:
-            self.head_since = self._chain.clock()
-        if self._unstarted is not None:
-            self._start()
-        if rest and self._upgrading is not None:
-            self._hold(rest)
-        elif rest:
-            self.data_received(rest)  # the request for an upgrade has been answered already
+            if self.lingering or not (self._reusable or reader.in_body):
+                return  # nothing that comes now means anything
+            try:
+                data = reader.feed(data)
+            except Refusal as why:
+                if isinstance(why, Http2Preface) and self._chain.settings.http2:
+                    self._speak_http2(why.rest)
+                    return
+                self._start(complete=True)
+                if self._reusable or reader.in_body:
+                    self._refuse(why)  # else these are bytes behind the last request, and mean nothing
+                return
+            if reader.in_head and not self.head_since:
+                self.head_since = self._chain.clock()
+            if self._unstarted is not None:
+                self._start()
 
     def eof_received(self) -> None:
         """A client that ends its side has gone: nothing tells that from a client that only has no more to say. See ADR 3."""
@@ -183,8 +180,8 @@ class ClientConnection(asyncio.Protocol):
             self._next()
         elif self._chain.stopping:
             self.transport.close()
-        if self._paused and len(self._ahead) < PIPELINE and self.current is not self._reading:
-            self.resume_reading()
+        if self._paused and len(self._ahead) < PIPELINE and (self.current is None or self.current is not self._reading):
+            self.resume_reading()  # of a request whose body is being read, the exchange says when
 
     def pause_reading(self) -> None:
         if not self._paused and not self.transport.is_closing():

@@ -88,7 +88,8 @@ class RequestReader:
         self.in_body = False  # a head has been read, and its request not yet to the end
 
     def feed(self, data: bytes) -> bytes:
-        """Read on. Gives back what follows a request for an upgrade: that is not ours to read. Raises Refusal."""
+        """Read on. Gives back what follows a request for an upgrade: if that is passed on, it is not ours to read; else it is to be fed
+        again. Raises Refusal."""
         between = not (self.in_body or self.in_head)
         if between:
             known = self._known
@@ -108,11 +109,9 @@ class RequestReader:
         except httptools.HttpParserError as error:
             raise self._preface(data) or _reason(error, data) from None
         if stopped >= 0:
-            rest = data[stopped:]
-            if not self._declined:
-                return rest
-            self._go_on_without_upgrade()
-            return self.feed(rest) if rest else b""
+            if self._declined:
+                self._go_on_without_upgrade()
+            return data[stopped:]
         if not self.in_body and self._head_bytes > self._settings.max_head:
             raise HeadTooLarge(f"The request's head is over {self._settings.max_head} bytes.")
         if self._quiet > self._settings.max_head:
