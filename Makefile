@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Tests wait more than they compute, so one process more than there are cores.
+JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format bench bench-gateway fuzz clean
@@ -23,7 +25,7 @@ demo: $(STAMP) ## the main job on real input: deploy, invoke from zero, events w
 	@$(BIN)/python examples/demo.py
 
 test: $(STAMP) ## every test that needs no cluster
-	@$(BIN)/python -m pytest -q tests
+	@$(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist worksteal tests
 
 check: $(STAMP) ## format, lint, import layers, types
 	$(BIN)/ruff format --check .

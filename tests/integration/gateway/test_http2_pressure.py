@@ -11,9 +11,11 @@ from tests.fakes.routed import HOST, routed
 from tests.fakes.upstream import Received, upstream
 
 MIB = 1024 * 1024
-SIZE = 24 * MIB
+SIZE = 32 * MIB
 BLOCK = b"x" * 65536
 BETWEEN = 6 * MIB  # the most that may lie between sender and reader: kernel buffers of four sockets (some 4 MiB) and ours
+
+KERNEL = 24 * MIB  # the same where both hops are HTTP/1.1 and fast: the kernel lets four buffers grow to 4 or 6 MiB each
 
 
 class Counted:
@@ -151,7 +153,7 @@ async def test_an_instance_that_does_not_read_stops_the_client(client_speaks: st
         while before != sent or not sent:
             before = sent
             await anyio.sleep(0.15)
-        assert sent < BETWEEN + 4 * MIB
+        assert sent < KERNEL
         if client_speaks == "h2":
             assert (await second.ask(host="nobody")).status == 404, "other streams go on"
         go.set()
