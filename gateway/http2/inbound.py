@@ -11,7 +11,7 @@ from h2.exceptions import ProtocolError
 
 from gateway import answers
 from gateway.answers import Answer
-from gateway.errors import Refusal
+from gateway.errors import BodyTimeout, Refusal
 from gateway.exchange import Exchange
 from gateway.heads import Headers
 from gateway.http2 import flood, heads
@@ -23,6 +23,7 @@ from gateway.http2.wire import Wire
 if TYPE_CHECKING:
     from gateway.chain import Chain
 
+AT_LEAST = 5.0  # seconds: `overdue` is called every second; after a longer gap nothing is known of the time between
 GOODBYE = 1.0  # seconds for a client to hear that the connection ends, before its last requests are counted
 
 
@@ -30,7 +31,8 @@ class ClientStream(Stream):
     """The `Client` and the `Reply` of one exchange."""
 
     __slots__ = (
-        "_fields", "_gathered", "_grpc", "_method", "_received", "current", "length", "local", "size", "transport", "until_close",
+        "_fields", "_gathered", "_grpc", "_method", "_received", "_seen", "_since", "current", "length", "local", "size", "transport",
+        "until_close",
     )  # fmt: skip
 
     wire: "Http2Connection"
@@ -49,6 +51,8 @@ class ClientStream(Stream):
         self._fields: list[tuple[bytes, bytes]] | None = None  # of an answer that has begun, until they are sent
         self._gathered: list[bytes] = []
         self._received = 0  # bytes of the request's body
+        self._seen = (0, 0, 0)  # how far it was when `stuck` looked last: received, sent, and sent on the whole connection ...
+        self._since = wire.clock()  # ... and since when it is no further
 
     # The client.
 
@@ -77,6 +81,20 @@ class ClientStream(Stream):
     def gone(self) -> None:
         if self.current is not None:
             self.current.client_gone()
+
+    def stuck(self, now: float, *, looked: bool) -> float:
+        """For how long the client has owed us a piece of the request's body, or a window for the answer. `looked`: a moment ago, too."""
+        exchange, queued, moved = self.current, self._queued, self.wire.moved
+        seen, self._seen = self._seen, (self._received, self.size - queued, moved)
+        if queued:  # if its own window is open, it waits its turn on the connection
+            on = seen[1] != self._seen[1] or (seen[2] != moved and self.wire.http2.local_flow_control_window(self.id) > 0)
+        elif exchange is None or exchange.body_done or exchange.first_byte is not None or self.held or self._grpc:
+            on = True  # nothing is owed: if the answer has begun, the two are in a conversation; a gRPC call may be one from the start
+        else:
+            on = seen[0] != self._received or (exchange.head.expects and not self._received)
+        if on or not looked:
+            self._since = now
+        return now - self._since
 
     # The request's body.
 
@@ -180,7 +198,8 @@ class Http2Connection(Wire[ClientStream]):
         self.peer = b"unknown"
         self._sampler = settings.tracing.sampler if settings.tracing else None
         self._unstarted: list[Exchange] = []
-        self._idle_since = chain.clock()
+        self._idle_since = self._looked = self._since = chain.clock()
+        self._unsent = 0  # in the transport, when `overdue` looked last; not less since _since
         self._stopping = False
         self._last = LAST_STREAM  # streams beyond are not served
 
@@ -294,13 +313,21 @@ class Http2Connection(Wire[ClientStream]):
 
     @property
     def busy(self) -> bool:
-        return any(stream.current is not None for stream in self.streams.values())
+        return bool(self.streams)  # answered ones too, until the client has taken all of it
 
     def overdue(self, now: float) -> None:
         """Close what idles or dawdles."""
         settings = self._chain.settings
-        if self.broken:
-            if now - self.heard > settings.linger:
+        looked, self._looked = now - self._looked <= AT_LEAST, now
+        if not self.broken:
+            self._cut_stuck(now, looked=looked)
+        left = 0 if self.writable and not self.broken else self.transport.get_write_buffer_size()
+        if left != self._unsent or not left or not looked:
+            self._unsent, self._since = left, now
+        if left and now - self._since > settings.write_stall:
+            self.transport.abort()
+        elif self.broken:
+            if not left and now - self.heard > settings.linger:
                 self.transport.abort()
         elif self.head_since and now - self.head_since > settings.read_head:
             self.http2.goaway(self.http2.highest_inbound_stream_id, ErrorCodes.ENHANCE_YOUR_CALM, b"a head did not arrive in time")
@@ -323,6 +350,18 @@ class Http2Connection(Wire[ClientStream]):
         asyncio.get_running_loop().call_later(GOODBYE, self._say_last)
 
     # Inside.
+
+    def _cut_stuck(self, now: float, *, looked: bool) -> None:
+        """A stream may wait for its client no longer than a connection of HTTP/1.1."""
+        settings = self._chain.settings
+        for stream in list(self.streams.values()):
+            since = stream.stuck(now, looked=looked)
+            if stream._queued:
+                if since > settings.write_stall:
+                    stream.gone()
+                    self.reset(stream, ErrorCodes.CANCEL)
+            elif since > settings.read_body and stream.current is not None:
+                stream.current.refuse(BodyTimeout())
 
     def _wrong_length(self, stream: ClientStream) -> None:
         self.spend(flood.RESET)

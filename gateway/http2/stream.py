@@ -92,6 +92,7 @@ class Stream:
                     wire.bucket.earn(flood.SENT)
             http2.send_data(self.id, data, end_stream=last)
             self._queued -= len(data)
+            wire.moved += len(data)
             if last:
                 self.ending = False
                 wire.sent(self)

@@ -36,6 +36,7 @@ class Wire(asyncio.Protocol, Generic[S]):
         self.writable = True
         self.broken = False  # nothing more is read or written
         self.grown = 0
+        self.moved = 0  # bytes of DATA that were sent
         self.heard = clock()  # when bytes last came
         self.head_since = 0.0  # when a head or a frame began that has not come whole
         self._max_head = max_head

@@ -43,6 +43,16 @@ class TestEncoder:
         assert [field.indexable for field in found] == [True, True, True, False, True, True]
 
 
+def test_frames_are_not_described_for_a_log_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    described: list[int] = []
+    monkeypatch.setattr("hyperframe.frame.binascii.hexlify", lambda data: described.append(len(data)) or b"")
+    client, server = Http2(client=True, max_head=1000), Http2(client=False, max_head=1000)
+    client.send_headers(1, [(b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"a"), (b":path", b"/")])
+    client.send_data(1, b"x" * 10_000)
+    assert [event.data for event in server.receive_data(client.data_to_send()) if hasattr(event, "data")] == [b"x" * 10_000]
+    assert described == []
+
+
 class TestDecoder:
     def test_it_reads_what_the_librarys_reads(self) -> None:
         rand = random.Random(3)
