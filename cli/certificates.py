@@ -107,7 +107,7 @@ def check(files: Pairs) -> None:
     try:
         Certificates(files).start()
     except CertificateError as error:
-        raise CliError(str(error)) from error
+        raise CliError(f"--tls-cert, --tls-key: {error}", 2) from error
 
 
 def _all(command: Callable[..., Any], *found: Callable[..., Any]) -> Callable[..., Any]:

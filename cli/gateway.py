@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import certificates
+from cli import certificates, ports
 from cli.failures import CliError
 
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ def command(
     from gateway import process
     from kfn.observe import logs
 
+    host, local = flags["host"], flags["local_host"]
+    ports.distinct({
+        "--port": (host, flags["port"]), "--tls-port": (host, flags["tls_port"]),
+        "--local-port": (local, flags["local_port"]), "--admin-port": (admin_host, admin_port),
+    })  # fmt: skip
     form = log_format if log_format != "auto" else "plain" if sys.stderr.isatty() else "json"
     logs.configure(level=log_level, form=form)
     platform = session.resolve(kubeconfig, kube_context)
@@ -80,7 +85,7 @@ def command(
         log_form=form,
         gateway=_settings(**flags),
     )
-    _check_autoscaler(chosen)
+    _check_others(chosen)
     return _run(chosen)
 
 
@@ -101,6 +106,8 @@ def _run(chosen: "Process") -> int:
 
     try:
         otel.from_environment(os.environ)  # each worker reads it for itself; what is wrong with it is said here
+        if chosen.workers > 1 and chosen.gateway.access_log:
+            lines.Lines(chosen.gateway.access_log).close()  # so does each worker; and what is wrong with it is said here
         return process.main(chosen, say=lambda line: click.echo(line))
     except lines.LinesError as error:
         raise CliError(f"{error} (--access-log)", 2) from error
@@ -109,8 +116,8 @@ def _run(chosen: "Process") -> int:
     except process.StartFailed as error:
         raise CliError(str(error)) from error
     except web.ListenError as error:
-        ports = "--host, --port, --tls-port, --local-port, --admin-host and --admin-port"
-        raise CliError(f"{error}. {ports} choose where it listens; port 0 picks a free one") from error
+        flags = "--host, --port, --tls-port, --local-host, --local-port, --admin-host and --admin-port"
+        raise CliError(f"{error}. {flags} choose where it listens; port 0 picks a free one") from error
 
 
 def _autoscaler(platform: "Session", url: str | None, token_file: str | None) -> tuple[str, str]:
@@ -122,10 +129,17 @@ def _autoscaler(platform: "Session", url: str | None, token_file: str | None) ->
     return platform.facts["admin"], token_file or f"{platform.facts['data']}/token"
 
 
-def _check_autoscaler(chosen: "Process") -> None:
-    """What would fail at the first report is said now."""
+def _check_others(chosen: "Process") -> None:
+    """What would fail at the first report, or the first connection to the keeper, is said now."""
     from gateway import process
     from gateway.load import report
+    from gateway.slots import wire
+
+    try:
+        if chosen.gateway.slots:
+            wire.Address.parse(chosen.gateway.slots)
+    except ValueError as error:
+        raise CliError(f"--slots: {error}", 2) from error
 
     try:
         report.check(chosen.autoscaler)

@@ -34,6 +34,10 @@ def command(listen: str, lease: str | None, identity: str, kubeconfig: str | Non
         anyio.run(_run, listen, lease, identity, kubeconfig, kube_context, backend_options={"use_uvloop": True})
     except (ValueError, web.ListenError) as error:
         raise CliError(f"--listen: {error} (${TOKEN})" if "token" in str(error) else f"--listen: {error}", 2) from error
+    except OSError as error:
+        if not listen.startswith("unix:"):
+            raise
+        raise CliError(f"--listen {listen}: {error.strerror or error}; its folder must exist, and be yours to write in", 2) from error
     return 0
 
 

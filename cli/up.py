@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cli import certificates
+from cli import certificates, ports
 from cli.failures import CliError
 
 
@@ -52,6 +52,7 @@ def command(
     from gateway.tls.certificates import CertificateError
     from kfn.observe import lines, logs, otel, web
 
+    ports.distinct({"--port": (host, port), "--tls-port": (host, tls_port)})
     form = log_format if log_format != "auto" else "plain" if sys.stderr.isatty() else "json"
     logs.configure(level=log_level, form=form)
     try:
@@ -73,10 +74,12 @@ def command(
     try:
         return app.main(settings, say=lambda line: click.echo(line))
     except web.ListenError as error:
-        raise CliError(f"{error}. --host and --port choose where the gateway listens; --port 0 picks a free port") from error
+        raise CliError(f"{error}. --host, --port and --tls-port choose where the gateway listens; port 0 picks a free one") from error
     except lines.LinesError as error:
         raise CliError(f"{error} (--access-log)", 2) from error
-    except (DataDirError, NatsError, CertificateError, otel.OtelError) as error:
+    except CertificateError as error:
+        raise CliError(f"--tls-cert, --tls-key: {error}", 2) from error
+    except (DataDirError, NatsError, otel.OtelError) as error:
         raise CliError(str(error)) from error
 
 

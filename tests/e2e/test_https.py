@@ -60,8 +60,8 @@ async def test_a_bad_certificate_is_said_and_nothing_starts(tmp_path: Path) -> N
     platform = Platform(tmp_path / "data")
     up = ("up", "--port", "0", "--data-dir", str(platform.data))
     refused = await platform.kfn(*up, "--tls-port", "0", "--tls-cert", cert, "--tls-key", key, check=False)
-    assert refused.code == 1
-    assert f"error: {cert} and {key}: the key does not belong to the certificate of a.test" in refused.err
+    assert refused.code == 2
+    assert f"error: --tls-cert, --tls-key: {cert} and {key}: the key does not belong to the certificate of a.test" in refused.err
     assert "Traceback" not in refused.err
     for wrong, said in (
         (("--tls-cert", cert), "--tls-cert, --tls-key and --tls-redirect need --tls-port"),
