@@ -54,9 +54,9 @@ def from_environment(environ: Mapping[str, str]) -> Tracing | None:
     endpoints = (environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ""), environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""))
     if not wanted and not any(endpoint.strip() for endpoint in endpoints):
         return None
-    for endpoint in endpoints:
+    for name, endpoint in zip(("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"), endpoints, strict=True):
         if endpoint.strip() and not endpoint.strip().lower().startswith(("http://", "https://")):
-            raise OtelError(f"OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}: an http or https URL is needed, such as http://127.0.0.1:4318")
+            raise OtelError(f"{name}={endpoint}: an http or https URL is needed, such as http://127.0.0.1:4318")
     for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
         protocol = environ.get(name, "").strip().lower()
         if protocol and protocol != "http/protobuf":

@@ -244,7 +244,7 @@ class TestConfiguration:
             {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4318/v1/traces"},
             {"OTEL_TRACES_EXPORTER": "otlp"},  # to the default, localhost:4318
             {
-                "OTEL_EXPORTER_OTLP_ENDPOINT": "x",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318",
                 "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
                 "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
             },
