@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from gateway import answers
 from gateway.answers import Answer
+from gateway.sides import Connection
 
 if TYPE_CHECKING:
     from gateway.chain import Chain
@@ -122,7 +123,12 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
             self._fail("" if self._spoken else "timeout")
 
     def stop(self) -> None:
-        self._raw.abort()
+        """A handshake that has begun may end: the request behind it is on its way, and its client would not know whether to ask again."""
+        asyncio.get_running_loop().call_later(self._chain.settings.stop_idle, self._stop_idle)
+
+    def _stop_idle(self) -> None:
+        if self._up is None:
+            self._raw.abort()
 
     # The side of the protocol above.
 
@@ -217,6 +223,8 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         up = self._up = self._choose(self._tls.selected_alpn_protocol() or "http/1.1")
         self._uncount()  # the protocol above is counted from here on
         up.connection_made(self)
+        if self._chain.stopping:
+            cast(Connection, up).stop()
         if self._incoming.pending:
             self._read(up)
 

@@ -171,6 +171,42 @@ class TestHandshakes:
             await web.gw.until(lambda: chain.census.total == 0)
             assert not chain.census.clients
 
+    async def test_one_that_has_begun_may_end_and_ask_though_the_gateway_stops(self, tmp_path: Path) -> None:
+        async with upstream() as instance, secure(tmp_path, drain=20, stop_idle=5.0) as web:
+            web.gw.cluster.instance(instance.port)
+            client, incoming, outgoing = await web.raw(), ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = web.authority.trusting(("http/1.1",)).wrap_bio(incoming, outgoing, server_hostname=HOST)
+            stopped, answer = False, b""
+
+            async def more() -> None:
+                await client.send(outgoing.read())
+                data = await client.reader.read(65536)
+                assert data, ("the gateway closed the connection", answer)
+                incoming.write(data)
+
+            with anyio.fail_after(15):
+                while True:
+                    try:
+                        tls.do_handshake()
+                        break
+                    except ssl.SSLWantReadError:
+                        await more()
+                        if not stopped:
+                            web.gw.gateway.stop()
+                            stopped = True
+                            await web.gw.until(lambda: web.gw.gateway.chain is not None and web.gw.gateway.chain.stopping)
+                            await anyio.sleep(0.05)
+                tls.write(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+                while b"hello" not in answer:
+                    await more()
+                    try:
+                        answer += tls.read()
+                    except ssl.SSLWantReadError:
+                        continue
+            assert answer.startswith(b"HTTP/1.1 200 OK")
+            assert b"Connection: close" in answer
+            await client.close()
+
     async def test_a_stop_does_not_wait_for_them(self, tmp_path: Path) -> None:
         async with secure(tmp_path, drain=20) as web:
             client = await web.raw()
