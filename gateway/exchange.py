@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from gateway.line import Line
     from gateway.route import Backend
 
-
 REFUSALS = 3  # times that instances may refuse one request unseen; then it is told
 
 
@@ -297,6 +296,7 @@ class Exchange:
             return
         if self.client.current is not self:
             self._doomed = why  # those before it are answered first
+            self.forget_body()
             return
         self._drop_upstream()
         if self.first_byte is not None and not self.reply.take_back():

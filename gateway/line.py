@@ -173,6 +173,9 @@ class Line:
             self.instances.pop(gone).forget()
         for key, address in addresses.items():
             instance = self.instances.get(key)
+            if instance is not None and instance.address.pod != address.pod:
+                instance.forget()  # another pod has its address now
+                instance = None
             if instance is None:
                 instance = self.instances[key] = Instance(address)
             else:
@@ -184,6 +187,8 @@ class Line:
     def changed(self) -> None:
         """An instance became usable, or stopped being so. While no Revision has been seen there is no limit to keep, so none is."""
         self.usable = [] if self.policy is UNKNOWN else [i for i in self.instances.values() if i.usable]
+        if self.usable:
+            self._told = 0  # if they go again, the autoscaler is told again
         if self.lease is not None:
             self.lease.changed()
         if self.waiting:

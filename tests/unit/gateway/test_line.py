@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 import pytest
@@ -233,3 +233,23 @@ class TestRefusals:
         f = Fixture()
         prepare(f)
         assert says in f.line.not_in_time().detail
+
+    async def test_the_autoscaler_is_told_again_when_the_instance_that_took_some_is_gone(self) -> None:
+        f = Fixture(limit=1)
+        f.arrive(), f.arrive(), f.arrive()
+        f.instances(1)
+        told = len(f.sink.pokes)
+        f.line.set_addresses({})
+        assert [waiting for _, waiting in f.sink.pokes[told:]] == [2]
+
+    async def test_a_pod_that_gets_the_address_of_another_is_another_instance(self) -> None:
+        f = Fixture()
+        old = Address("127.0.0.1", 1, ready=True, terminating=False, pod="old")
+        f.line.set_addresses({("127.0.0.1", 1): old})
+        before = f.arrive().got
+        assert before is not None
+        f.line.set_addresses({("127.0.0.1", 1): replace(old, pod="new")})
+        after = f.arrive().got
+        assert after is not None
+        assert (before.name, before.active, before.terminating) == ("old", 1, True)
+        assert (after.name, after.active, after.terminating) == ("new", 1, False)
