@@ -310,7 +310,10 @@ class ClientConnection(asyncio.Protocol):
         self.idle_since = self._chain.clock()
         self.resume_reading()
         if self.transport.can_write_eof():
-            self.transport.write_eof()
+            try:
+                self.transport.write_eof()
+            except OSError:  # asyncio's own loop: the client has reset the connection, and we have not heard of it yet
+                self.transport.abort()
 
     def _hold(self, data: bytes) -> None:
         self._held += data

@@ -1,5 +1,6 @@
 """A revision's time limits with Knative's meaning, through the real connections, in virtual time: an hour costs nothing."""
 
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -9,7 +10,7 @@ import anyio
 import pytest
 
 from tests.fakes.routed import HOST
-from tests.fakes.wired import Wired
+from tests.fakes.wired import Notes, Wired
 
 TICK = 0.5
 GET = f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
@@ -213,3 +214,18 @@ async def test_a_tunnel_has_an_idle_limit_of_the_gateways_and_none_of_the_revisi
         assert wired.client.closed == wired.server.closed == ""
         await anyio.sleep(300 + 300 / 4 + 1)
         assert wired.client.closed == wired.server.closed == "closed"
+
+
+async def test_a_client_that_has_reset_its_connection_unnoticed_does_not_stop_whoever_looks_after_time() -> None:
+    class Reset(Notes):
+        def write_eof(self) -> None:
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")  # as asyncio's transports do
+
+    async with anyio.create_task_group() as tasks:
+        wired = Wired(tasks, anyio.current_time, transport=Reset)
+        wired.line.set_addresses({})
+        wired.near.data_received(f"POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 4\r\n\r\nbo".encode())
+        wired.chain.refuse_waiting()
+        assert wired.client.closed == "aborted"
+        assert wired.line.meter.concurrency == 0
+        tasks.cancel_scope.cancel()
