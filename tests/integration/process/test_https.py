@@ -74,7 +74,7 @@ async def test_secrets_by_name_and_by_label_are_followed(tmp_path: Path) -> None
         pytest.param(("--tls-port", "0"), 2, "say which certificate", id="no-certificate"),
         pytest.param(("--tls-secret", "a/b"), 2, "need --tls-port", id="no-port"),
         pytest.param(("--tls-port", "0", "--tls-secret", "web"), 2, "--tls-secret web: expected NAMESPACE/NAME", id="no-namespace"),
-        pytest.param(("--tls-port", "0", "--tls-cert", "FOLDER"), 1, "cannot read FOLDER/tls.crt: No such file", id="no-file"),
+        pytest.param(("--tls-port", "0", "--tls-cert", "FOLDER"), 2, "cannot read FOLDER/tls.crt: No such file", id="no-file"),
     ],
 )
 async def test_what_cannot_be_is_said_before_anything_is_started(tmp_path: Path, args: tuple[str, ...], code: int, said: str) -> None:
