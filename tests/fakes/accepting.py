@@ -12,3 +12,14 @@ async def end(tasks: Collection[asyncio.Task[None]]) -> None:
         for task in list(tasks):
             task.cancel()
         await asyncio.sleep(0)
+
+
+async def stop(server: asyncio.Server) -> None:
+    """Close a server when nothing is between accepted and connected: asyncio would then leave such a socket open for ever (3.11)."""
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, asyncio.SelectorEventLoop):
+        for sock in server.sockets:
+            loop.remove_reader(sock.fileno())
+        for _ in range(3):
+            await asyncio.sleep(0)
+    server.close()

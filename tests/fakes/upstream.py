@@ -136,7 +136,7 @@ async def upstream(handler: Handler = hello, *, port: int = 0, read_body: bool =
     try:
         yield one
     finally:
-        server.close()
+        await accepting.stop(server)
         await accepting.end(tasks)
         one.drop_connections()
         await asyncio.sleep(0)
