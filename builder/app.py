@@ -1,57 +1,63 @@
-"""Source folder to image in the local store: the whole path, top to bottom. Read this first.
+"""Source folder to image: the whole path, top to bottom. Read this first.
 
-project -> source -> handler and bytecode -> dependencies -> runtime -> image. What is wrong with the source is said before any network
-is used. Nothing becomes visible before the last step.
+project -> source -> base -> what the language makes -> image -> where it goes. What is wrong with the source is said before any
+network is used. Nothing becomes visible before the last step.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 
-from builder import files, image, interpreter
+from builder import files, image, oci
+from builder.base import app as bases
+from builder.base.model import Base
 from builder.cache import Cache
-from builder.deps import dependencies
-from builder.errors import StoreError, TransientError, UsageError
-from builder.imports import preload
-from builder.options import BuildOptions, BuildResult, BuiltLayer, Step
+from builder.compress import compressed
+from builder.deliver import deliver
+from builder.errors import BlobCorrupt, StoreError, UsageError
+from builder.language import Job, Language, Parts
+from builder.languages.choose import language
+from builder.oci import Content
+from builder.options import BuildOptions, BuildResult, BuiltLayer, Progress, Step, size
+from builder.platform import Platform, host
 from builder.project import NAME_RULE, Project, load_project, name_from, valid_name
-from builder.reference import image_name
-from builder.runtime import runtime_layer
 from builder.source import read_source
-from builder.source_layer import source_layer
-from builder.store import Image, ImageStore
 
-Progress = Callable[[Step], None]
 DEFAULT_NAMESPACE = "default"
 HEAVY = 500_000_000  # bytes of layers from which the build warns
 
 
-class _CacheCorrupt(TransientError):
-    """A cached layer was damaged."""
-
-
 @dataclass(slots=True)
 class _Clock:
-    """Seconds since the last phase."""
+    """Puts into each step the seconds since the one before."""
 
     progress: Progress
     since: float
 
-    def done(self, name: str, detail: str, cached: bool = False) -> None:
+    def __call__(self, step: Step) -> None:
         now = anyio.current_time()
-        self.progress(Step(name, detail, cached, now - self.since))
+        self.progress(replace(step, seconds=now - self.since))
         self.since = now
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The image for one platform. `layers` in the form in which it has them, the base's first."""
+
+    content: Content
+    base: Base
+    parts: Parts
+    layers: tuple[BuiltLayer, ...]
 
 
 async def build(source: Path, options: BuildOptions, progress: Progress) -> BuildResult:
     """Build the function in `source`. Raises a `builder.errors.BuildError`, whose `exit_code` says what kind it is."""
     try:
         return await _build(source, options, progress, ())
-    except _CacheCorrupt as error:
+    except BlobCorrupt as error:
         # The damaged entry is gone; what depends on it is made anew.
         return await _build(source, options, progress, (str(error),))
     except OSError as error:
@@ -62,44 +68,52 @@ async def build(source: Path, options: BuildOptions, progress: Progress) -> Buil
 
 async def _build(source: Path, options: BuildOptions, progress: Progress, warnings: tuple[str, ...]) -> BuildResult:
     start = anyio.current_time()
-    clock = _Clock(progress, start)
+    tell = _Clock(progress, start)
     project = await anyio.to_thread.run_sync(load_project, source)
     name, namespace = _names(project, options)
-    python = await interpreter.find(options.python)
-    cache = Cache(options.cache, read=not options.no_cache)
-    clock.done("project", f"{name}, Python {python.version}")
+    platforms = options.platforms or (host(),)
+    tell(Step("project", f"{name}, {project.runtime}, {', '.join(map(str, platforms))}"))
 
     read = partial(read_source, project.path, options.max_source_bytes, options.max_source_files, options.warn_source_bytes)
     tree = await anyio.to_thread.run_sync(read)
-    code = await source_layer(cache, python, tree, project.handler, options.check_timeout)
-    clock.done("source", f"{_count(len(tree.files), 'file')}, {size(tree.size)}, handler {code.handler}", code.cached)
-
-    deps = await dependencies(cache, python, project, options)
-    told = f"{_count(deps.packages, 'package')}, {_count(len(deps.layers), 'layer')}" if deps.layers else "none"
-    clock.done("deps", told, all(b.cached for b in deps.layers))
-    base, base_cached = await runtime_layer(cache, python, options.check_timeout)
-    clock.done("runtime", f"kfn's function server, {size(base.layer.size)}", base_cached)
-
-    chosen = project.preload if project.preload is not None else preload(code.handler, code.imports, deps.modules)
-    facts = image.Facts(python.version, python.machine, code.handler, project.invoke, chosen)
-    layers = (
-        BuiltLayer(base.layer, "kfn runtime", base_cached),
-        *deps.layers,
-        BuiltLayer(code.made.layer, _count(len(tree.files), "file"), code.cached),
-    )
-    made = await anyio.to_thread.run_sync(_assemble, ImageStore(options.store), cache, image_name(namespace, name), facts, layers)
-    clock.done("image", made.reference, all(b.cached for b in layers))
+    job = Job(project, tree, options, Cache(options.cache, read=not options.no_cache), tell)
+    builds = language(job)
+    await builds.check()
+    made = [await _make(job, builds, platform) for platform in platforms]
+    content = made[0].content if len(made) == 1 else oci.index(tuple(one.content for one in made), {})
+    reference = await deliver(job, content, tuple(layer for one in made for layer in one.layers), namespace, name)
+    first = made[0]
+    told = (*warnings, *tree.warnings, *(text for one in made for text in (*one.base.warnings, *one.parts.warnings)), *_heavy(first.layers))
     return BuildResult(
-        reference=made.reference,
-        digest=made.digest,
-        handler=code.handler,
-        layers=layers,
+        reference=reference,
+        digest=content.digest,
+        handler=first.parts.handler,
+        layers=first.layers,
         seconds=anyio.current_time() - start,
-        warnings=(*warnings, *tree.warnings, *deps.warnings, *_heavy(layers)),
+        warnings=tuple(dict.fromkeys(told)),
         project=project,
         name=name,
         namespace=namespace,
+        content=content,
     )
+
+
+async def _make(job: Job, builds: Language, platform: Platform) -> Made:
+    """The image for one platform, with its layers in the cache."""
+    options = job.options
+    base = await bases.find(options.base or job.project.base or builds.base(), platform, job.project, options)
+    if base.layers:
+        job.tell(Step("base", f"{base.name} {base.digest[:19]} for {platform}", base.cached))
+    parts = await builds.parts(base)
+    built = (*(BuiltLayer(layer, base.name, base.cached) for layer in base.layers), *parts.layers)
+    method = options.compression if options.leaves else "none"
+    layers = await compressed(job.cache, [one.layer for one in built], method)
+    blobs = tuple(
+        oci.Blob(one.digest, one.size, one.media_type, path=None if one.origin else job.cache.blob(one.digest), origin=one.origin)
+        for one in layers
+    )
+    content = image.make(base, parts, layers, blobs, {})
+    return Made(content, base, parts, tuple(replace(one, layer=layer) for one, layer in zip(built, layers, strict=True)))
 
 
 def _names(project: Project, options: BuildOptions) -> tuple[str, str]:
@@ -110,17 +124,6 @@ def _names(project: Project, options: BuildOptions) -> tuple[str, str]:
     return name, namespace
 
 
-def _assemble(store: ImageStore, cache: Cache, name: str, facts: image.Facts, layers: tuple[BuiltLayer, ...]) -> Image:
-    """Everything into the store, the name last."""
-    with store.writing():
-        damaged = [f"{built.title} ({built.layer.digest[:19]})" for built in layers if not cache.give(built.layer, store)]
-        if damaged:
-            raise _CacheCorrupt(f"{', '.join(damaged)} had changed on disk and was made again")
-        bare = tuple(built.layer for built in layers)
-        config = image.config(facts, bare)
-        return store.add(name, image.manifest(facts, store.put(config), len(config), bare))
-
-
 def _heavy(layers: tuple[BuiltLayer, ...]) -> tuple[str, ...]:
     """A warning for an image that will take its time to reach a node."""
     total = sum(built.layer.size for built in layers)
@@ -128,17 +131,6 @@ def _heavy(layers: tuple[BuiltLayer, ...]) -> tuple[str, ...]:
         return ()
     top = sorted(layers, key=lambda built: -built.layer.size)[:5]
     return (f"the image has {size(total)}; the largest: {', '.join(f'{built.title} {size(built.layer.size)}' for built in top)}",)
-
-
-def size(count: int) -> str:
-    """Bytes for people."""
-    if count < 1000:
-        return f"{count} B"
-    return f"{count / 1e3:.1f} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 __all__ = ["BuildOptions", "BuildResult", "BuiltLayer", "Step", "build", "size"]

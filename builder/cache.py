@@ -10,17 +10,18 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import anyio
 
 from builder import files, tar
 from builder.errors import Busy
-from builder.store import LAYER_TAR, ImageStore, Layer
+from builder.oci import LAYER_TAR, Layer
+from builder.store import ImageStore
 
 _POLL = 0.02
 
@@ -52,7 +53,7 @@ class Cache:
             return None
         layer = Layer(**facts.pop("layer"))
         try:
-            whole = self._blob(layer.digest).stat().st_size == layer.size
+            whole = self.blob(layer.digest).stat().st_size == layer.size
         except OSError:
             whole = False
         return Cached(layer, facts) if whole else None
@@ -71,14 +72,22 @@ class Cache:
 
     def add(self, key: str, kind: str, members: Iterable[tar.Member], facts: dict[str, Any]) -> Cached:
         """Make a layer of these files and remember it under `key`."""
+
+        def write(file: BinaryIO) -> Layer:
+            digest, size = tar.write_tar(file, members)
+            return Layer(digest, digest, size, LAYER_TAR, kind)
+
+        return self.make(key, write, facts)
+
+    def make(self, key: str, write: Callable[[BinaryIO], Layer], facts: dict[str, Any]) -> Cached:
+        """Keep what `write` writes as the blob of the layer that it returns, and remember it under `key`."""
         temp = self.path / "blobs" / "sha256" / f"{files.TEMP_PREFIX}{os.getpid()}-{key[:16]}-{os.urandom(4).hex()}"
         try:
             with files.writing(temp) as file:
-                digest, size = tar.write_tar(file, members)
-            temp.replace(self._blob(digest))
+                layer = write(file)
+            temp.replace(self.blob(layer.digest))
         finally:
             temp.unlink(missing_ok=True)
-        layer = Layer(digest, digest, size, LAYER_TAR, kind)
         self.remember(key, {**facts, "layer": asdict(layer)})
         return Cached(layer, facts)
 
@@ -86,7 +95,7 @@ class Cache:
         """Put a layer's blob into a store. False if it was corrupt here: then it is gone, and has to be made again."""
         if store.has(layer.digest) and store.blob_path(layer.digest).stat().st_size == layer.size:
             return True
-        blob = self._blob(layer.digest)
+        blob = self.blob(layer.digest)
         try:
             if files.sha256(blob) == layer.digest:
                 store.put_file(blob, layer.digest)
@@ -127,5 +136,6 @@ class Cache:
         finally:
             os.close(fd)
 
-    def _blob(self, digest: str) -> Path:
+    def blob(self, digest: str) -> Path:
+        """Where a blob lies, whether or not it is there."""
         return self.path / "blobs" / "sha256" / digest.removeprefix("sha256:")

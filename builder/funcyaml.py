@@ -144,6 +144,7 @@ class Kfn(Section, frozen=True):
     """What kfn adds. `pod` is merged into the pod's spec, `resources` into the container's, both as Kubernetes spells them."""
 
     handler: str = ""
+    base: str = ""
     preload: list[str] | None = None
     timeout_seconds: int | None = None
     resources: dict[str, dict[str, Scalar]] = {}

@@ -1,64 +1,46 @@
-"""An image's config and manifest, as canonical JSON: the same layers and facts give the same bytes. Pure."""
+"""An image of a base and of what a language made: config and manifest as canonical JSON. The same parts give the same bytes. Pure."""
 
-from dataclasses import dataclass
+from typing import Any
 
-from builder.store import CONFIG, LAYER_KIND, MANIFEST, Layer, canonical
+from builder.base.model import Base
+from builder.language import Parts
+from builder.oci import EPOCH, Blob, Content, Layer, canonical, image
 
-RUNTIME, DEPS, FUNC = "opt/kfn/runtime", "opt/kfn/deps", "func"
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-EPOCH = "1970-01-01T00:00:00Z"
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known about a function's image beside its layers."""
-
-    python: str  # 3.11.7
-    machine: str  # x86_64
-    handler: str
-    invoke: str
-    preload: tuple[str, ...]
+BASE_NAME, BASE_DIGEST = "org.opencontainers.image.base.name", "org.opencontainers.image.base.digest"
+USER = "1000:1000"  # unless the base has a user that is not root
+ROOT = ("", "0", "root", "0:0", "root:root")
 
 
-def config(facts: Facts, layers: tuple[Layer, ...]) -> bytes:
-    """No base yet: the node's interpreter of this exact version runs it."""
-    labels = {
-        "dev.kfn.runtime": "python",
-        "dev.kfn.python": facts.python,
-        "dev.kfn.handler": facts.handler,
-        "dev.kfn.preload": ",".join(facts.preload),
-        "dev.kfn.invoke": facts.invoke,
+def make(base: Base, parts: Parts, layers: tuple[Layer, ...], blobs: tuple[Blob, ...], annotations: dict[str, str]) -> Content:
+    """`layers` are the base's and then the function's own, in the form in which the image has them; `blobs` their bytes."""
+    notes = {**annotations, **parts.annotations}
+    if base.reference:
+        notes |= {BASE_NAME: base.reference.partition("@")[0], BASE_DIGEST: base.digest}
+    return image(_config(base, parts, layers), layers, blobs, base.platform, notes)
+
+
+def _config(base: Base, parts: Parts, layers: tuple[Layer, ...]) -> bytes:
+    own: dict[str, Any] = {
+        "Env": _env(base.config.get("Env") or (), parts.env),
+        "Entrypoint": list(parts.entrypoint),
+        "ExposedPorts": {"8080/tcp": {}},
+        "Labels": {**(base.config.get("Labels") or {}), **parts.labels},
+        "User": USER if str(base.config.get("User", "")) in ROOT else base.config["User"],
+        "WorkingDir": parts.folder,
     }
-    env = [f"KFN_HANDLER={facts.handler}", f"KFN_SOURCE=/{FUNC}", f"PYTHONPATH=/{RUNTIME}:/{DEPS}", "PYTHONUNBUFFERED=1"]
+    kept = {key: value for key, value in base.config.items() if key in ("StopSignal", "Volumes")}
     return canonical(
         {
-            "architecture": ARCHITECTURES.get(facts.machine, facts.machine),
-            "os": "linux",
+            **base.platform.oci,
             "created": EPOCH,
-            "config": {
-                "Env": env,
-                "Entrypoint": ["python3", "-m", "kfn.function"],
-                "ExposedPorts": {"8080/tcp": {}},
-                "Labels": labels,
-                "User": "1000:1000",
-                "WorkingDir": f"/{FUNC}",
-            },
+            "config": {**kept, **own},
             "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
             "history": [{"created": EPOCH, "created_by": f"kfn build: {layer.kind}"} for layer in layers],
         }
     )
 
 
-def manifest(facts: Facts, config_digest: str, config_size: int, layers: tuple[Layer, ...]) -> bytes:
-    return canonical(
-        {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": {"mediaType": CONFIG, "digest": config_digest, "size": config_size},
-            "layers": [
-                {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size, "annotations": {LAYER_KIND: layer.kind}}
-                for layer in layers
-            ],
-            "annotations": {"dev.kfn.handler": facts.handler, "dev.kfn.python": facts.python},
-        }
-    )
+def _env(base: tuple[str, ...], own: tuple[str, ...]) -> list[str]:
+    """The base's variables, with the function's over them."""
+    variables = dict(entry.partition("=")[::2] for entry in (*base, *own))
+    return [f"{name}={value}" for name, value in variables.items()]

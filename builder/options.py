@@ -1,13 +1,14 @@
 """What a build is asked for, what it tells while it runs, and what it gives back."""
 
 import os
-import platform
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from builder.oci import Content, Layer
+from builder.platform import Platform
 from builder.project import Project
-from builder.store import Layer
 
 FORMAT = "1"  # of layers and cache entries: raise it when their bytes change for the same input
 
@@ -17,27 +18,33 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kfn"
 
 
-def default_platform() -> str:
-    """Wheels are chosen for this. manylinux_2_28 is what current Debian, Ubuntu and Red Hat bases all run."""
-    libc, _ = platform.libc_ver()
-    if sys.platform == "linux" and libc == "glibc":
-        return f"{platform.machine()}-manylinux_2_28"
-    return ""  # uv's own choice: this machine
-
-
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """`store` is the image store's directory. Empty `name` and `namespace` are taken from the project."""
+    """What a build is asked for. `store` is the image store's directory: None if the image does not go into one.
 
-    store: Path
+    `tags` are the names under which it is pushed, `outputs` the archives and folders it is written to (`oci:DIR`, ...).
+    """
+
+    store: Path | None
     name: str = ""
     namespace: str = ""
-    python: str = sys.executable  # the interpreter that will run the function
-    platform: str = field(default_factory=default_platform)  # uv's name of a wheel platform; empty: this machine
+    tags: tuple[str, ...] = ()
+    push: bool = False
+    outputs: tuple[str, ...] = ()
+    platforms: tuple[Platform, ...] = ()  # empty: this machine's
+    base: str = ""  # empty: func.yaml's, else the language's
+    compression: str = "gzip"  # of the layers of what leaves this machine: gzip, zstd or none
+    python: str = sys.executable  # without a base: the interpreter that will run the function
+    wheels: str = ""  # uv's name of a wheel platform; empty: what the base can run
     cache: Path = field(default_factory=default_cache)
+    cache_bytes: int = 5_000_000_000
+    registry_cache: str = ""  # a repository that holds layers of other machines' builds
     offline: bool = False  # never ask a package index
     locked: bool = False  # fail rather than change kfn.lock
     no_cache: bool = False  # make every layer anew
+    strict: bool = False  # what would be a warning about the function's own budget is an error
+    allow_sdists: bool = False  # run the builds of source distributions, which are foreign code
+    dry_run: bool = False  # everything but writing the result
     max_source_bytes: int = 512_000_000
     max_source_files: int = 50_000
     warn_source_bytes: int = 50_000_000
@@ -45,15 +52,34 @@ class BuildOptions:
     resolve_timeout: float = 300.0  # seconds for uv to choose versions
     install_timeout: float = 1800.0  # seconds for uv to download and unpack, and for bytecode; GPU wheels are gigabytes
 
+    @property
+    def leaves(self) -> bool:
+        """Whether the image goes somewhere else than into this machine's store."""
+        return bool(self.push or self.outputs)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One finished phase, good for one line: `deps    18 packages, 5 layers    cached    0.7s`."""
 
-    name: str  # project, source, deps, runtime, image
+    name: str  # project, base, source, deps, runtime, image, push, ...
     detail: str
-    cached: bool
-    seconds: float
+    cached: bool = False
+    seconds: float = 0.0  # since the step before; filled in by `builder.app`
+
+
+Progress = Callable[[Step], None]
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1e3:.1f} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +93,18 @@ class BuiltLayer:
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """`reference` ends in the digest."""
+    """`reference` ends in the digest. `content` is the image, or the index of several, with the form its layers have there."""
 
     reference: str
     digest: str
     handler: str
-    layers: tuple[BuiltLayer, ...]
+    layers: tuple[BuiltLayer, ...]  # of the first platform, the base's first
     seconds: float
     warnings: tuple[str, ...]
     project: Project
     name: str
     namespace: str
+    content: Content
 
     @property
     def size(self) -> int:

@@ -17,27 +17,12 @@ from typing import Any
 
 from builder import files
 from builder.errors import BlobCorrupt, ImageNotFound, StoreError
+from builder.oci import INDEX, LAYER_KIND, MANIFEST, Layer, canonical
 from builder.reference import Reference, parse
 
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-INDEX = "application/vnd.oci.image.index.v1+json"
-CONFIG = "application/vnd.oci.image.config.v1+json"
-LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
-LAYER_KIND = "dev.kfn.layer"  # on a layer: runtime, deps or source
 IMAGE_NAME = "dev.kfn.image"  # on an index entry: the name it was added under
 REF_NAME = "org.opencontainers.image.ref.name"  # on the newest entry of a name
 _SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One tar. For an uncompressed layer `digest` equals `diff_id`. `size` in bytes, as stored."""
-
-    digest: str
-    diff_id: str
-    size: int
-    media_type: str
-    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +42,6 @@ class Image:
     def env(self) -> dict[str, str]:
         pairs = (entry.partition("=") for entry in (self.config.get("config") or {}).get("Env") or ())
         return {key: value for key, _, value in pairs}
-
-
-def canonical(value: Any) -> bytes:
-    """JSON with one possible spelling: sorted keys, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 class ImageStore:

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from builder.store import ImageStore, Layer
+from builder.oci import Layer
+from builder.store import ImageStore
 from embedded.node import untar
 from embedded.node.errors import BadImage
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from builder import lockfile, wheels
 from builder.errors import DependencyError, IndexUnreachable, LockStale, ToolMissing
-from builder.index import environment
-from builder.uv import binary
+from builder.python import lockfile, wheels
+from builder.python.index import environment
+from builder.python.uv import binary
 from tests.integration.builder.conftest import HANDLER, Workshop
 
 USES = "import idna\n" + HANDLER

@@ -9,7 +9,8 @@ from threading import Event
 import pytest
 
 from builder.errors import BlobCorrupt, ImageNotFound
-from builder.store import CONFIG, LAYER_KIND, LAYER_TAR, MANIFEST, REF_NAME, Image, ImageStore, canonical
+from builder.oci import CONFIG, LAYER_KIND, LAYER_TAR, MANIFEST, canonical
+from builder.store import REF_NAME, Image, ImageStore
 
 NAME = "kfn.local/default/hello"
 

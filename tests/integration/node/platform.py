@@ -13,7 +13,8 @@ import anyio
 import httptools
 
 import kfn
-from builder.store import CONFIG, LAYER_TAR, MANIFEST, ImageStore
+from builder.oci import CONFIG, LAYER_TAR, MANIFEST
+from builder.store import ImageStore
 from embedded.api.app import open_server
 from embedded.api.local import LocalTransport
 from embedded.api.server import ApiServer

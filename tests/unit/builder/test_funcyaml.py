@@ -83,7 +83,7 @@ def test_an_empty_file_and_empty_sections_mean_defaults() -> None:
         ),
         ("name: a\nrun:\n  envs:\n  - name: A\n    valeu: b\n", "func.yaml:5: run.envs.0.valeu: no such field; did you mean value?"),
         ("zzz: 1\n", "func.yaml:1: zzz: no such field; known here: specVersion, name"),
-        ("kfn:\n  gpu: 1\n", "kfn.gpu: no such field; known here: handler, preload, timeoutSeconds"),
+        ("kfn:\n  gpu: 1\n", "kfn.gpu: no such field; known here: handler, base"),
         ("name: a\ndeploy:\n  options:\n    scale:\n      min: many\n", "func.yaml:5: deploy.options.scale.min: expected int, got str"),
         ("name: [a]\n", "func.yaml:1: name: expected str, got array"),
         ("deploy: 5\n", "func.yaml:1: deploy: expected object, got int"),

@@ -2,10 +2,10 @@
 
 import pytest
 
-from builder.compiling import Failure, Module
 from builder.errors import HandlerNotFound
-from builder.handler import choose
-from builder.imports import preload
+from builder.python.compiling import Failure, Module
+from builder.python.handler import choose
+from builder.python.imports import preload
 
 
 def module(*own: str, handlers: tuple[str, ...] = (), star: bool = False) -> Module:

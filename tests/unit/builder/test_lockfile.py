@@ -2,11 +2,11 @@
 
 import pytest
 
-from builder import lockfile, wheels
 from builder.errors import DependencyError
-from builder.index import uv_settings
-from builder.lockfile import Pin
-from builder.wheels import LARGE, Distribution
+from builder.python import lockfile, wheels
+from builder.python.index import uv_settings
+from builder.python.lockfile import Pin
+from builder.python.wheels import LARGE, Distribution
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 

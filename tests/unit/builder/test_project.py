@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.compiling import Failure
 from builder.errors import NotAProject, ProjectInvalid
 from builder.project import EnvVar, Project, load_project, name_from, valid_name
+from builder.python.compiling import Failure
 from builder.service import service_manifest, trigger_manifests
 from tests.unit.builder.test_funcyaml import WHOLE
 

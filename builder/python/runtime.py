@@ -8,20 +8,21 @@ from pathlib import Path
 
 import kfn
 from builder.cache import Cache, Cached, key
-from builder.compiling import compile_files
 from builder.errors import BuildError
-from builder.image import RUNTIME
-from builder.interpreter import Interpreter
 from builder.options import FORMAT
+from builder.platform import Platform
+from builder.python.compiling import compile_files
+from builder.python.interpreter import Interpreter
+from builder.python.paths import RUNTIME
 from builder.tar import Member
 
 LIBRARIES = ("httptools",)
 
 
-async def runtime_layer(cache: Cache, interpreter: Interpreter, timeout: float) -> tuple[Cached, bool]:
+async def runtime_layer(cache: Cache, interpreter: Interpreter, platform: Platform, timeout: float) -> tuple[Cached, bool]:
     """The layer, and whether it was there already."""
     everything = _everything()
-    name = key("runtime", FORMAT, interpreter.version, interpreter.tag, interpreter.machine, _fingerprint(everything))
+    name = key("runtime", FORMAT, interpreter.version, interpreter.tag, platform.machine, _fingerprint(everything))
     if found := cache.get(name):
         return found, True
     content = _needed(everything)
@@ -30,7 +31,7 @@ async def runtime_layer(cache: Cache, interpreter: Interpreter, timeout: float) 
             (scratch / "in" / path).parent.mkdir(parents=True, exist_ok=True)
             (scratch / "in" / path).write_bytes(data)
         sources = [path for path in content if path.endswith(".py")]
-        compiled = await compile_files(interpreter.path, scratch / "in", sources, scratch / "out", f"/{RUNTIME}", timeout=timeout)
+        compiled = await compile_files(interpreter, scratch / "in", sources, scratch / "out", f"/{RUNTIME}", timeout=timeout)
         if compiled.failures:
             raise BuildError(f"kfn's own runtime does not compile: {compiled.failures[0]}")
         members = [Member(f"{RUNTIME}/{path}", load=partial(bytes, data)) for path, data in content.items()]

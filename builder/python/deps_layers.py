@@ -13,17 +13,17 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from builder import wheels
 from builder.cache import Cache, Cached, key
-from builder.compiling import compile_files
 from builder.errors import BuildError, DependencyError
-from builder.image import DEPS
-from builder.interpreter import Interpreter
-from builder.lockfile import Pin
 from builder.options import FORMAT, BuildOptions, BuiltLayer
-from builder.runtime import bytecode
-from builder.uv import Uv
-from builder.wheels import Distribution
+from builder.python import wheels
+from builder.python.compiling import compile_files
+from builder.python.interpreter import Interpreter
+from builder.python.lockfile import Pin
+from builder.python.paths import DEPS
+from builder.python.runtime import bytecode
+from builder.python.uv import Uv
+from builder.python.wheels import Distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Making:
 
     def __init__(self, cache: Cache, python: Interpreter, options: BuildOptions, uv: Uv, file: str, pins: tuple[Pin, ...]) -> None:
         self._cache, self._python, self._uv, self._file = cache, python, uv, file
-        self._timeout, self._platform = options.install_timeout, options.platform
+        self._timeout = options.install_timeout
         self._pins: dict[str, list[Pin]] = {}
         for pin in pins:  # a name can be there twice, with markers of which one holds
             self._pins.setdefault(pin.name, []).append(pin)
@@ -118,7 +118,7 @@ class Making:
         target, out = scratch / "in", scratch / f"out-{name[:16]}"
         sources = [file for one in distributions for file in one.files if file.endswith(".py")]
         # Files that do not compile are left as they are: packages carry templates and tests for other versions.
-        await compile_files(self._python.path, target, sources, out, f"/{DEPS}", timeout=self._timeout)
+        await compile_files(self._python, target, sources, out, f"/{DEPS}", timeout=self._timeout)
         facts: dict[str, Any] = {
             "title": distributions[0].title if len(distributions) == 1 else f"{len(distributions)} small packages",
             "size": sum(one.size for one in distributions),
@@ -130,8 +130,8 @@ class Making:
     def _key(self, what: str, *names: str) -> str:
         """Of something made of these packages: all that its bytes depend on."""
         pins = sorted(str(pin) for name in names for pin in self._pins.get(name, ()))
-        python = (self._python.version, self._python.tag, self._python.machine)
-        return key(FORMAT, what, python, self._platform, sorted(names), pins)
+        python = (self._python.version, self._python.tag)
+        return key(FORMAT, what, python, self._uv.wheels, sorted(names), pins)
 
     def _known_sizes(self) -> dict[str, int]:
         found = {name: self._cache.facts(self._key("size", name)) for name in self._pins}

@@ -12,10 +12,11 @@ _ASK = "import platform, sys; print(platform.python_version(), sys.implementatio
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    path: str
+    """`command` starts it on this machine; for a base of another architecture that is its twin of this one, whose bytecode is the same."""
+
+    command: tuple[str, ...]
     version: str  # 3.11.7
     tag: str  # cpython-311
-    machine: str  # x86_64
 
     @property
     def minor(self) -> str:
@@ -23,19 +24,19 @@ class Interpreter:
 
 
 def running() -> Interpreter:
-    return Interpreter(sys.executable, platform.python_version(), sys.implementation.cache_tag or "", platform.machine())
+    return Interpreter((sys.executable,), platform.python_version(), sys.implementation.cache_tag or "")
 
 
 async def find(path: str) -> Interpreter:
     """Ask the interpreter at `path` what it is. It must be the same minor version as kfn's own, whose compiled parts it will load."""
     own = running()
-    if path == own.path:
+    if (path,) == own.command:
         return own
     ended = await process.run([path, "-I", "-S", "-c", _ASK], timeout=20)
     if ended.code:
         raise UsageError(f"{path} is not a Python interpreter: {ended.stderr.decode('utf-8', 'replace').strip()[-500:]}")
     version, tag, machine, system = ended.stdout.decode().split()
-    if (tag, machine, system) != (own.tag, own.machine, sys.platform):
-        kind = f"{path} is {tag} on {machine}, kfn runs on {own.tag} on {own.machine}"
+    if (tag, machine, system) != (own.tag, platform.machine(), sys.platform):
+        kind = f"{path} is {tag} on {machine}, kfn runs on {own.tag} on {platform.machine()}"
         raise UsageError(f"{kind}; install kfn with that interpreter, or use Python {own.minor}")
-    return Interpreter(path, version, tag, machine)
+    return Interpreter((path,), version, tag)

@@ -3,8 +3,8 @@
 import difflib
 from collections.abc import Mapping
 
-from builder.compiling import Module
 from builder.errors import HandlerNotFound
+from builder.python.compiling import Module
 from kfn.function import detect
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.errors import DependencyError
-from builder.lockfile import logical_lines
+from builder.python.lockfile import logical_lines
 
 _INCLUDE = re.compile(r"(?:-r|-c|--requirement|--constraint)[= ]?\s*(\S+)")
 _EDITABLE = re.compile(r"-e|--editable")

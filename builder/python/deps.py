@@ -7,25 +7,27 @@ from dataclasses import replace
 
 import anyio.to_thread
 
-from builder import files, lockfile, requirements
+from builder import files
+from builder.base.model import Base
 from builder.cache import Cache, key
-from builder.deps_layers import Dependencies, Making
 from builder.errors import LockStale
-from builder.interpreter import Interpreter
-from builder.lockfile import Pin
 from builder.options import BuildOptions
 from builder.project import Project
-from builder.requirements import Inputs
-from builder.uv import Uv
+from builder.python import lockfile, requirements
+from builder.python.deps_layers import Dependencies, Making
+from builder.python.interpreter import Interpreter
+from builder.python.lockfile import Pin
+from builder.python.requirements import Inputs
+from builder.python.uv import Uv, wheels_for
 
 LOCK = "kfn.lock"
 
 
-async def dependencies(cache: Cache, python: Interpreter, project: Project, options: BuildOptions) -> Dependencies:
+async def dependencies(cache: Cache, base: Base, python: Interpreter, project: Project, options: BuildOptions) -> Dependencies:
     inputs = await anyio.to_thread.run_sync(requirements.find, project.path)
     if inputs is None:
         return Dependencies()
-    uv = Uv(project.path, python, options.platform, options.offline, project.build_envs, inputs.index)
+    uv = Uv(project.path, python, options.wheels or wheels_for(base), options.offline, project.build_envs, inputs.index)
     pins, warnings = await _pins(uv, inputs, options)
     warnings = (*inputs.warnings, *warnings)
     if not pins:
@@ -47,13 +49,13 @@ async def _pins(uv: Uv, inputs: Inputs, options: BuildOptions) -> tuple[tuple[Pi
     if inputs.kind == "hashed":
         return lockfile.parse(inputs.text, inputs.file), ()
     path = uv.root / LOCK
-    wanted = f"sha256:{key(inputs.digest, uv.python.minor, uv.platform)}"
+    wanted = f"sha256:{key(inputs.digest, uv.python.minor, uv.wheels)}"
     old = path.read_text("utf-8") if path.is_file() else ""
     if lockfile.inputs_of(old) == wanted:
         return lockfile.parse(old, LOCK), ()
     if options.locked:
         why = f"{inputs.file} changed since it was made" if old else "there is none"
-        raise LockStale(f"{why}, for Python {uv.python.minor} on {uv.platform or uv.python.machine}; build once without --locked")
+        raise LockStale(f"{why}, for Python {uv.python.minor} on {uv.wheels or 'this machine'}; build once without --locked")
     resolved = await uv.resolve(inputs, old, options.resolve_timeout)
     pins = lockfile.parse(resolved, inputs.file)
     try:

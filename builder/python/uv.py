@@ -3,6 +3,7 @@
 Runs no code of any package: wheels only.
 """
 
+import platform
 import re
 import shutil
 import sys
@@ -11,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import files, index, lockfile, process
+from builder import files, process
+from builder.base.model import NONE, Base
 from builder.errors import BuildError, DependencyError, IndexRefused, IndexUnreachable, ToolMissing
-from builder.interpreter import Interpreter
-from builder.requirements import Inputs
+from builder.python import index, lockfile
+from builder.python.interpreter import Interpreter
+from builder.python.requirements import Inputs
 
 _NO_ANSWER = (
     "error sending request", "connection (refused|reset|closed)", "dns error", "timed? ?out", "(could not|failed to) connect",
@@ -27,13 +30,20 @@ _HASHES = re.compile(r"hash mismatch", re.IGNORECASE)
 _NO_WHEEL = re.compile(r"no usable wheels|no wheels|building from source is disabled|has no .*wheels?", re.IGNORECASE)
 
 
+def wheels_for(base: Base) -> str:
+    """The wheels that `base` can load. manylinux_2_28 is what current Debian, Ubuntu and Red Hat bases all run."""
+    if base.name == NONE and (sys.platform != "linux" or platform.libc_ver()[0] != "glibc"):
+        return ""  # uv's own choice: this machine
+    return f"{base.platform.machine}-manylinux_2_28"
+
+
 @dataclass(frozen=True, slots=True)
 class Uv:
-    """How to call uv for one project. `platform` as `builder.options` has it."""
+    """How to call uv for one project. `wheels` is uv's name of the platform to choose them for; empty: this machine."""
 
     root: Path
     python: Interpreter
-    platform: str
+    wheels: str
     offline: bool
     build_envs: tuple[tuple[str, str], ...]
     index: tuple[str, ...] = ()  # options of the requirements file about where packages are
@@ -55,15 +65,15 @@ class Uv:
                 arguments += ["--override", override.name]
             ended = await self._run([*arguments, "--output-file", str(answer), inputs.file], timeout)
             if ended.code:
-                raise _error(ended, inputs.file, self.python, self.platform)
+                raise _error(ended, inputs.file, self.python, self.wheels)
             return answer.read_text("utf-8")
 
     async def export(self, timeout: float) -> str:
         """uv.lock as a requirements text."""
         arguments = ["export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--no-header", "--format", "requirements-txt"]
-        ended = await self._run([*arguments, "--python", self.python.path], timeout)
+        ended = await self._run([*arguments, "--python", sys.executable], timeout)
         if ended.code:
-            raise _error(ended, "uv.lock", self.python, self.platform)
+            raise _error(ended, "uv.lock", self.python, self.wheels)
         return ended.stdout.decode()
 
     async def install(self, pins: Sequence[lockfile.Pin], target: Path, file: str, timeout: float) -> None:
@@ -76,11 +86,11 @@ class Uv:
             ended = await self._run([*arguments, *self._target(), "-r", lock.name], timeout)
         if ended.code:
             full = files.said_full(ended.stderr.decode("utf-8", "replace"), target)
-            raise full or _error(ended, file, self.python, self.platform)
+            raise full or _error(ended, file, self.python, self.wheels)
 
     def _target(self) -> list[str]:
-        platform = ["--python-platform", self.platform] if self.platform else []
-        return ["--python", self.python.path, "--python-version", self.python.minor, *platform]
+        platform = ["--python-platform", self.wheels] if self.wheels else []
+        return ["--python", sys.executable, "--python-version", self.python.minor, *platform]
 
     async def _run(self, arguments: Sequence[str], timeout: float) -> process.Ended:
         offline = ["--offline"] if self.offline else []
@@ -97,9 +107,9 @@ def binary() -> str:
     return found
 
 
-def _error(ended: process.Ended, file: str, python: Interpreter, platform: str) -> BuildError:
+def _error(ended: process.Ended, file: str, python: Interpreter, wheels: str) -> BuildError:
     said = re.sub(r"(://)[^/@\s]+@", r"\1***@", ended.stderr.decode("utf-8", "replace").strip())
-    text = f"{file} asked for them, for Python {python.minor} on {platform or python.machine}. uv says:\n{said[-4000:]}"
+    text = f"{file} asked for them, for Python {python.minor} on {wheels or 'this machine'}. uv says:\n{said[-4000:]}"
     if _HASHES.search(said):
         return DependencyError(
             f"{text}\nA package is not the one that was locked. This can mean tampering: find out why before you delete the lock"

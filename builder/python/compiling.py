@@ -9,6 +9,7 @@ from pathlib import Path
 from builder import files as files_on_disk
 from builder import process
 from builder.errors import BuildError, SyntaxInvalid
+from builder.python.interpreter import Interpreter
 
 _WORKER = Path(__file__).with_name("worker.py")
 _WALL = 4.0  # times the processor time: on a busy machine a file is slow, not hostile
@@ -53,7 +54,7 @@ class Compiled:
 
 
 async def compile_files(
-    python: str, root: Path, files: Sequence[str], out: Path, prefix: str, *, timeout: float, look: Sequence[str] | None = None
+    python: Interpreter, root: Path, files: Sequence[str], out: Path, prefix: str, *, timeout: float, look: Sequence[str] | None = None
 ) -> Compiled:
     """Write bytecode for `files` (relative to `root`) under `out`; `prefix` is their folder in the image.
 
@@ -66,12 +67,12 @@ async def compile_files(
         "prefix": prefix,
         "look": list(look or ()),
         "seconds": max(1, int(timeout)),
-        "kfn": str(_WORKER.parent.parent),
+        "kfn": str(_WORKER.parents[2]),
     }
-    ended = await process.run([python, "-I", "-S", "-B", str(_WORKER)], stdin=json.dumps(job).encode(), timeout=_WALL * timeout)
+    ended = await process.run([*python.command, "-I", "-S", "-B", str(_WORKER)], stdin=json.dumps(job).encode(), timeout=_WALL * timeout)
     lines = ended.stdout.decode("utf-8", "replace").rstrip("\n").split("\n")
     if ended.code:
-        raise files_on_disk.said_full(ended.stderr.decode("utf-8", "replace"), out) or _crash(python, ended, lines[-1])
+        raise files_on_disk.said_full(ended.stderr.decode("utf-8", "replace"), out) or _crash(python.command[-1], ended, lines[-1])
     answer = json.loads(lines[-1])
     modules = {
         path: Module(tuple(m["names"]), tuple(m["handlers"]), tuple(m["own"]), m["star"], tuple(m["imports"]))

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from builder.errors import DependencyError
-from builder.lockfile import normal
+from builder.python.lockfile import normal
 from builder.tar import Member
 
 LARGE = 1 << 20  # bytes installed: from here on a distribution has a layer of its own

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from functools import partial
 
-from builder import handler
 from builder.cache import Cache, Cached, key
-from builder.compiling import compile_files
 from builder.errors import SyntaxInvalid
-from builder.image import FUNC
-from builder.interpreter import Interpreter
 from builder.options import FORMAT
-from builder.runtime import bytecode
+from builder.python import handler
+from builder.python.compiling import compile_files
+from builder.python.interpreter import Interpreter
+from builder.python.paths import FUNC
+from builder.python.runtime import bytecode
 from builder.source import Source, SourceFile, read_file
 from builder.tar import Member
 
@@ -38,7 +38,7 @@ async def source_layer(cache: Cache, interpreter: Interpreter, source: Source, w
             (scratch / "in" / file.path).parent.mkdir(parents=True, exist_ok=True)
             (scratch / "in" / file.path).write_bytes(read_file(source.root, file))
         compiled = await compile_files(
-            interpreter.path,
+            interpreter,
             scratch / "in",
             [file.path for file in python],
             scratch / "out",

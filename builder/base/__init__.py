@@ -1,0 +1,1 @@
+"""What an image stands on: nothing, packages of Debian, or somebody's image."""

@@ -1,0 +1,19 @@
+"""What an image is made of, for its SBOM and provenance: every package with its version, origin and hash. Values only."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Component:
+    """`purl` is its package URL (`pkg:pypi/numpy@2.1.0`, `pkg:deb/debian/libc6@2.36-9?arch=amd64&distro=debian-12`).
+
+    `sha256` has what was downloaded: the hex digests that the lock or the index allowed, without a prefix.
+    """
+
+    purl: str
+    name: str
+    version: str
+    sha256: tuple[str, ...] = ()
+    licenses: tuple[str, ...] = ()  # SPDX expressions or the names that the package's own metadata has
+    supplier: str = ""
+    source: str = ""  # name and version of the source package, for Debian's

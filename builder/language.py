@@ -1,0 +1,51 @@
+"""The seam between a build and a language: what a language is asked, and what it makes. Its implementations are in `languages/`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from builder.base.model import Base
+from builder.cache import Cache
+from builder.components import Component
+from builder.options import BuildOptions, BuiltLayer, Progress
+from builder.project import Project
+from builder.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One build, for all its platforms."""
+
+    project: Project
+    source: Source
+    options: BuildOptions
+    cache: Cache
+    tell: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a language puts on the base for one platform."""
+
+    layers: tuple[BuiltLayer, ...]  # bottom first, uncompressed, in the cache
+    entrypoint: tuple[str, ...]
+    handler: str = ""
+    folder: str = "/func"  # where the process starts
+    env: tuple[str, ...] = ()  # NAME=value
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    components: tuple[Component, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Language(Protocol):
+    """One build in one language. The same object is asked for each platform, so it may keep what they share."""
+
+    def base(self) -> str:
+        """The base to stand on when nobody names one."""
+
+    async def check(self) -> None:
+        """Say what is wrong with the source, before anything is downloaded. Raises SourceError."""
+
+    async def parts(self, base: Base) -> Parts:
+        """Everything that goes above the base, for `base.platform`."""

@@ -1,0 +1,63 @@
+"""A Python function: kfn's runtime, the dependencies, the source with its bytecode. What each layer holds is in `builder/python/`."""
+
+from builder.base.model import NONE, Base
+from builder.errors import UsageError
+from builder.language import Job, Parts
+from builder.options import BuiltLayer, Step, count, size
+from builder.python.deps import dependencies
+from builder.python.imports import preload
+from builder.python.interpreter import Interpreter
+from builder.python.paths import DEPS, FUNC, RUNTIME
+from builder.python.runtime import runtime_layer
+from builder.python.source_layer import SourceLayer, source_layer
+
+
+class PythonFunction:
+    """One build of a Python function."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def base(self) -> str:
+        return NONE
+
+    async def check(self) -> None:
+        return None
+
+    async def parts(self, base: Base) -> Parts:
+        job, python = self._job, base.python
+        if python is None:
+            raise UsageError(f"--base {base.name}: it has no Python, which {job.project.name} needs")
+        code = await self._source(python)
+        deps = await dependencies(job.cache, base, python, job.project, job.options)
+        told = f"{count(deps.packages, 'package')}, {count(len(deps.layers), 'layer')}" if deps.layers else "none"
+        job.tell(Step("deps", told, all(b.cached for b in deps.layers)))
+        runtime, runtime_cached = await runtime_layer(job.cache, python, base.platform, job.options.check_timeout)
+        job.tell(Step("runtime", f"kfn's function server, {size(runtime.layer.size)}", runtime_cached))
+        chosen = job.project.preload if job.project.preload is not None else preload(code.handler, code.imports, deps.modules)
+        return Parts(
+            layers=(
+                BuiltLayer(runtime.layer, "kfn runtime", runtime_cached),
+                *deps.layers,
+                BuiltLayer(code.made.layer, count(len(job.source.files), "file"), code.cached),
+            ),
+            entrypoint=("python3", "-m", "kfn.function"),
+            handler=code.handler,
+            folder=f"/{FUNC}",
+            env=(f"KFN_HANDLER={code.handler}", f"KFN_SOURCE=/{FUNC}", f"PYTHONPATH=/{RUNTIME}:/{DEPS}", "PYTHONUNBUFFERED=1"),
+            labels={
+                "dev.kfn.runtime": "python",
+                "dev.kfn.python": python.version,
+                "dev.kfn.handler": code.handler,
+                "dev.kfn.preload": ",".join(chosen),
+                "dev.kfn.invoke": job.project.invoke,
+            },
+            annotations={"dev.kfn.handler": code.handler, "dev.kfn.python": python.version},
+            warnings=deps.warnings,
+        )
+
+    async def _source(self, python: Interpreter) -> SourceLayer:
+        job = self._job
+        code = await source_layer(job.cache, python, job.source, job.project.handler, job.options.check_timeout)
+        job.tell(Step("source", f"{count(len(job.source.files), 'file')}, {size(job.source.size)}, handler {code.handler}", code.cached))
+        return code
