@@ -9,7 +9,7 @@ from kfn.api.kinds import Kind
 
 _BY_RESOURCE: dict[tuple[str, str, str], Kind[Any]] = {(k.group, k.version, k.plural): k for k in kinds.ALL}
 # Kubernetes answers node and volume status through these names too; kfn has only what its kinds list.
-BUILT_IN_GROUPS = frozenset({"", "apps", "discovery.k8s.io", "coordination.k8s.io"})
+BUILT_IN_GROUPS = frozenset({"", "apps", "batch", "discovery.k8s.io", "coordination.k8s.io"})
 
 
 @dataclass(frozen=True, slots=True)

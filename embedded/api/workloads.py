@@ -1,4 +1,4 @@
-"""Pure: names in Pods, Deployments, Secrets and ConfigMaps that Kubernetes restricts. On this machine they become parts of paths.
+"""Pure: names in Pods, Deployments, Jobs, Secrets and ConfigMaps that Kubernetes restricts. On this machine they become parts of paths.
 
 Knative's kinds have their own rules in `kfn.api`; what controllers make of them comes by here as well.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kfn.api.base import Json
-from kfn.api.kinds import CONFIG_MAP, DEPLOYMENT, POD, SECRET, Kind
+from kfn.api.kinds import CONFIG_MAP, DEPLOYMENT, JOB, POD, SECRET, Kind
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _KEY = re.compile(r"(?!\.\.)(?!\.$)[-._a-zA-Z0-9]{1,253}")
@@ -20,7 +20,7 @@ def faults(kind: Kind[Any], obj: Json) -> list[Fault]:
     """What is wrong; empty for kinds that have no such names."""
     if kind == POD:
         return list(_pod(obj.get("spec"), "spec"))
-    if kind == DEPLOYMENT:
+    if kind in (DEPLOYMENT, JOB):
         template = _dict(_dict(obj.get("spec")).get("template"))
         return list(_pod(template.get("spec"), "spec.template.spec"))
     if kind in (SECRET, CONFIG_MAP):

@@ -17,8 +17,20 @@ def dig(obj: Any, *steps: str) -> Any:
 
 
 def ready(obj: Json, field: str) -> str:
+    return condition(obj, "Ready", field)
+
+
+def condition(obj: Json, type: str, field: str) -> str:
     conditions = dig(obj, "status", "conditions") or []
-    return next((str(c.get(field) or "") for c in conditions if c.get("type") == "Ready"), "")
+    return next((str(c.get(field) or "") for c in conditions if c.get("type") == type), "")
+
+
+def job_status(obj: Json) -> str:
+    """`Complete`, `Failed`, or what it is doing, as kubectl says it."""
+    for type in ("Complete", "Failed"):
+        if condition(obj, type, "status") == "True":
+            return type
+    return "Terminating" if dig(obj, "metadata", "deletionTimestamp") else "Running"
 
 
 def age(stamp: str | None, now: datetime) -> str:

@@ -45,6 +45,12 @@ def ready(name: str, field: str) -> Column:
     return Column(name, lambda obj, now: cells.ready(obj, field), f".status.conditions[?(@.type=='Ready')].{field}")
 
 
+def succeeded(name: str, field: str) -> Column:
+    """A column that shows a field of the Succeeded condition, for what runs once."""
+    path = f".status.conditions[?(@.type=='Succeeded')].{field}"
+    return Column(name, lambda obj, now: cells.condition(obj, "Succeeded", field), path)
+
+
 def of(name: str, read: Callable[[Json], Cell], *, type: str = "string", wide: bool = False) -> Column:
     return Column(name, lambda obj, now: read(obj), "", type, wide)
 
@@ -71,6 +77,19 @@ BY_KIND: dict[str, tuple[Column, ...]] = {
     "routes.serving.knative.dev": (at("URL", "status", "url"), *_READY),
     "brokers.eventing.knative.dev": (at("URL", "status", "address", "url"), AGE, *_READY),
     "triggers.eventing.knative.dev": (at("Broker", "spec", "broker"), at("Subscriber_URI", "status", "subscriberUri"), AGE, *_READY),
+    "builds.kfn.dev": (
+        at("Image", "spec", "image", "repository"),
+        succeeded("Succeeded", "status"),
+        succeeded("Reason", "reason"),
+        AGE,
+        at("Digest", "status", "digest", wide=True),
+        at("Position", "status", "queuePosition", type="integer", wide=True),
+    ),
+    "jobs.batch": (
+        of("Status", cells.job_status),
+        of("Completions", lambda o: f"{cells.dig(o, 'status', 'succeeded') or 0}/{cells.dig(o, 'spec', 'completions') or 1}"),
+        AGE,
+    ),
     "deployments.apps": (
         of("Ready", cells.deployment_ready),
         at("Up-to-date", "status", "updatedReplicas", type="integer"),

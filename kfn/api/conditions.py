@@ -56,6 +56,8 @@ TRIGGER = ConditionSet(
     "Ready", ("BrokerReady", "DependencyReady", "SubscriberResolved", "SubscriptionReady", "DeadLetterSinkResolved", "OIDCIdentityCreated")
 )
 
+BUILD = ConditionSet("Succeeded")
+
 
 def find(conditions: Sequence[Condition], type: str) -> Condition | None:
     """The condition of that type."""

@@ -1,4 +1,4 @@
-"""Knative's defaults, filled into the JSON of Services, Configurations, Revisions, Routes, Brokers and Triggers.
+"""Knative's defaults, filled into the JSON of Services, Configurations, Revisions, Routes, Brokers and Triggers; and kfn's own into Builds.
 
 Everything here changes the object in place, and doing it twice changes nothing: otherwise a PUT of an unchanged
 object would raise its generation and make a new revision. The object's types have been checked before.
@@ -6,6 +6,7 @@ object would raise its generation and make a new revision. The object's types ha
 
 from collections.abc import Callable
 
+from kfn.api import build as build_types
 from kfn.api import names
 from kfn.api.base import Json
 from kfn.api.eventing import BROKER_CLASS
@@ -126,6 +127,12 @@ def _periodic(probe: Json, period: int) -> None:
             probe[field] = default
 
 
+def build(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    if not spec.get("timeoutSeconds"):
+        spec["timeoutSeconds"] = build_types.TIMEOUT_SECONDS
+
+
 BY_KIND: dict[str, Callable[[Json], None]] = {
     "services.serving.knative.dev": service,
     "configurations.serving.knative.dev": configuration,
@@ -133,4 +140,5 @@ BY_KIND: dict[str, Callable[[Json], None]] = {
     "routes.serving.knative.dev": route,
     "brokers.eventing.knative.dev": broker,
     "triggers.eventing.knative.dev": trigger,
+    "builds.kfn.dev": build,
 }

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from kfn.api import core, eventing, serving
+from kfn.api import batch, build, core, eventing, serving
 
 T = TypeVar("T")
 
@@ -58,8 +58,10 @@ REVISION = Kind(serving.GROUP, "v1", "Revision", "revisions", serving.Revision, 
 ROUTE = Kind(serving.GROUP, "v1", "Route", "routes", serving.Route, True, ("rt",), _KNATIVE, ("status",))
 BROKER = Kind(eventing.GROUP, "v1", "Broker", "brokers", eventing.Broker, True, (), _EVENTING, ("status",))
 TRIGGER = Kind(eventing.GROUP, "v1", "Trigger", "triggers", eventing.Trigger, True, (), _EVENTING, ("status",))
+BUILD = Kind(build.GROUP, "v1alpha1", "Build", "builds", build.Build, True, ("bld",), ("all", "kfn"), ("status",))
 
 DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments", core.Deployment, True, ("deploy",), ("all",), ("status", "scale"))
+JOB = Kind(batch.GROUP, "v1", "Job", "jobs", batch.Job, True, (), ("all",), ("status",))
 POD = Kind("", "v1", "Pod", "pods", core.Pod, True, ("po",), ("all",), ("status", "log"))
 CORE_SERVICE = Kind("", "v1", "Service", "services", core.Service, True, ("svc",), ("all",), ("status",))
 ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", core.EndpointSlice)
@@ -71,8 +73,8 @@ SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts", core.Servi
 LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases", core.Lease)
 
 ALL: tuple[Kind[Any], ...] = (
-    SERVICE, CONFIGURATION, REVISION, ROUTE, BROKER, TRIGGER,
-    DEPLOYMENT, POD, CORE_SERVICE, ENDPOINT_SLICE, EVENT, NAMESPACE, CONFIG_MAP, SECRET, SERVICE_ACCOUNT, LEASE,
+    SERVICE, CONFIGURATION, REVISION, ROUTE, BROKER, TRIGGER, BUILD,
+    DEPLOYMENT, JOB, POD, CORE_SERVICE, ENDPOINT_SLICE, EVENT, NAMESPACE, CONFIG_MAP, SECRET, SERVICE_ACCOUNT, LEASE,
 )  # fmt: skip
 
 
