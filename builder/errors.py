@@ -98,3 +98,37 @@ class IndexRefused(BuildError):
     """The package index refused this user."""
 
     exit_code = 4
+
+
+class MirrorUnknown(UsageError):
+    """No mirror of Debian is known."""
+
+
+class MirrorUnreachable(TransientError):
+    """The Debian mirror could not be reached."""
+
+
+class ArchiveRefused(BuildError):
+    """The Debian mirror gave something that cannot be trusted."""
+
+    exit_code = 5
+
+
+class PackageUnresolvable(DependencyError):
+    """A Debian package cannot be had."""
+
+
+class PackageGone(BuildError):
+    """The Debian mirror no longer has a locked package."""
+
+    exit_code = 5
+
+
+class BaseLockInvalid(SourceError):
+    """The base's lock file is wrong."""
+
+
+class BadPackage(BuildError):
+    """A Debian package holds something that must not go into an image."""
+
+    exit_code = 5
