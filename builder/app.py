@@ -13,10 +13,10 @@ import anyio.to_thread
 
 from builder import files, image, oci
 from builder.base import app as bases
-from builder.base.model import Base
+from builder.base.model import NONE, Base
 from builder.cache import Cache
 from builder.compress import compressed
-from builder.deliver import deliver
+from builder.deliver import delivery
 from builder.errors import BlobCorrupt, StoreError, UsageError
 from builder.language import Job, Language, Parts
 from builder.languages.choose import language
@@ -27,6 +27,7 @@ from builder.project import NAME_RULE, Project, load_project, name_from, valid_n
 from builder.source import read_source
 
 DEFAULT_NAMESPACE = "default"
+_REPAIRS = 4  # times that a build begins anew because something in the cache was damaged
 HEAVY = 500_000_000  # bytes of layers from which the build warns
 
 
@@ -55,11 +56,16 @@ class Made:
 
 async def build(source: Path, options: BuildOptions, progress: Progress) -> BuildResult:
     """Build the function in `source`. Raises a `builder.errors.BuildError`, whose `exit_code` says what kind it is."""
+    warnings: list[str] = []
     try:
-        return await _build(source, options, progress, ())
-    except BlobCorrupt as error:
-        # The damaged entry is gone; what depends on it is made anew.
-        return await _build(source, options, progress, (str(error),))
+        while True:
+            try:
+                return await _build(source, options, progress, tuple(warnings))
+            except BlobCorrupt as error:
+                # The damaged entry is gone; what depends on it is made anew. What that needs may be damaged too.
+                warnings.append(str(error))
+                if len(warnings) == _REPAIRS:
+                    raise
     except OSError as error:
         raise files.disk_full(error, options.cache) or StoreError(
             f"{error.filename or options.cache}: {error.strerror or error}"
@@ -72,16 +78,18 @@ async def _build(source: Path, options: BuildOptions, progress: Progress, warnin
     project = await anyio.to_thread.run_sync(load_project, source)
     name, namespace = _names(project, options)
     platforms = options.platforms or (host(),)
+    goes = delivery(options, project, namespace, name)
     tell(Step("project", f"{name}, {project.runtime}, {', '.join(map(str, platforms))}"))
 
     read = partial(read_source, project.path, options.max_source_bytes, options.max_source_files, options.warn_source_bytes)
     tree = await anyio.to_thread.run_sync(read)
+    await goes.check()
     job = Job(project, tree, options, Cache(options.cache, read=not options.no_cache), tell)
     builds = language(job)
     await builds.check()
     made = [await _make(job, builds, platform) for platform in platforms]
     content = made[0].content if len(made) == 1 else oci.index(tuple(one.content for one in made), {})
-    reference = await deliver(job, content, tuple(layer for one in made for layer in one.layers), namespace, name)
+    reference = await goes.deliver(job, content, tuple(layer for one in made for layer in one.layers))
     first = made[0]
     told = (*warnings, *tree.warnings, *(text for one in made for text in (*one.base.warnings, *one.parts.warnings)), *_heavy(first.layers))
     return BuildResult(
@@ -101,7 +109,7 @@ async def _build(source: Path, options: BuildOptions, progress: Progress, warnin
 async def _make(job: Job, builds: Language, platform: Platform) -> Made:
     """The image for one platform, with its layers in the cache."""
     options = job.options
-    base = await bases.find(options.base or job.project.base or builds.base(), platform, job.project, options)
+    base = await bases.find(_base(job, builds), platform, job.project, options)
     if base.layers:
         job.tell(Step("base", f"{base.name} {base.digest[:19]} for {platform}", base.cached))
     parts = await builds.parts(base)
@@ -114,6 +122,12 @@ async def _make(job: Job, builds: Language, platform: Platform) -> Made:
     )
     content = image.make(base, parts, layers, blobs, {})
     return Made(content, base, parts, tuple(replace(one, layer=layer) for one, layer in zip(built, layers, strict=True)))
+
+
+def _base(job: Job, builds: Language) -> str:
+    """The embedded platform's node brings the interpreter; everywhere else the image does."""
+    own = job.project.base or builds.base() if job.options.leaves else NONE
+    return job.options.base or own
 
 
 def _names(project: Project, options: BuildOptions) -> tuple[str, str]:

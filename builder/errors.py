@@ -5,17 +5,19 @@ class BuildError(Exception):
     """The build failed."""
 
     exit_code = 1
+    plain = False  # the detail says it all
 
     def __init__(self, detail: str = "") -> None:
         self.detail = detail
-        title = (type(self).__doc__ or "").strip().splitlines()[0]
-        super().__init__(f"{title.rstrip('.')}: {detail}" if detail else title)
+        title = "" if self.plain else (type(self).__doc__ or "").strip().splitlines()[0]
+        super().__init__(f"{title.rstrip('.')}: {detail}" if title and detail else title or detail)
 
 
 class UsageError(BuildError):
     """The build was asked for something it cannot do."""
 
     exit_code = 2
+    plain = True
 
 
 class SourceError(BuildError):

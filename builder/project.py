@@ -57,6 +57,8 @@ class Project:
     invoke: str = "http"
     handler: str = ""  # empty: look for it
     preload: tuple[str, ...] | None = None  # None: find out
+    image: str = ""  # where it is pushed to; empty: `registry` and the name
+    registry: str = ""
     base: str = ""  # what the image stands on; empty: the language's own
     envs: tuple[EnvVar, ...] = ()
     build_envs: tuple[tuple[str, str], ...] = ()
@@ -215,6 +217,8 @@ def _from_yaml(folder: Path, content: FuncYaml, read: _Reader) -> Project:
         runtime=content.runtime or "python",
         invoke=read.one_of("invoke", content.invoke, INVOKES),
         handler=content.kfn.handler,
+        image=content.image,
+        registry=content.registry,
         base=content.kfn.base,
         preload=None if content.kfn.preload is None else tuple(content.kfn.preload),
         envs=tuple(_env(read, i, env) for i, env in enumerate(content.run.envs)),

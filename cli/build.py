@@ -1,8 +1,8 @@
-"""kfn build: a source folder becomes an image in the running platform's image store, or in a folder."""
+"""kfn build: a source folder becomes an image, in the running platform's image store, a registry, a folder or an archive."""
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,15 +19,32 @@ NEXT = {
     "deps": "runtime: collecting kfn's own files",
     "runtime": "image: writing",
 }  # what follows the step of that name
+FORMATS = ("text", "json")
 
 
 def flags(command: "output.F") -> "output.F":
     """The options that `kfn build` and `kfn deploy` share."""
     for option in (
-        click.option("--offline", is_flag=True, help="Never ask a package index."),
-        click.option("--locked", is_flag=True, help="Fail rather than change kfn.lock."),
-        click.option("--no-cache", is_flag=True, help="Make every layer anew."),
         click.option("-q", "--quiet", is_flag=True, help="Print only the result."),
+        click.option("--strict", is_flag=True, help="Fail where the function is over its own budget, instead of warning."),
+        click.option("--allow-sdists", is_flag=True, help="Build source distributions, which runs their code."),
+        click.option("--no-cache", is_flag=True, help="Make every layer anew."),
+        click.option("--locked", is_flag=True, help="Fail rather than change a lock file."),
+        click.option("--offline", is_flag=True, help="Never ask a package index."),
+    ):
+        command = option(command)
+    return command
+
+
+def targets(command: "output.F") -> "output.F":
+    """The options about what image is made and into which registry it goes."""
+    for option in (
+        click.option(
+            "--compression", type=click.Choice(("gzip", "zstd", "none")), default="gzip", help="Of layers that leave (default gzip)."
+        ),
+        click.option("--base", default="", help="What the image stands on: python, python3.13, static, node, none or an image."),
+        click.option("--platform", "platforms", multiple=True, help="linux/amd64, linux/arm64; may be repeated (default: this machine's)."),
+        click.option("-t", "--tag", "tags", multiple=True, metavar="IMAGE", help="Name in a registry; may be repeated."),
     ):
         command = option(command)
     return command
@@ -37,35 +54,54 @@ def flags(command: "output.F") -> "output.F":
 @click.argument("path", type=click.Path(path_type=Path), default=".")
 @click.option("--name", help="The function's name (default: func.yaml's, or the folder's).")
 @click.option("-n", "--namespace", help="Namespace that the image's name begins with (default: func.yaml's, or default).")
+@targets
+@click.option("--push", is_flag=True, help="Push to the registry that -t, or func.yaml, names.")
+@click.option(
+    "-o", "--output", "outputs", multiple=True, metavar="FORMAT|KIND:PATH",
+    help="json: print the result so. oci:DIR, oci-archive:FILE, docker-archive:FILE: write the image there.",
+)  # fmt: skip
 @click.option("--store", type=click.Path(file_okay=False, path_type=Path), help="Image store (default: the running platform's).")
-@click.option("-o", "--output", "form", type=click.Choice(("text", "json")), default="text", help="Output format.")
+@click.option("--dry-run", is_flag=True, help="Do everything but write the result; print what would be made.")
+@click.option("--watch", is_flag=True, help="Build again whenever the source changes, until interrupted.")
 @flags
-def command(
-    path: Path,
-    name: str | None,
-    namespace: str | None,
-    store: Path | None,
-    form: str,
-    offline: bool,
-    locked: bool,
-    no_cache: bool,
-    quiet: bool,
-) -> None:
+def command(path: Path, outputs: tuple[str, ...], watch: bool, quiet: bool, **given: Any) -> None:
     """Build the function in PATH; print its image's reference, by digest, on the last line.
 
     \b
     kfn build greet
-    kfn build greet --locked -o json
+    kfn build greet -t localhost:5000/greet:v1 --push --platform linux/amd64,linux/arm64
+    kfn build greet -o oci:greet-image --locked
     """
-    from builder.options import BuildOptions
+    form = "json" if "json" in outputs else "text"
+    options = build_options(outputs=tuple(text for text in outputs if text not in FORMATS), **given)
+    progress = output.Progress(quiet=quiet)
+    if watch:
+        from cli.watching import watched
 
-    options = BuildOptions(
-        store=store or _store(), name=name or "", namespace=namespace or "", offline=offline, locked=locked, no_cache=no_cache
-    )
-    result = build(path, options, output.Progress(quiet=quiet))
+        watched(path, lambda: show(build(path, options, progress), form))
+    else:
+        show(build(path, options, progress), form)
+
+
+def build_options(*, store: Path | None = None, name: str | None = None, namespace: str | None = None, **given: Any) -> "BuildOptions":
+    """Flags to options. Without a registry or an archive the image goes into a store."""
+    from builder.options import BuildOptions
+    from builder.platform import parse_all
+
+    given["platforms"] = parse_all(given.get("platforms", ()))
+    leaves = given.get("push") or given.get("outputs")
+    if given.get("tags") and not leaves:
+        raise CliError("-t names the image in a registry or an archive; add --push, or -o oci:DIR", 2)
+    return BuildOptions(store=store or (None if leaves else _store()), name=name or "", namespace=namespace or "", **given)
+
+
+def show(result: "BuildResult", form: str) -> None:
+    """Print what was made: for a script, or its reference as the last line."""
     if form == "json":
         layers = [{"digest": b.layer.digest, "size": b.layer.size, "title": b.title, "cached": b.cached} for b in result.layers]
-        output.data("json", {"image": result.reference, "handler": result.handler, "layers": layers, "warnings": list(result.warnings)})
+        facts = {"image": result.reference, "digest": result.digest, "handler": result.handler, "layers": layers}
+        platforms = [{"platform": str(one.platform), "digest": one.digest} for one in result.content.images()]
+        output.data("json", {**facts, "platforms": platforms, "warnings": list(result.warnings), "seconds": round(result.seconds, 3)})
     else:
         click.echo(result.reference)
 
@@ -77,13 +113,13 @@ def build(path: Path, options: "BuildOptions", progress: output.Progress) -> "Bu
 
     require_folder(path)
 
-    def show(step: "Step") -> None:
+    def tell(step: "Step") -> None:
         progress.done(step.name, f"{step.detail}{'   cached' if step.cached else ''}", step.seconds)
         if doing := NEXT.get(step.name):
             progress.say(doing)
 
     try:
-        result = run(work, path, options, show)
+        result = run(work, path, options, tell)
     finally:
         progress.clear()
     for warning in result.warnings:
@@ -98,11 +134,7 @@ def require_folder(path: Path) -> None:
 
 def store_of(session: "Session") -> Path:
     """The image store of an embedded platform."""
-    if session.facts is None:
-        raise CliError(
-            "this platform is a cluster, and images for it must be in a registry: build and push one, then `kfn deploy --image IMAGE NAME`",
-            2,
-        )
+    assert session.facts is not None, "a cluster has no image store"
     return Path(session.facts["images"])
 
 

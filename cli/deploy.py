@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     "--wait-timeout", type=click.FloatRange(min=0, min_open=True), default=120, show_default=True, help="Seconds to wait until it serves."
 )
 @click.option("--no-wait", is_flag=True, help="Return as soon as the platform has accepted it.")
+@build.targets
 @build.flags
 @session.options
 def command(
     session: session.Session, path: Path, name: str | None, image: str | None, envs: tuple[str, ...], wait_timeout: float, no_wait: bool,
-    offline: bool, locked: bool, no_cache: bool, quiet: bool,
+    quiet: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Build and deploy the function in PATH; the last line of output is its URL.
 
@@ -56,12 +57,11 @@ def command(
             "spec": {"template": {"spec": {"containers": [{"image": image}]}}},
         }
     else:
-        from builder.options import BuildOptions
         from builder.service import service_manifest
 
-        options = BuildOptions(
-            store=build.store_of(session), name=name or "", namespace=namespace, offline=offline, locked=locked, no_cache=no_cache
-        )
+        cluster = session.facts is None  # its nodes take images from a registry
+        store = None if cluster else build.store_of(session)
+        options = build.build_options(store=store, name=name, namespace=namespace, push=cluster, **given)
         result = build.build(path, options, progress)
         project, name = result.project, result.name
         manifest = service_manifest(project, result.reference, name=name, namespace=namespace)

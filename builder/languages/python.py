@@ -19,7 +19,7 @@ class PythonFunction:
         self._job = job
 
     def base(self) -> str:
-        return NONE
+        return NONE  # until there is a composed one
 
     async def check(self) -> None:
         return None
