@@ -43,6 +43,7 @@ class Cache:
 
     def __init__(self, path: Path, *, read: bool = True) -> None:
         self.path, self.read = path, read
+        self.named: dict[str, dict[str, str]] = {}
         for name in ("blobs/sha256", "keys", "locks", "tmp"):
             (path / name).mkdir(parents=True, exist_ok=True)
 
@@ -57,6 +58,20 @@ class Cache:
         except OSError:
             whole = False
         return Cached(layer, facts) if whole else None
+
+    async def find(self, key: str) -> Cached | None:
+        """`get`, and then the registry that other machines' builds write to, if there is one. A layer from there has its `origin` set:
+        its bytes are not here until `fetch` is asked for them."""
+        return self.get(key)
+
+    async def find_facts(self, key: str) -> dict[str, Any] | None:
+        """`facts`, with the same second place to look."""
+        return self.facts(key)
+
+    def name(self, kind: str, what: str = "", **parts: Any) -> str:
+        """The key of something made of `parts`. They are noted for `kfn build --explain` under `kind` and `what` (`numpy`, a platform)."""
+        self.named[f"{kind} {what}".rstrip()] = {name: json.dumps(value, sort_keys=True, default=str) for name, value in parts.items()}
+        return key(kind, parts)
 
     def facts(self, key: str) -> dict[str, Any] | None:
         if not self.read:

@@ -50,6 +50,16 @@ class HandlerNotFound(SourceError):
     """No handler was found."""
 
 
+class GitError(SourceError):
+    """The git repository cannot be built from."""
+
+
+class GitRefused(BuildError):
+    """The git repository is not open to this user."""
+
+    exit_code = 4
+
+
 class DependencyError(SourceError):
     """The dependencies cannot be installed."""
 
@@ -66,6 +76,10 @@ class TransientError(BuildError):
 
 class IndexUnreachable(TransientError):
     """The package index could not be reached."""
+
+
+class GitUnreachable(TransientError):
+    """The git repository could not be reached."""
 
 
 class Busy(TransientError):

@@ -10,6 +10,7 @@ from builder.components import Component
 from builder.options import BuildOptions, BuiltLayer, Progress
 from builder.project import Project
 from builder.source import Source
+from builder.sources.origin import UNKNOWN, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Job:
     options: BuildOptions
     cache: Cache
     tell: Progress
+    origin: Origin = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from builder.oci import Content, Layer
 from builder.platform import Platform
 from builder.project import Project
+from builder.sources.origin import UNKNOWN, Origin
 
 FORMAT = "1"  # of layers and cache entries: raise it when their bytes change for the same input
 
@@ -39,6 +40,7 @@ class BuildOptions:
     cache: Path = field(default_factory=default_cache)
     cache_bytes: int = 5_000_000_000
     registry_cache: str = ""  # a repository that holds layers of other machines' builds
+    registry_cache_write: bool = False  # add to it what this build made: who may write there can put code into every function
     offline: bool = False  # never ask a package index
     locked: bool = False  # fail rather than change kfn.lock
     no_cache: bool = False  # make every layer anew
@@ -48,7 +50,10 @@ class BuildOptions:
     max_source_bytes: int = 512_000_000
     max_source_files: int = 50_000
     warn_source_bytes: int = 50_000_000
+    allow_secret_files: tuple[str, ...] = ()  # files of the source that may look like a secret
+    git_http: tuple[str, ...] = ()  # hosts whose git repositories are read without TLS
     check_timeout: float = 60.0  # seconds of processor time to compile the source
+    clone_timeout: float = 300.0  # seconds to fetch a git repository
     resolve_timeout: float = 300.0  # seconds for uv to choose versions
     install_timeout: float = 1800.0  # seconds for uv to download and unpack, and for bytecode; GPU wheels are gigabytes
 
@@ -105,6 +110,8 @@ class BuildResult:
     name: str
     namespace: str
     content: Content
+    origin: Origin = UNKNOWN
+    changes: tuple[str, ...] = ()  # for each layer that was made anew, what changed since the last build
 
     @property
     def size(self) -> int:
