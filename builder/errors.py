@@ -100,6 +100,12 @@ class BlobCorrupt(StoreError):
     """A stored blob does not have the content its digest promises."""
 
 
+class LayerUnsafe(StoreError):
+    """A layer holds what cannot be unpacked."""
+
+    plain = True
+
+
 class DiskFull(StoreError):
     """There is no room left on the disk."""
 

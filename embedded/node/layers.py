@@ -14,9 +14,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
+from builder import untar
+from builder.errors import LayerUnsafe
 from builder.oci import Layer
 from builder.store import ImageStore
-from embedded.node import untar
 from embedded.node.errors import BadImage
 
 CHUNK = 1 << 20
@@ -90,6 +91,8 @@ class Layers:
                     raise BadImage(f"layer {layer.digest} is {layer.media_type}; the local node unpacks tar and tar+gzip layers")
                 while stored.read(CHUNK):
                     pass
+        except LayerUnsafe as error:
+            raise BadImage(str(error)) from None
         except (OSError, tarfile.TarError, EOFError) as error:
             raise BadImage(f"layer {layer.digest} cannot be unpacked: {error}") from error
         for what, wanted, got in (("digest", layer.digest, stored.digest.hexdigest()), ("diff id", layer.diff_id, diff_id)):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from builder import untar
 from builder.errors import HandlerNotFound, ProjectInvalid, SyntaxInvalid, UsageError
-from embedded.node import untar
 from tests.integration.builder.conftest import HANDLER, Workshop
 
 BIG = "x = [\n" + "".join(f"    {{'key{n}': ({n}, 'text {n}', lambda a: a + {n})}},\n" for n in range(500)) + "]\n"

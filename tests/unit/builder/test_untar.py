@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from embedded.node import untar
-from embedded.node.errors import BadImage
+from builder import untar
+from builder.errors import LayerUnsafe
 
 Member = tuple[str, bytes | None, dict[str, object]]
 
@@ -75,7 +75,7 @@ def test_what_leads_outside_is_refused_and_writes_nothing_there(tmp_path: Path, 
     target = tmp_path / "layer"
     target.mkdir()
     (tmp_path / "outside").write_text("mine")
-    with pytest.raises(BadImage):
+    with pytest.raises(LayerUnsafe):
         unpack(tar(*members), target)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["layer", "outside"]
     assert (tmp_path / "outside").read_text() == "mine"

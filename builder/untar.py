@@ -8,17 +8,17 @@ import shutil
 import tarfile
 from pathlib import Path, PurePosixPath
 
-from embedded.node.errors import BadImage
+from builder.errors import LayerUnsafe
 
 
 def place(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    """Extract `member` of a stream that stands at it. `target` must be absolute and free of links. Raises BadImage."""
+    """Extract `member` of a stream that stands at it. `target` must be absolute and free of links. Raises LayerUnsafe."""
     path = _inside(target, member.name, member)
     if member.isdir():
         path.mkdir(parents=True, exist_ok=True)
         return
     if path == target:
-        raise BadImage(f"{member.name!r} would replace the layer's own folder")
+        raise LayerUnsafe(f"{member.name!r} would replace the layer's own folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink() or path.exists():
         path.unlink()
@@ -31,18 +31,18 @@ def place(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
     elif member.issym():
         leads = Path(os.path.realpath(path.parent / member.linkname))
         if PurePosixPath(member.linkname).is_absolute() or (leads != target and target not in leads.parents):
-            raise BadImage(f"{member.name!r} links to {member.linkname!r}, outside the layer")
+            raise LayerUnsafe(f"{member.name!r} links to {member.linkname!r}, outside the layer")
         path.symlink_to(member.linkname)
     elif member.islnk():
         os.link(_inside(target, member.linkname, member), path, follow_symlinks=False)
     else:
-        raise BadImage(f"{member.name!r} is neither a file, a folder nor a link")
+        raise LayerUnsafe(f"{member.name!r} is neither a file, a folder nor a link")
 
 
 def _inside(target: Path, name: str, member: tarfile.TarInfo) -> Path:
-    """Where `name` leads, with the links above it followed; the last part is not. Raises BadImage if that is not below `target`."""
+    """Where `name` leads, with the links above it followed; the last part is not. Raises LayerUnsafe if that is not below `target`."""
     parent, last = os.path.split(os.path.normpath(os.path.join(target, name.lstrip("/") or ".")))
     path = Path(os.path.realpath(parent)) / last
     if PurePosixPath(name).is_absolute() or (path != target and target not in path.parents):
-        raise BadImage(f"{member.name!r} leads outside the layer")
+        raise LayerUnsafe(f"{member.name!r} leads outside the layer")
     return path
