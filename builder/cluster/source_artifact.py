@@ -1,0 +1,98 @@
+"""A source folder as an OCI artifact: what a build in the cluster is made of. The same source is the same artifact, so that uploading it
+again is one question. Which files belong to it is `builder/source.py`'s business; reading one back is `extract.py`'s.
+"""
+
+import gzip
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from builder import oci, tar
+from builder.cache import Cache, key
+from builder.cluster.extract import SourceUnsafe
+from builder.compress import library
+from builder.options import FORMAT, BuildOptions
+from builder.source import Source, SourceFile, read_file, read_source
+
+ARTIFACT = "application/vnd.kfn.source.v1"
+LAYER = "application/vnd.kfn.source.v1.tar+gzip"
+TAG = "src-"
+CONTROL = ("func.yaml", "kfn.lock", ".kfnignore", ".funcignore", ".gitignore")  # what a build reads beside what goes into the image
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """`content` has its one blob in the cache."""
+
+    content: oci.Content
+    files: int
+    size: int  # of the files, unpacked
+    warnings: tuple[str, ...]
+
+    @property
+    def tag(self) -> str:
+        return tag(self.content.digest)
+
+
+def tag(digest: str) -> str:
+    """The tag under which an artifact is kept: without one, a registry's own clean-up may take it."""
+    return TAG + digest.removeprefix("sha256:")
+
+
+def assemble(root: Path, options: BuildOptions, cache: Cache) -> Assembled:
+    """Read the folder and make its artifact, unless it is known. Blocks."""
+    source = read_source(root.absolute(), options.max_source_bytes, options.max_source_files, options.warn_source_bytes)
+    control = {name: (source.root / name).read_bytes() for name in CONTROL if (source.root / name).is_file() and not source.has(name)}
+    name = key("source-artifact", FORMAT, library("gzip"), source.digest, {k: hashlib.sha256(v).hexdigest() for k, v in control.items()})
+    found = cache.get(name) or cache.make(name, partial(_write, source, control), {})
+    blob = oci.Blob(found.layer.digest, found.layer.size, LAYER, path=cache.blob(found.layer.digest))
+    return Assembled(oci.artifact(ARTIFACT, None, (blob,), {}), len(source.files) + len(control), source.size, source.warnings)
+
+
+def layer_of(manifest: bytes) -> tuple[str, int]:
+    """Digest and size of the blob that a source artifact's manifest names. Raises SourceUnsafe if it is none."""
+    try:
+        body = json.loads(manifest)
+        (layer,) = body["layers"]
+        if body["artifactType"] != ARTIFACT or layer["mediaType"] != LAYER:
+            raise ValueError("another type")
+        return str(layer["digest"]), int(layer["size"])
+    except (ValueError, KeyError, TypeError):
+        raise SourceUnsafe("it is not a source that `kfn build --remote` uploaded") from None
+
+
+def _write(source: Source, control: dict[str, bytes], file: BinaryIO) -> oci.Layer:
+    """A gzipped tar without times and owners, streamed through the disk."""
+    out = _Digesting(file)
+    members = [
+        *(_member(source, one) for one in source.files),
+        *(tar.Member(name, load=partial(bytes, data)) for name, data in control.items()),
+    ]
+    with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=6, mtime=0, filename="") as packed:
+        diff_id, _ = tar.write_tar(cast(BinaryIO, packed), members)
+    return oci.Layer(f"sha256:{out.sha256.hexdigest()}", diff_id, out.size, LAYER, "source-artifact")
+
+
+def _member(source: Source, one: SourceFile) -> tar.Member:
+    if one.link:
+        return tar.Member(one.path, link=one.link)
+    return tar.Member(one.path, load=partial(read_file, source.root, one), executable=one.executable)
+
+
+class _Digesting(io.RawIOBase):
+    """Passes bytes on, counts and digests them."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.sha256, self.size = file, hashlib.sha256(), 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        self.size += len(data)
+        return self.file.write(data)
