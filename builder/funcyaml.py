@@ -145,6 +145,9 @@ class Kfn(Section, frozen=True):
 
     handler: str = ""
     base: str = ""
+    python: Scalar = ""
+    extras: list[str] = []
+    allow_sdists: bool = False
     preload: list[str] | None = None
     timeout_seconds: int | None = None
     resources: dict[str, dict[str, Scalar]] = {}

@@ -45,6 +45,7 @@ class BuildOptions:
     locked: bool = False  # fail rather than change kfn.lock
     no_cache: bool = False  # make every layer anew
     strict: bool = False  # what would be a warning about the function's own budget is an error
+    extras: tuple[str, ...] = ()  # of pyproject.toml's optional dependencies, beside those that func.yaml names
     allow_sdists: bool = False  # run the builds of source distributions, which are foreign code
     dry_run: bool = False  # everything but writing the result
     max_source_bytes: int = 512_000_000

@@ -60,6 +60,9 @@ class Project:
     image: str = ""  # where it is pushed to; empty: `registry` and the name
     registry: str = ""
     base: str = ""  # what the image stands on; empty: the language's own
+    python: str = ""  # 3.13; empty: the newest that the project allows
+    extras: tuple[str, ...] = ()  # of pyproject.toml's optional dependencies
+    allow_sdists: bool = False
     envs: tuple[EnvVar, ...] = ()
     build_envs: tuple[tuple[str, str], ...] = ()
     volumes: tuple[Volume, ...] = ()
@@ -220,6 +223,9 @@ def _from_yaml(folder: Path, content: FuncYaml, read: _Reader) -> Project:
         image=content.image,
         registry=content.registry,
         base=content.kfn.base,
+        python=scalar(content.kfn.python),
+        extras=tuple(content.kfn.extras),
+        allow_sdists=content.kfn.allow_sdists,
         preload=None if content.kfn.preload is None else tuple(content.kfn.preload),
         envs=tuple(_env(read, i, env) for i, env in enumerate(content.run.envs)),
         build_envs=tuple(

@@ -7,7 +7,7 @@ from builder.options import BuiltLayer, Step, count, size
 from builder.python.deps import dependencies
 from builder.python.imports import preload
 from builder.python.interpreter import Interpreter
-from builder.python.paths import DEPS, FUNC, RUNTIME
+from builder.python.paths import FUNC, RUNTIME
 from builder.python.runtime import runtime_layer
 from builder.python.source_layer import SourceLayer, source_layer
 
@@ -41,10 +41,10 @@ class PythonFunction:
                 *deps.layers,
                 BuiltLayer(code.made.layer, count(len(job.source.files), "file"), code.cached),
             ),
-            entrypoint=("python3", "-m", "kfn.function"),
+            entrypoint=("python3", f"/{RUNTIME}/start.py"),
             handler=code.handler,
             folder=f"/{FUNC}",
-            env=(f"KFN_HANDLER={code.handler}", f"KFN_SOURCE=/{FUNC}", f"PYTHONPATH=/{RUNTIME}:/{DEPS}", "PYTHONUNBUFFERED=1"),
+            env=(f"KFN_HANDLER={code.handler}", f"KFN_SOURCE=/{FUNC}", "PYTHONUNBUFFERED=1"),
             labels={
                 "dev.kfn.runtime": "python",
                 "dev.kfn.python": python.version,

@@ -17,6 +17,7 @@ from builder.python.paths import RUNTIME
 from builder.tar import Member
 
 LIBRARIES = ("httptools",)
+START = "kfn/function/start.py"  # also beside the package, where it is what the image runs
 
 
 async def runtime_layer(cache: Cache, interpreter: Interpreter, platform: Platform, timeout: float) -> tuple[Cached, bool]:
@@ -26,6 +27,7 @@ async def runtime_layer(cache: Cache, interpreter: Interpreter, platform: Platfo
     if found := cache.get(name):
         return found, True
     content = _needed(everything)
+    content["start.py"] = everything[START]
     with cache.folder() as scratch:
         for path, data in content.items():
             (scratch / "in" / path).parent.mkdir(parents=True, exist_ok=True)

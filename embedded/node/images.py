@@ -103,10 +103,9 @@ class Images:
 
     def _warmth(self, image: Image, folders: tuple[Path, ...]) -> Warmth:
         labels = image.labels
-        paths = [f / "opt/kfn" / part for part in ("runtime", "deps") for f in folders]
+        runtime, deps = (tuple(str(path) for f in folders if (path := f / "opt/kfn" / part).is_dir()) for part in ("runtime", "deps"))
         preload = tuple(name.strip() for name in labels.get(PRELOAD, "").split(",") if name.strip())
-        path = tuple(str(p) for p in paths if p.is_dir())
-        return Warmth(interpreter(labels.get(PYTHON, "")), path, self._settings.imports, preload, self._settings.entry)
+        return Warmth(interpreter(labels.get(PYTHON, "")), runtime, self._settings.imports, preload, self._settings.entry, deps)
 
 
 def interpreter(version: str) -> str:

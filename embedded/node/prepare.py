@@ -124,7 +124,9 @@ class Preparer:
         env = {**supplies.base_env, **supplies.pool.marker, **(image.env if image else {}), **volumes.variables(self._volumes), **port}
         env |= {"KFN_HOST": address, "KFN_NAMESPACE": self._pod.metadata.namespace}
         if image and image.warmth:
-            env["PYTHONPATH"] = ":".join(image.warmth.path)  # for what the function starts itself: the image's own paths are not here
+            env["PYTHONPATH"] = ":".join(
+                (*image.warmth.path, *image.warmth.deps)
+            )  # for what the function starts itself: the image's own paths are not here
         if image and image.source:
             env |= {"KFN_SOURCE": image.source} | ({"KFN_HANDLER": image.handler} if image.handler else {})
         needed = environment.needs(container)

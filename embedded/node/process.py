@@ -8,13 +8,15 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Warmth:
-    """What makes a zygote: two functions with equal warmth share one."""
+    """What makes a zygote: two functions with equal warmth share one. `path` stands before the standard library, `deps` behind it,
+    with what their `.pth` files name."""
 
     interpreter: str
     path: tuple[str, ...]
     imports: tuple[str, ...]
     preload: tuple[str, ...]
     entry: str
+    deps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,7 @@ class Zygote:
         preload = [module for module in self.warmth.preload if module not in self.dropped]
         config = {
             "socket": theirs.fileno(), "life": self._life, "parent": os.getpid(), "name": self.name, "path": self.warmth.path,
-            "imports": self.warmth.imports, "preload": preload, "entry": self.warmth.entry,
+            "deps": self.warmth.deps, "imports": self.warmth.imports, "preload": preload, "entry": self.warmth.entry,
         }  # fmt: skip
         env = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "TZ")} | self._marker
         try:

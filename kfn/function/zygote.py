@@ -376,10 +376,11 @@ def main() -> None:
             return
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.path[:0] = config["path"]
+    for folder in config["deps"]:
+        importlib.import_module("site").addsitedir(folder)  # as `start.py` in a container: behind the standard library, with `.pth` files
     sys.dont_write_bytecode = True
-    sock = socket.socket(fileno=config["socket"])
-    sock.set_inheritable(False)
-    channel = Channel(sock)
+    channel = Channel(socket.socket(fileno=config["socket"]))
+    channel.sock.set_inheritable(False)
     began = time.monotonic()
     problem = warm(config["imports"], config["preload"])
     if problem:
