@@ -154,3 +154,31 @@ class BadPackage(BuildError):
     """A Debian package holds something that must not go into an image."""
 
     exit_code = 5
+
+
+class RegistryRefused(BuildError):
+    """The registry refused this user."""
+
+    exit_code = 4
+
+
+class RegistryUnreachable(TransientError):
+    """The registry did not answer."""
+
+
+class RegistryError(BuildError):
+    """The registry could not do what was asked."""
+
+    exit_code = 5
+
+
+class RegistryUntrusted(RegistryError):
+    """There is no safe connection to the registry."""
+
+
+class ImageMissing(RegistryError):
+    """The registry does not have this image."""
+
+
+class DigestMismatch(RegistryError):
+    """What the registry sent is not what its digest promises."""
