@@ -20,9 +20,10 @@ from builder.deliver import delivery
 from builder.errors import BlobCorrupt, StoreError, UsageError
 from builder.language import Job, Language, Parts
 from builder.languages.choose import language
-from builder.oci import Content
+from builder.oci import Content, Layer
 from builder.options import BuildOptions, BuildResult, BuiltLayer, Progress, Step, size
 from builder.platform import Platform, host
+from builder.profile.app import Told, artifact, profiled
 from builder.project import NAME_RULE, Project, load_project, name_from, valid_name
 from builder.source import read_source
 
@@ -52,6 +53,7 @@ class Made:
     base: Base
     parts: Parts
     layers: tuple[BuiltLayer, ...]
+    profile: Told
 
 
 async def build(source: Path, options: BuildOptions, progress: Progress) -> BuildResult:
@@ -89,16 +91,22 @@ async def _build(source: Path, options: BuildOptions, progress: Progress, warnin
     await builds.check()
     made = [await _make(job, builds, platform) for platform in platforms]
     content = made[0].content if len(made) == 1 else oci.index(tuple(one.content for one in made), {})
-    reference = await goes.deliver(job, content, tuple(layer for one in made for layer in one.layers))
+    attached = tuple(artifact(one.profile.profile, one.content, project.preload) for one in made if one.profile.profile)
+    reference = await goes.deliver(job, content, attached, tuple(layer for one in made for layer in one.layers))
     first = made[0]
-    told = (*warnings, *tree.warnings, *(text for one in made for text in (*one.base.warnings, *one.parts.warnings)), *_heavy(first.layers))
+    told = (
+        *warnings,
+        *tree.warnings,
+        *(text for one in made for text in (*one.base.warnings, *one.parts.warnings, *one.profile.warnings)),
+        *_heavy(first.layers),
+    )
     return BuildResult(
         reference=reference,
         digest=content.digest,
         handler=first.parts.handler,
         layers=first.layers,
         seconds=anyio.current_time() - start,
-        warnings=tuple(dict.fromkeys(told)),
+        warnings=tuple(dict.fromkeys((*warnings, *tree.warnings, *told, *_heavy(first.layers)))),
         project=project,
         name=name,
         namespace=namespace,
@@ -114,14 +122,33 @@ async def _make(job: Job, builds: Language, platform: Platform) -> Made:
         job.tell(Step("base", f"{base.name} {base.digest[:19]} for {platform}", base.cached))
     parts = await builds.parts(base)
     built = (*(BuiltLayer(layer, base.name, base.cached) for layer in base.layers), *parts.layers)
-    method = options.compression if options.leaves else "none"
-    layers = await compressed(job.cache, [one.layer for one in built], method)
+    layers, told = await _finished(job, parts, [one.layer for one in built], base.platform)
     blobs = tuple(
         oci.Blob(one.digest, one.size, one.media_type, path=None if one.origin else job.cache.blob(one.digest), origin=one.origin)
         for one in layers
     )
     content = image.make(base, parts, layers, blobs, {})
-    return Made(content, base, parts, tuple(replace(one, layer=layer) for one, layer in zip(built, layers, strict=True)))
+    return Made(content, base, parts, tuple(replace(one, layer=layer) for one, layer in zip(built, layers, strict=True)), told)
+
+
+async def _finished(job: Job, parts: Parts, layers: list[Layer], platform: Platform) -> tuple[tuple[Layer, ...], Told]:
+    """The layers in the form in which they leave, and the profile of the start: side by side, for each waits for a processor."""
+    options, project = job.options, job.project
+    done: list[tuple[Layer, ...]] = []
+    told = Told(None)
+
+    async def compress() -> None:
+        done.append(await compressed(job.cache, layers, options.compression if options.leaves else "none"))
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(compress)
+            if options.profile and parts.start and platform == host():
+                own = [one.layer for one in parts.layers]
+                told = await profiled(job.cache, own, parts.start, project.cold_start, options.strict, job.tell)
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from group  # callers know single errors
+    return done[0], told
 
 
 def _base(job: Job, builds: Language) -> str:

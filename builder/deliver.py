@@ -32,17 +32,17 @@ class Delivery:
         for output in self.outputs:
             await anyio.to_thread.run_sync(layout.check, output, len(self.options.platforms))
 
-    async def deliver(self, job: Job, content: Content, layers: tuple[BuiltLayer, ...]) -> str:
-        """Put the image there; returns its reference, which ends in its digest."""
+    async def deliver(self, job: Job, content: Content, attached: tuple[Content, ...], layers: tuple[BuiltLayer, ...]) -> str:
+        """Put the image there; with what is attached to it; returns its reference, which ends in its digest."""
         reference = f"{self.name}@{content.digest}"
         if self.options.dry_run:
             job.tell(Step("image", f"{reference} would be made; nothing was written but the cache"))
             return reference
         for output in self.outputs:
-            await anyio.to_thread.run_sync(layout.write, output, content, (), self.name)
+            await anyio.to_thread.run_sync(layout.write, output, content, attached, self.name)
             job.tell(Step("output", str(output)))
         if self.options.store:
-            await anyio.to_thread.run_sync(_store, self.options.store, job.cache, self.name, content, layers)
+            await anyio.to_thread.run_sync(_store, self.options.store, job.cache, self.name, content, attached, layers)
             job.tell(Step("image", f"{reference}, {size(sum(built.layer.size for built in layers))}", all(b.cached for b in layers)))
         return reference
 
@@ -71,7 +71,7 @@ def _own_tags(project: Project, name: str) -> tuple[str, ...]:
     return (f"{registry.rstrip('/')}/{name}:latest",) if registry else ()
 
 
-def _store(path: Path, cache: Cache, name: str, content: Content, layers: tuple[BuiltLayer, ...]) -> None:
+def _store(path: Path, cache: Cache, name: str, content: Content, attached: tuple[Content, ...], layers: tuple[BuiltLayer, ...]) -> None:
     """Everything into the store, the name last."""
     store = ImageStore(path)
     with store.writing():
@@ -82,3 +82,5 @@ def _store(path: Path, cache: Cache, name: str, content: Content, layers: tuple[
             if blob.data is not None:
                 store.put(blob.data)
         store.add(name, content.data)
+        for one in attached:
+            store.attach(one, content.digest)

@@ -68,6 +68,10 @@ class LockStale(SourceError):
     """kfn.lock does not match the dependencies."""
 
 
+class BudgetExceeded(SourceError):
+    """The function is over its own budget."""
+
+
 class TransientError(BuildError):
     """Something outside did not answer; trying again may help."""
 

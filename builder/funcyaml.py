@@ -148,6 +148,7 @@ class Kfn(Section, frozen=True):
     python: Scalar = ""
     extras: list[str] = []
     allow_sdists: bool = False
+    cold_start: str = ""
     preload: list[str] | None = None
     timeout_seconds: int | None = None
     resources: dict[str, dict[str, Scalar]] = {}

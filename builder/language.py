@@ -8,6 +8,7 @@ from builder.base.model import Base
 from builder.cache import Cache
 from builder.components import Component
 from builder.options import BuildOptions, BuiltLayer, Progress
+from builder.profile.run import Start
 from builder.project import Project
 from builder.source import Source
 from builder.sources.origin import UNKNOWN, Origin
@@ -38,6 +39,7 @@ class Parts:
     annotations: Mapping[str, str] = field(default_factory=dict)
     components: tuple[Component, ...] = ()
     warnings: tuple[str, ...] = ()
+    start: Start | None = None  # for the import profile; None: there is none of this language
 
 
 class Language(Protocol):

@@ -47,6 +47,7 @@ class BuildOptions:
     strict: bool = False  # what would be a warning about the function's own budget is an error
     extras: tuple[str, ...] = ()  # of pyproject.toml's optional dependencies, beside those that func.yaml names
     allow_sdists: bool = False  # run the builds of source distributions, which are foreign code
+    profile: bool = True  # import the handler once, to see what its start costs
     dry_run: bool = False  # everything but writing the result
     max_source_bytes: int = 512_000_000
     max_source_files: int = 50_000

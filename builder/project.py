@@ -13,6 +13,7 @@ from typing import Any
 from builder import funcyaml
 from builder.errors import NotAProject, ProjectInvalid
 from builder.funcyaml import FuncYaml, HealthEndpoints, Scale, Subscription, Volume
+from builder.profile import report
 from kfn.function import detect
 
 RUNTIMES = ("python",)
@@ -59,6 +60,7 @@ class Project:
     preload: tuple[str, ...] | None = None  # None: find out
     image: str = ""  # where it is pushed to; empty: `registry` and the name
     registry: str = ""
+    cold_start: str = ""  # how long a start may take: 150ms
     base: str = ""  # what the image stands on; empty: the language's own
     python: str = ""  # 3.13; empty: the newest that the project allows
     extras: tuple[str, ...] = ()  # of pyproject.toml's optional dependencies
@@ -194,6 +196,11 @@ def _check(read: _Reader, content: FuncYaml) -> None:
         raise read.wrong("name", f"{content.name!r} {NAME_RULE}; {name_from(content.name)} would do")
     if content.kfn.handler and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", content.kfn.handler):
         raise read.wrong("kfn.handler", f"{content.kfn.handler!r} must be module:attribute, for example func:handle")
+    if content.kfn.cold_start:
+        try:
+            report.budget(content.kfn.cold_start)
+        except ValueError as error:
+            raise read.wrong("kfn.coldStart", str(error)) from None
     for kind in content.kfn.resources:
         read.one_of(f"kfn.resources.{kind}", kind, ("limits", "requests"))
 
@@ -226,6 +233,7 @@ def _from_yaml(folder: Path, content: FuncYaml, read: _Reader) -> Project:
         python=scalar(content.kfn.python),
         extras=tuple(content.kfn.extras),
         allow_sdists=content.kfn.allow_sdists,
+        cold_start=content.kfn.cold_start,
         preload=None if content.kfn.preload is None else tuple(content.kfn.preload),
         envs=tuple(_env(read, i, env) for i, env in enumerate(content.run.envs)),
         build_envs=tuple(

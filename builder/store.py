@@ -17,10 +17,11 @@ from typing import Any
 
 from builder import files
 from builder.errors import BlobCorrupt, ImageNotFound, StoreError
-from builder.oci import INDEX, LAYER_KIND, MANIFEST, Layer, canonical
+from builder.oci import INDEX, LAYER_KIND, MANIFEST, Content, Layer, canonical
 from builder.reference import Reference, parse
 
 IMAGE_NAME = "dev.kfn.image"  # on an index entry: the name it was added under
+SUBJECT = "dev.kfn.subject"  # on an index entry: the digest of the image that it speaks of
 REF_NAME = "org.opencontainers.image.ref.name"  # on the newest entry of a name
 _SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 
@@ -113,6 +114,27 @@ class ImageStore:
             self._write_index(entries)
         return image
 
+    def attach(self, artifact: Content, subject: str) -> None:
+        """Keep something about the image with the digest `subject`, as long as that is here. A newer one of its kind replaces it."""
+        for blob in artifact.blobs:
+            if blob.data is None:
+                raise StoreError(f"{artifact.artifact_type}: its blobs must be in memory")
+            self.put(blob.data)
+        self.put(artifact.data)
+        entry = {**artifact.descriptor, "annotations": {SUBJECT: subject}}
+        with files.locked(self.path / "index.lock"):
+            images, attached = self._index()
+            kept = [e for e in attached if (e["artifactType"], e["annotations"][SUBJECT]) != (artifact.artifact_type, subject)]
+            self._write_index(images, [*kept, entry])
+
+    def attached(self, subject: str, kind: str) -> bytes | None:
+        """The first blob of what is attached to an image under that artifactType. Raises BlobCorrupt."""
+        for entry in self._index()[1]:
+            if (entry["artifactType"], entry["annotations"][SUBJECT]) == (kind, subject):
+                manifest = self._read_json(entry["digest"], subject)
+                return self._read(manifest["layers"][0]["digest"], subject)
+        return None
+
     def remove(self, reference: str) -> None:
         """Forget one image (with a digest) or every image of a name (without). `gc` frees the space."""
         wanted = parse(reference)
@@ -152,7 +174,8 @@ class ImageStore:
 
     def _free(self) -> int:
         needed: set[str] = set()
-        for entry in self._entries():
+        images, attached = self._index()
+        for entry in (*images, *attached):
             manifest = self._read_json(entry["digest"], _name(entry))
             needed |= {entry["digest"], manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])}
         freed = 0
@@ -170,26 +193,38 @@ class ImageStore:
         raise ImageNotFound(f"{name} is not in {self.path}" + (f"; there are {', '.join(known)}" if known else ", which is empty"))
 
     def _entries(self) -> list[dict[str, Any]]:
-        try:
-            return list(json.loads((self.path / "index.json").read_bytes())["manifests"])
-        except FileNotFoundError:
-            return []
+        return self._index()[0]
 
-    def _write_index(self, entries: list[dict[str, Any]]) -> None:
+    def _index(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The images, and what is attached to them."""
+        try:
+            entries = list(json.loads((self.path / "index.json").read_bytes())["manifests"])
+        except FileNotFoundError:
+            return [], []
+        attached = [entry for entry in entries if SUBJECT in (entry.get("annotations") or {})]
+        return [entry for entry in entries if entry not in attached], attached
+
+    def _write_index(self, entries: list[dict[str, Any]], attached: list[dict[str, Any]] | None = None) -> None:
+        """`attached` is what is there unless given; of images that are gone it goes too."""
+        there = {entry["digest"] for entry in entries}
+        about = [entry for entry in (self._index()[1] if attached is None else attached) if entry["annotations"][SUBJECT] in there]
         newest = {_name(entry): entry["digest"] for entry in entries}
         for entry in entries:
             name = _name(entry)
             entry["annotations"] = {IMAGE_NAME: name} | ({REF_NAME: name} if newest[name] == entry["digest"] else {})
-        files.write(self.path / "index.json", canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}))
+        files.write(self.path / "index.json", canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*entries, *about]}))
 
     def _read_json(self, digest: str, reference: str) -> dict[str, Any]:
+        return dict(json.loads(self._read(digest, reference)))
+
+    def _read(self, digest: str, reference: str) -> bytes:
         try:
             data = self.blob_path(digest).read_bytes()
         except FileNotFoundError:
             raise ImageNotFound(f"{reference}: blob {digest} is not in {self.path}; build it again") from None
         if hashlib.sha256(data).hexdigest() != digest.removeprefix("sha256:"):
             raise BlobCorrupt(f"{self.blob_path(digest)}; remove it and build again")
-        return dict(json.loads(data))
+        return data
 
 
 def _reference(entry: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ def flags(command: "output.F") -> "output.F":
     """The options that `kfn build` and `kfn deploy` share."""
     for option in (
         click.option("-q", "--quiet", is_flag=True, help="Print only the result."),
+        click.option("--profile/--no-profile", default=True, help="Import the handler once, to see what its start costs."),
         click.option("--strict", is_flag=True, help="Fail where the function is over its own budget, instead of warning."),
         click.option("--allow-sdists", is_flag=True, help="Build source distributions, which runs their code."),
         click.option("--no-cache", is_flag=True, help="Make every layer anew."),

@@ -1,10 +1,13 @@
 """A Python function: kfn's runtime, the dependencies, the source with its bytecode. What each layer holds is in `builder/python/`."""
 
 from builder.base.model import NONE, Base
+from builder.cache import key
 from builder.errors import UsageError
 from builder.language import Job, Parts
 from builder.options import BuiltLayer, Step, count, size
+from builder.profile.run import Start
 from builder.python.deps import dependencies
+from builder.python.deps_layers import Dependencies
 from builder.python.imports import preload
 from builder.python.interpreter import Interpreter
 from builder.python.paths import FUNC, RUNTIME
@@ -54,7 +57,17 @@ class PythonFunction:
             },
             annotations={"dev.kfn.handler": code.handler, "dev.kfn.python": python.version},
             warnings=deps.warnings,
+            start=self._start(base, python, code, runtime.layer.diff_id, deps),
         )
+
+    def _start(self, base: Base, python: Interpreter, code: SourceLayer, runtime: str, deps: Dependencies) -> Start:
+        """With a budget every source is measured; without one an earlier profile serves while the same things are imported."""
+        project = self._job.project
+        exact = [code.made.layer.diff_id] if project.cold_start else [code.imports]
+        stamp = key(base.digest, runtime, [built.layer.diff_id for built in deps.layers], exact)
+        own = frozenset(path.partition("/")[0].removesuffix(".py") for path in code.imports)
+        env = tuple((one.name, one.value) for one in project.envs if one.name and not (one.secret or one.config_map))
+        return Start(python, code.handler, own, base.name == NONE, stamp, env)
 
     async def _source(self, python: Interpreter) -> SourceLayer:
         job = self._job

@@ -16,6 +16,7 @@ from pathlib import Path
 import anyio
 
 from builder.errors import BuildError
+from builder.profile import app as profile
 from builder.store import Image, ImageStore
 from embedded.node.errors import BadImage, ImageMissing
 from embedded.node.layers import Layers
@@ -104,8 +105,16 @@ class Images:
     def _warmth(self, image: Image, folders: tuple[Path, ...]) -> Warmth:
         labels = image.labels
         runtime, deps = (tuple(str(path) for f in folders if (path := f / "opt/kfn" / part).is_dir()) for part in ("runtime", "deps"))
-        preload = tuple(name.strip() for name in labels.get(PRELOAD, "").split(",") if name.strip())
+        preload = self._profiled(image) or tuple(name.strip() for name in labels.get(PRELOAD, "").split(",") if name.strip())
         return Warmth(interpreter(labels.get(PYTHON, "")), runtime, self._settings.imports, preload, self._settings.entry, deps)
+
+    def _profiled(self, image: Image) -> tuple[str, ...]:
+        """What the build saw the handler import; empty if it did not look."""
+        try:
+            data = self._store.attached(image.digest, profile.ARTIFACT)
+            return profile.read(data).preload if data else ()
+        except (BuildError, OSError, ValueError, KeyError, TypeError):
+            return ()  # the label has what was found by reading the source
 
 
 def interpreter(version: str) -> str:
