@@ -14,6 +14,7 @@ from builder.layout import Output
 from builder.oci import Content
 from builder.options import BuildOptions, BuiltLayer, Step, size
 from builder.platform import host
+from builder.profile.app import ARTIFACT as PROFILE
 from builder.project import Project
 from builder.reference import image_name
 from builder.store import ImageStore
@@ -38,8 +39,10 @@ class Delivery:
         if self.options.dry_run:
             job.tell(Step("image", f"{reference} would be made; nothing was written but the cache"))
             return reference
+        # Not the profile, which nobody asked for: with a second entry in its index a layout has to be read by name.
+        asked = tuple(one for one in attached if one.artifact_type != PROFILE)
         for output in self.outputs:
-            await anyio.to_thread.run_sync(layout.write, output, content, attached, self.name)
+            await anyio.to_thread.run_sync(layout.write, output, content, asked, self.name)
             job.tell(Step("output", str(output)))
         if self.options.store:
             await anyio.to_thread.run_sync(_store, self.options.store, job.cache, self.name, content, attached, layers)

@@ -1,8 +1,5 @@
 """The import profile of real handlers, by real interpreters."""
 
-import json
-from pathlib import Path
-
 import pytest
 
 from builder.errors import BudgetExceeded, ProjectInvalid
@@ -39,13 +36,6 @@ class TestTheProfileOfAStart:
         with_it = await workshop.build(source)
         without = await workshop.build(source, profile=False)
         assert with_it.digest == without.digest
-
-    async def test_goes_with_the_image_into_a_layout_as_a_referrer(self, workshop: Workshop, tmp_path: Path) -> None:
-        result = await workshop.build(workshop.source(), store=None, outputs=(f"oci:{tmp_path}/out",))
-        entries = json.loads((tmp_path / "out/index.json").read_bytes())["manifests"]
-        (entry,) = [one for one in entries if one.get("artifactType") == ARTIFACT]
-        manifest = json.loads((tmp_path / "out/blobs/sha256" / entry["digest"].removeprefix("sha256:")).read_bytes())
-        assert manifest["subject"]["digest"] == result.digest
 
     async def test_is_remembered_while_the_source_imports_the_same(self, workshop: Workshop) -> None:
         source = workshop.source()
