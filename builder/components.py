@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Component:
     """`purl` is its package URL (`pkg:pypi/numpy@2.1.0`, `pkg:deb/debian/libc6@2.36-9?arch=amd64&distro=debian-12`).
 
-    `sha256` has what was downloaded: the hex digests that the lock or the index allowed, without a prefix.
+    `sha256` has what was downloaded: the hex digests that the lock or the index allowed, without a prefix. `hashes` is for other
+    algorithms, as `sha512:` and hex digits.
     """
 
     purl: str
@@ -17,3 +18,4 @@ class Component:
     licenses: tuple[str, ...] = ()  # SPDX expressions or the names that the package's own metadata has
     supplier: str = ""
     source: str = ""  # name and version of the source package, for Debian's
+    hashes: tuple[str, ...] = ()

@@ -186,3 +186,13 @@ class ImageMissing(RegistryError):
 
 class DigestMismatch(RegistryError):
     """What the registry sent is not what its digest promises."""
+
+
+class KeyInvalid(BuildError):
+    """The key cannot be used."""
+
+    exit_code = 2
+
+
+class NotVerified(BuildError):
+    """The image is not what it should be."""

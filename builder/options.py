@@ -48,6 +48,11 @@ class BuildOptions:
     extras: tuple[str, ...] = ()  # of pyproject.toml's optional dependencies, beside those that func.yaml names
     allow_sdists: bool = False  # run the builds of source distributions, which are foreign code
     profile: bool = True  # import the handler once, to see what its start costs
+    attest: bool = False  # attach SBOM and provenance to what leaves this machine
+    sbom_format: str = "cyclonedx"  # or spdx
+    sign: Path | None = None  # a private key, with which image, SBOM and provenance are signed
+    sign_old: bool = False  # also as cosign did before 2025, under a tag
+    builder_id: str = ""  # who builds, for provenance; empty: somebody's own machine
     dry_run: bool = False  # everything but writing the result
     max_source_bytes: int = 512_000_000
     max_source_files: int = 50_000
