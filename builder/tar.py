@@ -1,4 +1,7 @@
-"""Tars that are the same bytes for the same content: sorted, no times, no owners, one mode for data and one for programs."""
+"""Tars that are the same bytes for the same content: sorted, no times, no owners, one mode for data and one for programs.
+
+A base needs a little more: a folder for itself, with a mode or an owner of its own, and hard links.
+"""
 
 import hashlib
 import io
@@ -12,13 +15,23 @@ from typing import BinaryIO
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One file: its content comes from `load`, called when its turn comes, or from the file `source`; or it is a link."""
+    """One file: its content comes from `load`, called when its turn comes, from `stream`, or from the file `source`; or it
+    is a link or a folder.
+
+    A folder needs a member only if it is empty, or its mode is not 0755.
+    """
 
     path: str  # in the image, without a leading slash
     load: Callable[[], bytes] | None = None
     source: Path | None = None
+    stream: Callable[[], BinaryIO] | None = None  # as `load`, for what is too large for memory: `size` bytes
+    size: int = 0
     executable: bool = False
-    link: str = ""
+    link: str = ""  # a symbolic link's target
+    same: str = ""  # a hard link: the path of a member that sorts before this one
+    folder: bool = False
+    mode: int | None = None  # None: 0755 for folders and programs, else 0644
+    owner: int = 0  # user and group
 
 
 class _Hashing(io.RawIOBase):
@@ -43,6 +56,8 @@ def write_tar(file: BinaryIO, members: Iterable[Member]) -> tuple[str, int]:
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT, bufsize=1 << 20) as tar:
         for member in sorted(members, key=lambda m: m.path):
             _add_folders(tar, member.path, folders)
+            if member.folder:
+                folders.add(member.path)
             _add(tar, member)
     return f"sha256:{out.sha256.hexdigest()}", out.size
 
@@ -59,14 +74,21 @@ def _add_folders(tar: tarfile.TarFile, path: str, folders: set[str]) -> None:
 
 
 def _add(tar: tarfile.TarFile, member: Member) -> None:
-    info = _info(member.path, 0o755 if member.executable or member.link else 0o644)
-    if member.link:
-        info.type, info.linkname = tarfile.SYMTYPE, member.link
+    usual = 0o755 if member.executable or member.link or member.folder else 0o644
+    info = _info(member.path, usual if member.mode is None else member.mode)
+    info.uid = info.gid = member.owner
+    if member.link or member.same or member.folder:
+        info.type = tarfile.SYMTYPE if member.link else tarfile.LNKTYPE if member.same else tarfile.DIRTYPE
+        info.linkname = member.link or member.same
         tar.addfile(info)
     elif member.load is not None:
         data = member.load()
         info.size = len(data)
         tar.addfile(info, io.BytesIO(data))
+    elif member.stream is not None:
+        info.size = member.size
+        with member.stream() as content:
+            tar.addfile(info, content)
     else:
         assert member.source is not None
         with member.source.open("rb") as content:

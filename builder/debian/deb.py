@@ -37,6 +37,7 @@ class Deb:
     control_text: str
     md5sums: str
     entries: Callable[[], Iterator[Entry]]  # once, in the order of the package
+    postinst: str = ""  # never run; `builder/base` reads what it would register as alternatives
 
 
 @contextmanager

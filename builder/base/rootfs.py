@@ -1,0 +1,132 @@
+"""A base's interpreter on this machine: its root file system as a folder in the cache, and the command that starts Python out of it.
+
+It runs by its own dynamic loader with its own libraries, without root, a container or a namespace, so that what it compiles is what it
+would compile in the image, whatever Python the host has. The folders may be removed between builds; their layers make them again.
+"""
+
+import json
+import os
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from builder import files, process
+from builder.base.tree import Tree
+from builder.cache import Cache
+from builder.errors import BuildError
+from builder.python.interpreter import Interpreter
+
+FOLDER = "rootfs"
+_FACTS = ".kfn-python.json"  # in the root: what was found in it
+_ASK = "import platform, sys; print(platform.python_version(), sys.implementation.cache_tag, sys.prefix)"
+_LIBRARIES = ("lib/{}-linux-gnu", "usr/lib/{}-linux-gnu", "usr/local/lib", "usr/lib64", "lib64", "usr/lib", "lib")
+PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+def known(cache: Cache, key: str) -> Interpreter | None:
+    """The interpreter of a root file system that was unpacked under this key before."""
+    root = cache.path / FOLDER / key
+    try:
+        facts = json.loads((root / _FACTS).read_bytes())
+        os.utime(root)  # what is not used goes first when the cache is bounded
+        return interpreter(root, facts)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+async def make(cache: Cache, key: str, fill: Callable[[Path], Tree], machine: str, env: Mapping[str, str]) -> Interpreter | None:
+    """Fill a folder with a root file system and keep it under `key`. None if there is no Python in it. `env` is the image's."""
+    import anyio.to_thread
+
+    target = cache.path / FOLDER / key
+    with cache.folder() as scratch:
+        root = scratch / "root"
+        root.mkdir()
+        tree = await anyio.to_thread.run_sync(fill, root)
+        facts = await look(tree, machine, env)
+        if facts is None:
+            return None
+        files.write(root / _FACTS, json.dumps(facts, sort_keys=True).encode())
+        await anyio.to_thread.run_sync(_publish, root, target)
+    return interpreter(target, facts)
+
+
+async def look(tree: Tree, machine: str, env: Mapping[str, str]) -> dict[str, Any] | None:
+    """Find python3 along the image's PATH, and start it."""
+    program = find(tree, env)
+    if program is None:
+        return None
+    facts = _loading(tree, program, machine)
+    found = await ask(interpreter(Path(tree.root), {**facts, "version": "", "tag": ""}))
+    return {**facts, "version": found.version, "tag": found.tag}
+
+
+def find(tree: Tree, env: Mapping[str, str]) -> Path | None:
+    for folder in (env.get("PATH") or PATH).split(":"):
+        for name in ("python3", "python"):
+            if (program := tree.find(f"{folder}/{name}")) and program.is_file():
+                return program
+    return None
+
+
+async def ask(python: Interpreter) -> Interpreter:
+    """Start it once; what it says of itself."""
+    ended = await process.run([*python.command, "-I", "-S", "-c", _ASK], timeout=60)
+    if ended.code:
+        raise BuildError(f"the base's Python does not start here: {ended.stderr.decode('utf-8', 'replace').strip()[-500:]}")
+    version, tag, _prefix = ended.stdout.decode().split(maxsplit=2)
+    return Interpreter(python.command, version, tag)
+
+
+def _loading(tree: Tree, program: Path, machine: str) -> dict[str, Any]:
+    """The program, its dynamic loader and where that is to look for libraries; a static program has none."""
+    start = {"program": os.path.relpath(program, tree.root)}
+    wanted = loader_of(program)
+    if not wanted:
+        return {**start, "loader": "", "libraries": []}
+    loader = tree.find(wanted)
+    if loader is None:
+        raise BuildError(f"the base's Python needs {wanted}, which is not in the base")
+    folders = [pattern.format(machine) for pattern in _LIBRARIES]
+    there = [found for folder in folders if (found := tree.find(folder)) is not None]
+    libraries = list(dict.fromkeys(os.path.relpath(folder, tree.root) for folder in there))
+    return {**start, "loader": os.path.relpath(loader, tree.root), "libraries": libraries}
+
+
+def interpreter(root: Path, facts: Mapping[str, Any]) -> Interpreter:
+    """`env -u`: a variable of the host's that would load a library of the host's into it."""
+    program = str(root / facts["program"])
+    clean = ("/usr/bin/env", "-u", "LD_PRELOAD", "-u", "LD_LIBRARY_PATH", "-u", "LD_AUDIT")
+    if not facts["loader"]:
+        return Interpreter((*clean, program), facts["version"], facts["tag"])
+    loader = str(root / facts["loader"])
+    libraries = ":".join(str(root / folder) for folder in facts["libraries"])
+    no_cache = () if "musl" in os.path.basename(loader) else ("--inhibit-cache",)
+    return Interpreter((*clean, loader, *no_cache, "--library-path", libraries, program), facts["version"], facts["tag"])
+
+
+def loader_of(program: Path) -> str:
+    """PT_INTERP of a 64-bit little-endian ELF file; empty for a static one, or what is none."""
+    with program.open("rb") as file:
+        head = file.read(64)
+        if len(head) < 64 or head[:6] != b"\x7fELF\x02\x01":
+            return ""
+        offset, size, count = struct.unpack_from("<Q", head, 32)[0], *struct.unpack_from("<HH", head, 54)
+        for index in range(min(count, 64)):
+            file.seek(offset + index * size)
+            entry = file.read(56)
+            if len(entry) == 56 and struct.unpack_from("<I", entry)[0] == 3:
+                place, length = struct.unpack_from("<Q", entry, 8)[0], struct.unpack_from("<Q", entry, 32)[0]
+                file.seek(place)
+                return file.read(min(length, 4096)).rstrip(b"\0").decode("utf-8", "replace")
+    return ""
+
+
+def _publish(root: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        root.rename(target)
+    except OSError:
+        if not (target / _FACTS).is_file():
+            raise
