@@ -24,6 +24,7 @@ from builder.oci import Content, Layer
 from builder.options import BuildOptions, BuildResult, BuiltLayer, Progress, Step, size
 from builder.platform import Platform, host
 from builder.profile.app import Told, artifact, profiled
+from builder.programs import read_programs
 from builder.project import NAME_RULE, Project, load_project, name_from, valid_name
 from builder.source import read_source
 
@@ -77,13 +78,16 @@ async def build(source: Path, options: BuildOptions, progress: Progress) -> Buil
 async def _build(source: Path, options: BuildOptions, progress: Progress, warnings: tuple[str, ...]) -> BuildResult:
     start = anyio.current_time()
     tell = _Clock(progress, start)
-    project = await anyio.to_thread.run_sync(load_project, source)
+    load = partial(load_project, source, builder=options.builder, binary=options.binary)
+    project = await anyio.to_thread.run_sync(load)
     name, namespace = _names(project, options)
     platforms = options.platforms or (host(),)
     goes = delivery(options, project, namespace, name)
     tell(Step("project", f"{name}, {project.runtime}, {', '.join(map(str, platforms))}"))
 
     read = partial(read_source, project.path, options.max_source_bytes, options.max_source_files, options.warn_source_bytes)
+    if project.binary:
+        read = partial(read_programs, project.binary, platforms, options.max_source_bytes)
     tree = await anyio.to_thread.run_sync(read)
     await goes.check()
     job = Job(project, tree, options, Cache(options.cache, read=not options.no_cache), tell)

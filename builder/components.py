@@ -8,7 +8,8 @@ class Component:
     """`purl` is its package URL (`pkg:pypi/numpy@2.1.0`, `pkg:deb/debian/libc6@2.36-9?arch=amd64&distro=debian-12`).
 
     `sha256` has what was downloaded: the hex digests that the lock or the index allowed, without a prefix. `hashes` is for other
-    algorithms, as `sha512:` and hex digits.
+    algorithms, as `sha512:` and hex digits. `sums` has what is no digest of a file, as (name, value): ("go:h1", "h1:..."), the sum
+    that go.sum has over the files of a module.
     """
 
     purl: str
@@ -19,3 +20,4 @@ class Component:
     supplier: str = ""
     source: str = ""  # name and version of the source package, for Debian's
     hashes: tuple[str, ...] = ()
+    sums: tuple[tuple[str, str], ...] = ()

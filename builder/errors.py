@@ -60,6 +60,10 @@ class GitRefused(BuildError):
     exit_code = 4
 
 
+class ProgramUnfit(SourceError):
+    """This program cannot run in the image."""
+
+
 class DependencyError(SourceError):
     """The dependencies cannot be installed."""
 

@@ -95,6 +95,16 @@ def sha256(path: Path) -> str:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def copy_hashed(source: Path, target: Path) -> str:
+    """Copy a file of any size; returns the sha256 (hex) of what was copied. Never follows a link at `source`."""
+    fd, digest = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), hashlib.sha256()
+    with open(fd, "rb") as read, target.open("wb") as write:
+        while chunk := read.read(1 << 20):
+            digest.update(chunk)
+            write.write(chunk)
+    return digest.hexdigest()
+
+
 def sweep(folder: Path) -> None:
     """Remove what killed builds left behind."""
     before = time.time() - STALE_SECONDS

@@ -20,15 +20,18 @@ def make(base: Base, parts: Parts, layers: tuple[Layer, ...], blobs: tuple[Blob,
 
 
 def _config(base: Base, parts: Parts, layers: tuple[Layer, ...]) -> bytes:
+    below = base.config if parts.config is None else parts.config
+    user = str(below.get("User", ""))
     own: dict[str, Any] = {
-        "Env": _env(base.config.get("Env") or (), parts.env),
+        "Env": _env(below.get("Env") or (), parts.env),
         "Entrypoint": list(parts.entrypoint),
         "ExposedPorts": {"8080/tcp": {}},
-        "Labels": {**(base.config.get("Labels") or {}), **parts.labels},
-        "User": USER if str(base.config.get("User", "")) in ROOT else base.config["User"],
+        "Labels": {**(below.get("Labels") or {}), **parts.labels},
+        "User": USER if user in ROOT and parts.config is None else user,
         "WorkingDir": parts.folder,
     }
-    kept = {key: value for key, value in base.config.items() if key in ("StopSignal", "Volumes")}
+    names = ("StopSignal", "Volumes") if parts.config is None else ("StopSignal", "Volumes", "Cmd")
+    kept = {key: below[key] for key in names if below.get(key)}
     return canonical(
         {
             **base.platform.oci,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from builder.base.model import Base
 from builder.cache import Cache
@@ -40,6 +40,7 @@ class Parts:
     components: tuple[Component, ...] = ()
     warnings: tuple[str, ...] = ()
     start: Start | None = None  # for the import profile; None: there is none of this language
+    config: Mapping[str, Any] | None = None  # a whole image's own section `config`, in place of the base's; `Cmd` and `User` are kept
 
 
 class Language(Protocol):

@@ -34,6 +34,8 @@ class BuildOptions:
     outputs: tuple[str, ...] = ()
     platforms: tuple[Platform, ...] = ()  # empty: this machine's
     base: str = ""  # empty: func.yaml's, else the language's
+    builder: str = ""  # dockerfile: build the container file, which runs foreign code; empty: func.yaml's, else the language
+    binary: str = ""  # a ready program that is all of the source; `{arch}` in it stands for the platform's
     compression: str = "gzip"  # of the layers of what leaves this machine: gzip, zstd or none
     python: str = sys.executable  # without a base: the interpreter that will run the function
     wheels: str = ""  # uv's name of a wheel platform; empty: what the base can run

@@ -1,36 +1,22 @@
-"""A function project: what func.yaml says, or sensible defaults without one. Reads func.yaml and looks at names; builds nothing.
+"""A function project: what func.yaml says, or sensible defaults without one. Reads func.yaml; builds nothing.
 
-Which runtime the folder needs is decided here too, and a folder that kfn cannot build is refused with what it can.
+Which runtime a folder needs if nothing says so is found by `detect.py`.
 """
 
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from builder import funcyaml
-from builder.errors import NotAProject, ProjectInvalid
+from builder import detect, funcyaml
+from builder.errors import NotAProject, ProjectInvalid, UsageError
 from builder.funcyaml import FuncYaml, HealthEndpoints, Scale, Subscription, Volume
 from builder.profile import report
-from kfn.function import detect
 
-RUNTIMES = ("python",)
 INVOKES = ("http", "cloudevent")
 METRICS = ("concurrency", "rps")
-OTHERS = {
-    "package.json": "Node",
-    "go.mod": "Go",
-    "Cargo.toml": "Rust",
-    "pom.xml": "Java",
-    "build.gradle": "Java",
-    "Dockerfile": "a container file",
-}
-SUPPORTED = (
-    "kfn builds Python: a folder with func.yaml, pyproject.toml, requirements.txt, or one of "
-    f"{', '.join(detect.MODULES)}. To run anything else, build an image yourself and apply a Service that names it"
-)
 NAME_RULE = "must be at most 63 of a-z, 0-9 and -, begin with a letter and not end in -"
 _TEMPLATE = re.compile(r"\{\{\s*(env|secret|configMap)\s*:\s*([^\s:{}]+)\s*(?::\s*([^\s:{}]+)\s*)?\}\}")
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -65,6 +51,10 @@ class Project:
     python: str = ""  # 3.13; empty: the newest that the project allows
     extras: tuple[str, ...] = ()  # of pyproject.toml's optional dependencies
     allow_sdists: bool = False
+    builder: str = ""  # empty: the language's own; dockerfile: a container file
+    binary: str = ""  # a ready program that is all of the source; in it `{arch}` stands for the platform's
+    allow_scripts: bool = False  # run the install scripts of Node packages, which are foreign code
+    allow_root: bool = False  # an image of a container file may run as root
     envs: tuple[EnvVar, ...] = ()
     build_envs: tuple[tuple[str, str], ...] = ()
     volumes: tuple[Volume, ...] = ()
@@ -83,24 +73,38 @@ class Project:
     has_func_yaml: bool = False
 
 
-def load_project(path: Path, environ: Mapping[str, str] | None = None) -> Project:
-    """Read the project at `path`. `{{ env:NAME }}` in func.yaml is taken from `environ` (default: this process's)."""
+def load_project(path: Path, environ: Mapping[str, str] | None = None, *, builder: str = "", binary: str = "") -> Project:
+    """Read the project at `path`. `{{ env:NAME }}` in func.yaml is taken from `environ` (default: this process's).
+
+    `builder` and `binary` are the command line's, and win over what func.yaml says.
+    """
     folder = path.absolute()
     if not folder.is_dir():
         raise NotAProject(f"{path} is not a folder" if folder.exists() else f"{path} does not exist")
+    if binary and builder:
+        raise UsageError("--binary and --builder say two ways to make one image; give one of them")
     file = folder / "func.yaml"
-    if not file.is_file():
-        _detect(folder)
-        return Project(folder, name_from(folder.name))
+    has_func_yaml = file.is_file()
     try:
-        text = file.read_text("utf-8")
+        text = file.read_text("utf-8") if has_func_yaml else ""
     except UnicodeDecodeError as error:
         raise ProjectInvalid(f"{file.name} is not UTF-8 text (byte {error.start})") from None
-    content = funcyaml.parse(text)
-    project = _from_yaml(folder, content, _Reader(text, os.environ if environ is None else environ))
-    if not content.runtime:
-        _detect(folder)
-    return project
+    content, read = funcyaml.parse(text), _Reader(text, os.environ if environ is None else environ)
+    if binary:
+        project = _from_yaml(folder, content, read, "binary", "")
+        name = content.name or name_from(Path(binary).stem)
+        return replace(project, name=name, binary=binary, handler="", has_func_yaml=has_func_yaml)
+    if builder:
+        chosen = detect.check_builder(builder, "--builder")
+    else:
+        chosen = detect.check_builder(content.kfn.builder, read.at("kfn.builder")) if content.kfn.builder else ""
+    return replace(_from_yaml(folder, content, read, _runtime(folder, content, read, chosen), chosen), has_func_yaml=has_func_yaml)
+
+
+def _runtime(folder: Path, content: FuncYaml, read: "_Reader", builder: str) -> str:
+    if builder == detect.DOCKERFILE:
+        return content.runtime or detect.DOCKERFILE
+    return detect.check_runtime(content.runtime, read.at("runtime")) if content.runtime else detect.runtime(folder)
 
 
 def name_from(text: str) -> str:
@@ -114,24 +118,16 @@ def valid_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def _detect(folder: Path) -> None:
-    markers = ("pyproject.toml", "requirements.txt", "pylock.toml", "uv.lock", *detect.MODULES)
-    if any((folder / name).is_file() for name in markers):
-        return
-    for name, language in OTHERS.items():
-        if (folder / name).is_file():
-            raise NotAProject(f"{folder} has {name}, which is {language}. {SUPPORTED}")
-    there = sorted(entry.name for entry in folder.iterdir())[:10]
-    raise NotAProject(f"{folder} holds {', '.join(there) or 'nothing'}. {SUPPORTED}")
-
-
 @dataclass(frozen=True, slots=True)
 class _Reader:
     text: str
     environ: Mapping[str, str]
 
+    def at(self, path: str) -> str:
+        return funcyaml.at(self.text, path)
+
     def wrong(self, path: str, why: str) -> ProjectInvalid:
-        return ProjectInvalid(f"{funcyaml.at(self.text, path)}: {why}")
+        return ProjectInvalid(f"{self.at(path)}: {why}")
 
     def one_of(self, path: str, value: str, known: tuple[str, ...]) -> str:
         if value not in ("", *known):
@@ -194,8 +190,6 @@ def _check(read: _Reader, content: FuncYaml) -> None:
     read.at_least("kfn.timeoutSeconds", content.kfn.timeout_seconds, 1)
     if content.name and not valid_name(content.name):
         raise read.wrong("name", f"{content.name!r} {NAME_RULE}; {name_from(content.name)} would do")
-    if content.kfn.handler and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", content.kfn.handler):
-        raise read.wrong("kfn.handler", f"{content.kfn.handler!r} must be module:attribute, for example func:handle")
     if content.kfn.cold_start:
         try:
             report.budget(content.kfn.cold_start)
@@ -205,10 +199,20 @@ def _check(read: _Reader, content: FuncYaml) -> None:
         read.one_of(f"kfn.resources.{kind}", kind, ("limits", "requests"))
 
 
-def _from_yaml(folder: Path, content: FuncYaml, read: _Reader) -> Project:
-    if content.runtime not in ("", *RUNTIMES):
-        raise NotAProject(f"{funcyaml.at(read.text, 'runtime')}: {content.runtime}. {SUPPORTED}")
+def _check_handler(read: _Reader, runtime: str, handler: str) -> None:
+    """What it names depends on the runtime: an attribute of a module, a file, a package."""
+    if runtime == "python":
+        if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", handler):
+            raise read.wrong("kfn.handler", f"{handler!r} must be module:attribute, for example func:handle")
+    elif handler.startswith("/") or ".." in handler.split("/") or any(ord(c) < 32 for c in handler):
+        names = {"node": "a script, for example ./server.js", "go": "a main package, for example ./cmd/hello"}
+        raise read.wrong("kfn.handler", f"{handler!r} must be the path of {names.get(runtime, 'a program, for example ./hello')}")
+
+
+def _from_yaml(folder: Path, content: FuncYaml, read: _Reader, runtime: str, builder: str) -> Project:
     _check(read, content)
+    if content.kfn.handler and not builder:
+        _check_handler(read, runtime, content.kfn.handler)
     deploy, options = content.deploy, content.deploy.options
     labels = {}
     for index, label in enumerate(deploy.labels):
@@ -224,7 +228,7 @@ def _from_yaml(folder: Path, content: FuncYaml, read: _Reader) -> Project:
         path=folder,
         name=content.name or name_from(folder.name),
         namespace=deploy.namespace or content.namespace,
-        runtime=content.runtime or "python",
+        runtime=runtime,
         invoke=read.one_of("invoke", content.invoke, INVOKES),
         handler=content.kfn.handler,
         image=content.image,
@@ -234,6 +238,9 @@ def _from_yaml(folder: Path, content: FuncYaml, read: _Reader) -> Project:
         extras=tuple(content.kfn.extras),
         allow_sdists=content.kfn.allow_sdists,
         cold_start=content.kfn.cold_start,
+        builder=builder,
+        allow_scripts=content.kfn.allow_scripts,
+        allow_root=content.kfn.allow_root,
         preload=None if content.kfn.preload is None else tuple(content.kfn.preload),
         envs=tuple(_env(read, i, env) for i, env in enumerate(content.run.envs)),
         build_envs=tuple(
@@ -258,5 +265,4 @@ def _from_yaml(folder: Path, content: FuncYaml, read: _Reader) -> Project:
         image_pull_secret=deploy.image_pull_secret,
         subscriptions=tuple(deploy.subscriptions),
         pod=content.kfn.pod,
-        has_func_yaml=True,
     )

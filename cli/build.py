@@ -43,6 +43,10 @@ def targets(command: "output.F") -> "output.F":
         click.option(
             "--compression", type=click.Choice(("gzip", "zstd", "none")), default="gzip", help="Of layers that leave (default gzip)."
         ),
+        click.option(
+            "--builder", default="", metavar="dockerfile", help="Build the folder's Dockerfile with buildah, which runs its code."
+        ),
+        click.option("--binary", default="", metavar="FILE", help="A ready program for Linux; {arch} in it stands for amd64, arm64."),
         click.option("--base", default="", help="What the image stands on: python, python3.13, static, node, none or an image."),
         click.option("--platform", "platforms", multiple=True, help="linux/amd64, linux/arm64; may be repeated (default: this machine's)."),
         click.option("-t", "--tag", "tags", multiple=True, metavar="IMAGE", help="Name in a registry; may be repeated."),

@@ -46,7 +46,7 @@ def command(
     environment = env_vars(envs)
     if image and not name:
         raise CliError("--image needs --name, which names the function", 2)
-    namespace = session.namespace if image else _namespace(session, path)
+    namespace = session.namespace if image else _namespace(session, path, given)
     run(_require_platform, session, namespace)
     project: Project | None = None
     if image:
@@ -74,12 +74,12 @@ def command(
     click.echo(url)
 
 
-def _namespace(session: session.Session, path: Path) -> str:
+def _namespace(session: session.Session, path: Path, given: dict[str, Any]) -> str:
     """-n, else func.yaml's, else the context's."""
     from builder.project import load_project
 
     build.require_folder(path)
-    return session.asked or load_project(path).namespace or session.namespace
+    return session.asked or load_project(path, builder=given["builder"], binary=given["binary"]).namespace or session.namespace
 
 
 async def _require_platform(session: session.Session, namespace: str) -> None:

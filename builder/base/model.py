@@ -10,6 +10,7 @@ from builder.platform import Platform
 from builder.python.interpreter import Interpreter
 
 NONE = "none"  # no base: for the embedded platform, whose node brings the interpreter
+SCRATCH = "scratch"  # nothing either: what the language makes is the whole image
 
 
 @dataclass(frozen=True, slots=True)

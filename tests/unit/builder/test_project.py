@@ -1,5 +1,7 @@
 """What a folder is taken for, and what its func.yaml means for a deployment."""
 
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,13 +26,73 @@ class TestDetection:
         (tmp_path / name).touch()
         assert load_project(tmp_path).runtime == "python"
 
-    def test_another_language_is_told_by_its_name(self, tmp_path: Path) -> None:
-        (tmp_path / "package.json").touch()
-        with pytest.raises(NotAProject, match=r"has package\.json, which is Node\. kfn builds Python"):
-            load_project(tmp_path)
-        with pytest.raises(NotAProject, match=r"func\.yaml:2: runtime: go\. kfn builds Python"):
-            project(tmp_path, "name: a\nruntime: go\n")
+    @pytest.mark.parametrize(("name", "runtime"), [("package.json", "node"), ("go.mod", "go")])
+    def test_node_and_go_have_a_file_of_their_own(self, tmp_path: Path, name: str, runtime: str) -> None:
+        (tmp_path / name).touch()
+        assert load_project(tmp_path).runtime == runtime
 
+    def test_python_with_a_web_page_beside_it_is_python(self, tmp_path: Path) -> None:
+        (tmp_path / "func.py").touch()
+        (tmp_path / "package.json").touch()
+        assert load_project(tmp_path).runtime == "python"
+
+    def test_two_languages_need_a_word(self, tmp_path: Path) -> None:
+        (tmp_path / "package.json").touch()
+        (tmp_path / "go.mod").touch()
+        with pytest.raises(NotAProject, match=r"has package\.json and go\.mod; say in func\.yaml which counts: runtime: node"):
+            load_project(tmp_path)
+        assert project(tmp_path, "runtime: go\n").runtime == "go"
+
+    def test_one_program_in_the_folder_is_enough(self, tmp_path: Path) -> None:
+        shutil.copy(sys.executable, tmp_path / "hello")
+        (tmp_path / "README").write_text("hello")
+        assert load_project(tmp_path).runtime == "binary"
+
+    def test_another_language_is_told_by_its_name_and_how_to_bring_an_image(self, tmp_path: Path) -> None:
+        (tmp_path / "Cargo.toml").touch()
+        with pytest.raises(NotAProject, match=r"has Cargo\.toml, which is Rust\. kfn builds Python .*kfn deploy --image IMAGE"):
+            load_project(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("runtime", "said"),
+        [
+            ("typescript", r"func\.yaml:2: runtime: typescript is not built by kfn \(compile it to JavaScript and say runtime: node\)"),
+            ("rust", r"rust is not built by kfn \(compile a static binary"),
+            ("quarkus", r"quarkus is not built by kfn\. kfn builds Python .*kfn deploy --image IMAGE"),
+            ("springboot", r"springboot is not built by kfn"),
+            ("cobol", r"'cobol' is not known; use python, node, go, binary\."),
+        ],
+    )
+    def test_a_runtime_of_func_that_kfn_lacks_is_refused_with_a_way_out(self, tmp_path: Path, runtime: str, said: str) -> None:
+        with pytest.raises(NotAProject, match=said):
+            project(tmp_path, f"name: a\nruntime: {runtime}\n")
+
+
+class TestContainerFile:
+    def test_is_never_chosen_silently(self, tmp_path: Path) -> None:
+        (tmp_path / "Dockerfile").touch()
+        with pytest.raises(NotAProject, match="used only when asked for: add --builder dockerfile"):
+            load_project(tmp_path)
+
+    def test_is_used_when_func_yaml_or_the_command_line_asks_for_it(self, tmp_path: Path) -> None:
+        (tmp_path / "Dockerfile").touch()
+        assert load_project(tmp_path, builder="dockerfile").builder == "dockerfile"
+        made = project(tmp_path, "runtime: rust\nkfn: {builder: dockerfile}\n")
+        assert (made.builder, made.runtime) == ("dockerfile", "rust")
+
+    def test_the_command_line_can_take_it_back(self, tmp_path: Path) -> None:
+        (tmp_path / "func.py").touch()
+        (tmp_path / "func.yaml").write_text("kfn: {builder: dockerfile}\n")
+        assert load_project(tmp_path, builder="kfn").builder == ""
+
+    def test_an_unknown_builder_is_named_with_its_line(self, tmp_path: Path) -> None:
+        with pytest.raises(ProjectInvalid, match=r"func\.yaml:1: kfn\.builder: 'pack' is not a builder"):
+            project(tmp_path, "kfn: {builder: pack}\n")
+        with pytest.raises(ProjectInvalid, match="--builder: 'pack' is not a builder"):
+            load_project(tmp_path, builder="pack")
+
+
+class TestFolders:
     def test_an_empty_or_missing_folder_is_told_apart(self, tmp_path: Path) -> None:
         with pytest.raises(NotAProject, match="holds nothing"):
             load_project(tmp_path)
@@ -59,6 +121,8 @@ class TestValues:
             ("deploy: {options: {resources: {limits: {concurrency: -1}}}}\n", "-1 is too small"),
             ("deploy: {labels: [{value: x}]}\n", "deploy.labels[0]: a label needs a key"),
             ("kfn: {handler: app.handle}\n", "must be module:attribute, for example func:handle"),
+            ("runtime: node\nkfn: {handler: /etc/passwd}\n", "'/etc/passwd' must be the path of a script, for example ./server.js"),
+            ("runtime: go\nkfn: {handler: ../other}\n", "must be the path of a main package, for example ./cmd/hello"),
             ("kfn: {timeoutSeconds: 0}\n", "kfn.timeoutSeconds: 0 is too small"),
             ("kfn: {resources: {limit: {}}}\n", "use limits or requests"),
             ("run: {envs: [{name: A, value: '{{ env:MISSING }}'}]}\n", "names a variable that is not set here"),
