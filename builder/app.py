@@ -85,7 +85,9 @@ async def _build(source: Path, options: BuildOptions, progress: Progress, warnin
     goes = delivery(options, project, namespace, name)
     tell(Step("project", f"{name}, {project.runtime}, {', '.join(map(str, platforms))}"))
 
-    read = partial(read_source, project.path, options.max_source_bytes, options.max_source_files, options.warn_source_bytes)
+    limits = options.max_source_bytes, options.max_source_files, options.warn_source_bytes
+    remembered = None if options.no_cache else options.cache / "stats"
+    read = partial(read_source, project.path, *limits, allow=options.allow_secret_files, stats=remembered)
     if project.binary:
         read = partial(read_programs, project.binary, platforms, options.max_source_bytes)
     tree = await anyio.to_thread.run_sync(read)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from builder.ignore import rules
+from builder.ignore import Rules, Verdict
 from cli import failures
 
 PAUSE = 0.3  # seconds between looks, at least
@@ -44,7 +44,7 @@ def _settled(path: Path) -> _Look:
 
 
 def _look(path: Path) -> _Look:
-    own = rules()
+    own = Rules()
     found: list[tuple[str, int, int]] = []
     pending = [""]
     while pending:
@@ -59,7 +59,10 @@ def _look(path: Path) -> _Look:
                 folder, info = entry.is_dir() and not entry.is_symlink(), entry.lstat()
             except OSError:
                 continue
-            if name not in ("func.yaml", ".kfnignore", ".funcignore", ".gitignore") and own.ignored(f"{name}/" if folder else name):
+            if name not in ("func.yaml", ".kfnignore", ".funcignore", ".gitignore") and own.judge(name, entry.name, folder) not in (
+                Verdict.IN,
+                Verdict.ASKED,
+            ):
                 continue
             if folder:
                 pending.append(f"{name}/")

@@ -13,6 +13,7 @@ from builder.python.interpreter import Interpreter
 from builder.python.paths import FUNC, RUNTIME
 from builder.python.runtime import runtime_layer
 from builder.python.source_layer import SourceLayer, source_layer
+from builder.sources import leftout
 
 
 class PythonFunction:
@@ -56,7 +57,7 @@ class PythonFunction:
                 "dev.kfn.invoke": job.project.invoke,
             },
             annotations={"dev.kfn.handler": code.handler, "dev.kfn.python": python.version},
-            warnings=deps.warnings,
+            warnings=(*leftout.modules(job.source.left_out, code.imports), *deps.warnings),
             start=self._start(base, python, code, runtime.layer.diff_id, deps),
         )
 

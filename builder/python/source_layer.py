@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from functools import partial
 
 from builder.cache import Cache, Cached, key
-from builder.errors import SyntaxInvalid
+from builder.errors import HandlerNotFound, SyntaxInvalid
 from builder.options import FORMAT
 from builder.python import handler
 from builder.python.compiling import compile_files
 from builder.python.interpreter import Interpreter
 from builder.python.paths import FUNC
 from builder.python.runtime import bytecode
-from builder.source import Source, SourceFile, read_file
+from builder.source import Source, SourceFile, open_file, read_file
+from builder.sources import leftout
 from builder.tar import Member
 
 _SHOWN = 20
@@ -50,7 +51,11 @@ async def source_layer(cache: Cache, interpreter: Interpreter, source: Source, w
             shown = "\n".join(str(failure) for failure in compiled.failures[:_SHOWN])
             more = f"\nand {len(compiled.failures) - _SHOWN} more files" if len(compiled.failures) > _SHOWN else ""
             raise SyntaxInvalid(f"Python {interpreter.version} cannot read it\n{shown}{more}")
-        chosen = handler.choose(wanted, compiled.modules)
+        try:
+            chosen = handler.choose(wanted, compiled.modules)
+        except HandlerNotFound as error:
+            hint = leftout.handler(source.left_out, handler.files_to_look_at(wanted))
+            raise HandlerNotFound(f"{error.detail}. {hint}" if hint else error.detail) from None
         imports = {path: list(module.imports) for path, module in compiled.modules.items()}
         members = [_member(source, file) for file in source.files] + bytecode(scratch / "out", FUNC)
         made = cache.add(name, "source", members, {"handler": chosen, "imports": imports})
@@ -61,4 +66,4 @@ def _member(source: Source, file: SourceFile) -> Member:
     path = f"{FUNC}/{file.path}"
     if file.link:
         return Member(path, link=file.link)
-    return Member(path, load=partial(read_file, source.root, file), executable=file.executable)
+    return Member(path, stream=partial(open_file, source.root, file), size=file.size, executable=file.executable)

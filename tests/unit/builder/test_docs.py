@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from builder.funcyaml import FuncYaml
-from builder.ignore import rules
+from builder.ignore import Rules, Verdict
 
 TEXT = (Path(__file__).parents[3] / "docs/func-yaml.md").read_text("utf-8")
 
@@ -48,5 +48,6 @@ def test_every_field_is_documented(path: str) -> None:
     ],
 )
 def test_defaults_leave_out_what_nobody_wants_and_tell_secrets_apart(path: str, ignored: bool, secret: bool) -> None:
-    found = rules()
-    assert (found.ignored(path), found.secret(path)) == (ignored, secret)
+    folder, path = path.endswith("/"), path.removesuffix("/")
+    verdict = Rules().judge(path, path.rpartition("/")[2], folder)
+    assert (verdict is not Verdict.IN, verdict is Verdict.SECRET) == (ignored, secret)
