@@ -17,7 +17,7 @@ from builder.base.model import NONE, Base
 from builder.cache import Cache
 from builder.compress import compressed
 from builder.deliver import delivery
-from builder.errors import BlobCorrupt, StoreError, UsageError
+from builder.errors import BlobCorrupt, StoreError, UsageError, single
 from builder.language import Job, Language, Parts
 from builder.languages.choose import language
 from builder.oci import Content, Layer
@@ -91,14 +91,14 @@ async def _build(source: Path, options: BuildOptions, progress: Progress, warnin
     if project.binary:
         read = partial(read_programs, project.binary, platforms, options.max_source_bytes)
     tree = await anyio.to_thread.run_sync(read)
-    await goes.check()
     job = Job(project, tree, options, Cache(options.cache, read=not options.no_cache), tell)
-    builds = language(job)
-    await builds.check()
-    made = [await _make(job, builds, platform) for platform in platforms]
-    content = made[0].content if len(made) == 1 else oci.index(tuple(one.content for one in made), {})
-    attached = tuple(artifact(one.profile.profile, one.content, project.preload) for one in made if one.profile.profile)
-    reference = await goes.deliver(job, content, attached, tuple(layer for one in made for layer in one.layers))
+    async with goes.checking():
+        builds = language(job)
+        await builds.check()
+        made = [await _make(job, builds, platform) for platform in platforms]
+        content = made[0].content if len(made) == 1 else oci.index(tuple(one.content for one in made), {})
+        attached = tuple(artifact(one.profile.profile, one.content, project.preload) for one in made if one.profile.profile)
+        reference = await goes.deliver(job, content, attached, tuple(layer for one in made for layer in one.layers))
     first = made[0]
     told = (
         *warnings,
@@ -146,14 +146,12 @@ async def _finished(job: Job, parts: Parts, layers: list[Layer], platform: Platf
     async def compress() -> None:
         done.append(await compressed(job.cache, layers, options.compression if options.leaves else "none"))
 
-    try:
+    with single():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(compress)
             if options.profile and parts.start and platform == host():
                 own = [one.layer for one in parts.layers]
                 told = await profiled(job.cache, own, parts.start, project.cold_start, options.strict, job.tell)
-    except ExceptionGroup as group:
-        raise group.exceptions[0] from group  # callers know single errors
     return done[0], told
 
 

@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 
 from builder.cache import Cache, key
-from builder.errors import BlobCorrupt, ToolMissing
+from builder.errors import BlobCorrupt, ToolMissing, single
 from builder.oci import LAYER_GZIP, LAYER_TAR, LAYER_ZSTD, Layer
 
 METHODS = ("gzip", "zstd", "none")
@@ -64,12 +64,10 @@ async def compressed(cache: Cache, layers: Sequence[Layer], method: str) -> tupl
     async def one(layer: Layer) -> None:
         done[layer.digest] = await anyio.to_thread.run_sync(_compressed, cache, layer, method, limiter=free)
 
-    try:
+    with single():
         async with anyio.create_task_group() as tasks:
             for layer in {layer.digest: layer for layer in layers if layer.media_type == LAYER_TAR}.values():
                 tasks.start_soon(one, layer)
-    except ExceptionGroup as group:
-        raise group.exceptions[0] from group  # callers know single errors
     return tuple(done.get(layer.digest, layer) for layer in layers)
 
 

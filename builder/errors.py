@@ -1,5 +1,20 @@
 """What can go wrong in a build. The docstring of a class is the start of its message; `exit_code` is what the command line ends with."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def single() -> Iterator[None]:
+    """Around a task group: its first error instead of the group, for callers know single errors."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        first: BaseException = group
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from group
+
 
 class BuildError(Exception):
     """The build failed."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from builder.oci import Content, Layer
 from builder.platform import Platform
 from builder.project import Project
+from builder.registry.settings import RegistrySettings
 from builder.sources.origin import UNKNOWN, Origin
 
 FORMAT = "1"  # of layers and cache entries: raise it when their bytes change for the same input
@@ -36,6 +37,9 @@ class BuildOptions:
     base: str = ""  # empty: func.yaml's, else the language's
     builder: str = ""  # dockerfile: build the container file, which runs foreign code; empty: func.yaml's, else the language
     binary: str = ""  # a ready program that is all of the source; `{arch}` in it stands for the platform's
+    plain_http: tuple[str, ...] = ()  # registries spoken to without TLS, beside loopback
+    registry_ca: Path | None = None  # certificates to trust beside the system's
+    registry_auth: tuple[Path, ...] = ()  # docker configurations or pull secrets, before the user's own
     compression: str = "gzip"  # of the layers of what leaves this machine: gzip, zstd or none
     python: str = sys.executable  # without a base: the interpreter that will run the function
     wheels: str = ""  # uv's name of a wheel platform; empty: what the base can run
@@ -70,6 +74,9 @@ class BuildOptions:
     def leaves(self) -> bool:
         """Whether the image goes somewhere else than into this machine's store."""
         return bool(self.push or self.outputs)
+
+    def registry_settings(self) -> RegistrySettings:
+        return RegistrySettings.from_environment(plain_http=self.plain_http, ca_file=self.registry_ca, auth_files=self.registry_auth)
 
 
 @dataclass(frozen=True, slots=True)
