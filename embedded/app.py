@@ -23,9 +23,11 @@ from starlette.applications import Starlette
 from autoscaler import app as autoscaler
 from autoscaler import receive
 from autoscaler import settings as autoscaler_settings
+from builder.cluster import app as builds
+from builder.cluster import settings as builds_settings
 from controller import app as controller
 from controller import settings as controller_settings
-from embedded import addresses, admin, datadir, https, imagekeeper, tls
+from embedded import addresses, admin, buildjobs, buildprocess, datadir, https, imagekeeper, tls
 from embedded.api import app as api
 from embedded.api.http import http_app
 from embedded.api.journal import JournalError
@@ -46,6 +48,8 @@ from kfn.observe.lines import LinesError
 from kfn.version import VERSION
 
 log = logging.getLogger(__name__)
+
+_BUILDS = max(2, os.cpu_count() or 1)  # at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +124,8 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
         front = gateway.Gateway(_client(server, "system:kfn:gateway"), scaler, _gateway_settings(settings, own))
         # A pod is ended when the gateway has nothing under way on it.
         machines = node.Node(_client(server, "system:node:kfn-local"), node_settings.Settings(data=data, images=data / "images"), front)
-        server.logs = machines.logs
         await stack.enter_async_context(_running("node", machines.run))
+        await stack.enter_async_context(_builds(server, data, machines))
 
         await stack.enter_async_context(_running("images", lambda: imagekeeper.run(_client(server, "system:kfn:images"), data / "images")))
 
@@ -162,6 +166,19 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
             "images": str(data / "images"),
             "data": str(data),
         }
+
+
+@asynccontextmanager
+async def _builds(server: ApiServer, data: Path, machines: node.Node) -> AsyncIterator[None]:
+    """`kfn build --remote` on this machine: the controller of Builds, and what runs their Jobs as processes. It serves the logs of both."""
+    jobs = buildjobs.BuildJobs(_client(server, "system:node:kfn-builds"), buildprocess.Settings(data))
+    server.logs = jobs.logs(machines.logs)
+    settings = builds_settings.Settings(per_namespace=_BUILDS, in_all=_BUILDS)
+    async with (
+        _running("build jobs", jobs.run),
+        _running("builds", builds.Builds(_client(server, "system:kfn:builds"), settings).run),
+    ):
+        yield
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ COMPONENT = {"app.kubernetes.io/component": "kfn-build", "app.kubernetes.io/mana
 CONTAINER = "build"
 UID = 65532
 SECRETS = "/run/kfn/secrets"
+PLAIN_HTTP = "KFN_REGISTRY_PLAIN_HTTP"  # as the registry client reads it
 TMP, CACHE = "/tmp", "/var/cache/kfn"  # noqa: S108 - the pod's own emptyDir
 GRACE = 20  # seconds to end in order after SIGTERM
 SWEEP_SECONDS = 120
@@ -72,7 +73,8 @@ def _pod(spec: BuildSpec, request: wire.Request, settings: Settings) -> PodSpec:
         command=list(settings.command),
         env=[
             EnvVar(wire.REQUEST, wire.write_request(request)),
-            EnvVar(wire.INSECURE, ",".join(settings.insecure_registries)),
+            *(EnvVar(name, value) for name, value in settings.environment),
+            EnvVar(PLAIN_HTTP, ",".join(settings.plain_http)),
             EnvVar("HOME", TMP),
             EnvVar("TMPDIR", TMP),
             EnvVar("XDG_CACHE_HOME", CACHE),

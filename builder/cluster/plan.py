@@ -20,6 +20,7 @@ from kfn.api.meta import Condition
 from kfn.clock import timestamp
 
 TRANSIENT = 75
+REFUSED_AGAIN = 30.0  # seconds
 _LOG_LINE = 400
 _LOG_LINES_BYTES = 16384
 
@@ -74,6 +75,11 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     return Plan(_mark(status, *_progress(seen.pod), now), again_after=left)
 
 
+def refused(build: Build, message: str, now: datetime) -> Plan:
+    """The API server does not take the Job: a quota, a policy. It may some time later."""
+    return Plan(_mark(build.status, "JobRefused", message, now), again_after=REFUSED_AGAIN)
+
+
 def _without_job(seen: Seen, status: BuildStatus, settings: Settings, now: datetime) -> Plan:
     build, place = seen.build, seen.place
     started = bool(status.job)
@@ -108,6 +114,8 @@ def _without_job(seen: Seen, status: BuildStatus, settings: Settings, now: datet
 def _over(seen: Seen, job: Job, status: BuildStatus, settings: Settings, now: datetime) -> Plan:
     """The Job has ended: what it told, or what can be known without."""
     result = _result(seen)
+    if result is None and seen.build.spec.cancel:
+        return _ended(status, seen.build, "Cancelled", "it was cancelled before it could say anything", now)
     if result is None:
         return _ended(_with_log(status, seen), seen.build, *_untold(seen, job), now)
     return _told(result, seen, status, settings, now)

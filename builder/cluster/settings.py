@@ -11,7 +11,8 @@ class Settings:
 
     image: str = "kfn"  # kfn's own image, by digest where it matters: it has the runner, uv and a Python
     command: tuple[str, ...] = ("python3", "-m", "builder.cluster.runner")
-    insecure_registries: tuple[str, ...] = ()  # hosts that are spoken to in plain HTTP
+    plain_http: tuple[str, ...] = ()  # registries that are spoken to without TLS
+    environment: tuple[tuple[str, str], ...] = ()  # more variables for the runner: a Debian mirror, a proxy, a CA file in the image
     per_namespace: int = 4  # builds that run at once in a namespace
     in_all: int = 16
     queue: int = 100  # builds that may wait in a namespace; more are refused

@@ -15,7 +15,11 @@ from builder import oci, tar
 from builder.cache import Cache, key
 from builder.cluster.extract import SourceUnsafe
 from builder.compress import library
-from builder.options import FORMAT, BuildOptions
+from builder.errors import ImageMissing
+from builder.options import FORMAT, BuildOptions, Progress
+from builder.registry.client import Registries
+from builder.registry.push import push
+from builder.registry.reference import ImageRef
 from builder.source import Source, SourceFile, read_file, read_source
 
 ARTIFACT = "application/vnd.kfn.source.v1"
@@ -51,6 +55,18 @@ def assemble(root: Path, options: BuildOptions, cache: Cache) -> Assembled:
     found = cache.get(name) or cache.make(name, partial(_write, source, control), {})
     blob = oci.Blob(found.layer.digest, found.layer.size, LAYER, path=cache.blob(found.layer.digest))
     return Assembled(oci.artifact(ARTIFACT, None, (blob,), {}), len(source.files) + len(control), source.size, source.warnings)
+
+
+async def upload(registries: Registries, assembled: Assembled, repository: ImageRef, tell: Progress) -> bool:
+    """Have the artifact in a repository, under its tag; False if it was there, which is one question."""
+    place = repository.tagged(assembled.tag)
+    try:
+        if (await registries.resolve(place)).digest == assembled.content.digest:
+            return False
+    except ImageMissing:
+        pass
+    await push(registries, assembled.content, [place], tell)
+    return True
 
 
 def layer_of(manifest: bytes) -> tuple[str, int]:

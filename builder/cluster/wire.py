@@ -16,12 +16,11 @@ from kfn.api.build import Build, BuildPhase, BuildSpec
 REQUEST = "KFN_BUILD"  # the environment variable
 TERMINATION_LOG = "KFN_TERMINATION_LOG"  # another place for the message than the kubelet's
 SECRETS = "KFN_BUILD_SECRETS"  # another folder for the secrets
-INSECURE = "KFN_INSECURE_REGISTRIES"
 MESSAGE_BYTES = 4096  # the kubelet keeps no more of a termination message
 TEXT = 1500
 PHASES = 24
 WARNINGS = 8
-OK, FAILED, CANCELLED, TIMEOUT = "ok", "failed", "cancelled", "timeout"
+OK, FAILED, CANCELLED, TIMEOUT, SWEPT = "ok", "failed", "cancelled", "timeout", "swept"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
