@@ -1,0 +1,16 @@
+"""A folder that the runner's user may go through."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """pytest's own temporary folders are closed to everybody else."""
+    made = Path(tempfile.mkdtemp(prefix="kfn-builds-"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
