@@ -27,6 +27,9 @@ from builder.profile.app import Told, artifact, profiled
 from builder.programs import read_programs
 from builder.project import NAME_RULE, Project, load_project, name_from, valid_name
 from builder.source import read_source
+from builder.supply import app as supply
+from builder.supply.model import Described
+from kfn.clock import utcnow
 
 DEFAULT_NAMESPACE = "default"
 _REPAIRS = 4  # times that a build begins anew because something in the cache was damaged
@@ -76,13 +79,13 @@ async def build(source: Path, options: BuildOptions, progress: Progress) -> Buil
 
 
 async def _build(source: Path, options: BuildOptions, progress: Progress, warnings: tuple[str, ...]) -> BuildResult:
-    start = anyio.current_time()
+    start, began = anyio.current_time(), utcnow()
     tell = _Clock(progress, start)
     load = partial(load_project, source, builder=options.builder, binary=options.binary)
     project = await anyio.to_thread.run_sync(load)
     name, namespace = _names(project, options)
     platforms = options.platforms or (host(),)
-    goes = delivery(options, project, namespace, name)
+    goes, asked = delivery(options, project, namespace, name), supply.wanted(options)
     tell(Step("project", f"{name}, {project.runtime}, {', '.join(map(str, platforms))}"))
 
     limits = options.max_source_bytes, options.max_source_files, options.warn_source_bytes
@@ -96,10 +99,13 @@ async def _build(source: Path, options: BuildOptions, progress: Progress, warnin
         builds = language(job)
         await builds.check()
         made = [await _make(job, builds, platform) for platform in platforms]
-        content = made[0].content if len(made) == 1 else oci.index(tuple(one.content for one in made), {})
+        first = made[0]
+        content = first.content if len(made) == 1 else oci.index(tuple(one.content for one in made), {})
         attached = tuple(artifact(one.profile.profile, one.content, project.preload) for one in made if one.profile.profile)
-        reference = await goes.deliver(job, content, attached, tuple(layer for one in made for layer in one.layers))
-    first = made[0]
+        described = tuple(_described(f"{namespace}/{name}", one) for one in made)
+        beside = supply.beside(job, described, content, asked, began, goes.repository, handler=first.parts.handler)
+        layers = tuple(layer for one in made for layer in one.layers)
+        reference = await goes.deliver(job, content, (*attached, *beside.referrers), layers, beside.tagged)
     told = (
         *warnings,
         *tree.warnings,
@@ -117,7 +123,12 @@ async def _build(source: Path, options: BuildOptions, progress: Progress, warnin
         name=name,
         namespace=namespace,
         content=content,
+        described=described,
     )
+
+
+def _described(name: str, made: Made) -> Described:
+    return supply.describe(name, made.content, made.base, made.parts, made.layers)
 
 
 async def _make(job: Job, builds: Language, platform: Platform) -> Made:

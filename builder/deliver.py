@@ -15,7 +15,7 @@ from builder.errors import BlobCorrupt, UsageError, single
 from builder.language import Job
 from builder.layout import Output
 from builder.oci import Content
-from builder.options import BuildOptions, BuiltLayer, Step, size
+from builder.options import BuildOptions, BuiltLayer, Step, count, size
 from builder.platform import host
 from builder.profile.app import ARTIFACT as PROFILE
 from builder.project import Project
@@ -23,6 +23,9 @@ from builder.reference import image_name
 from builder.registry.client import Registries
 from builder.registry.reference import ImageRef, parse_ref
 from builder.store import ImageStore
+from builder.supply.attach import new
+from builder.supply.model import BUNDLE, subject_of
+from builder.supply.sign import Tagged
 
 
 @dataclass(slots=True)
@@ -57,9 +60,16 @@ class Delivery:
             await self.registries.check_push(ref)
         self._allowed.set()
 
-    async def deliver(self, job: Job, content: Content, attached: tuple[Content, ...], layers: tuple[BuiltLayer, ...]) -> str:
+    @property
+    def repository(self) -> str:
+        """The first that it is pushed to; empty: none."""
+        return self.refs[0].name if self.refs else ""
+
+    async def deliver(
+        self, job: Job, content: Content, attached: tuple[Content, ...], layers: tuple[BuiltLayer, ...], tagged: tuple[Tagged, ...]
+    ) -> str:
         """Put the image there, with what is attached to it; returns its reference, which ends in its digest."""
-        reference = f"{self.refs[0].name if self.refs else self.name}@{content.digest}"
+        reference = f"{self.repository or self.name}@{content.digest}"
         total = size(sum(built.layer.size for built in layers))
         if self.options.dry_run:
             job.tell(Step("image", f"{reference}, {total}; a dry run: written to the cache only"))
@@ -67,26 +77,33 @@ class Delivery:
         if self.outputs or self.options.store:
             content = await self._local(job.cache, content)
         # Not the profile, which nobody asked for: with a second entry in its index a layout has to be read by name.
-        asked = tuple(one for one in attached if one.artifact_type != PROFILE)
+        asked = tuple(one for one in attached if one.artifact_type != PROFILE and (self.options.attest or self.options.sign))
         named = str(self.refs[0]) if self.refs else self.name
         for output in self.outputs:
             await anyio.to_thread.run_sync(layout.write, output, content, asked, named)
             job.tell(Step("output", f"{output}, {total}"))
         if self.options.store:
-            await anyio.to_thread.run_sync(_store, self.options.store, job.cache, self.name, content, attached, layers)
+            own = tuple(one for one in attached if one.artifact_type != BUNDLE)  # signatures are for whom it leaves this machine to
+            await anyio.to_thread.run_sync(_store, self.options.store, job.cache, self.name, content, own, layers)
             job.tell(Step("image", f"{reference}, {total}", all(built.cached for built in layers)))
         if self.options.push:
-            await self._push(job, content, attached)
+            await self._push(job, content, attached, tagged)
         return reference
 
-    async def _push(self, job: Job, content: Content, attached: tuple[Content, ...]) -> None:
+    async def _push(self, job: Job, content: Content, attached: tuple[Content, ...], tagged: tuple[Tagged, ...]) -> None:
         from builder.registry.push import attach, push
 
         await self._allowed.wait()
         await push(self.registries, content, self.refs, job.tell)
         for ref in {ref.bare for ref in self.refs}:
-            for one in attached:
+            there = [one.oci for subject in {subject_of(one) for one in attached} for one in await self.registries.referrers(ref, subject)]
+            for one in new(attached, there):
                 await attach(self.registries, one, ref)
+            for old in tagged:
+                await push(self.registries, old.content, (ref.tagged(old.tag),), lambda step: None)
+        if supply := [one for one in attached if one.artifact_type != PROFILE]:
+            how = "signed" if self.options.sign else "not signed"
+            job.tell(Step("attest", f"{count(len(supply) + len(tagged), 'artifact')} beside the image, {how}"))
 
     async def _local(self, cache: Cache, content: Content) -> Content:
         """With the bytes of every blob on this machine."""

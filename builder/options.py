@@ -11,6 +11,7 @@ from builder.platform import Platform
 from builder.project import Project
 from builder.registry.settings import RegistrySettings
 from builder.sources.origin import UNKNOWN, Origin
+from builder.supply.model import Described
 
 FORMAT = "1"  # of layers and cache entries: raise it when their bytes change for the same input
 
@@ -54,7 +55,7 @@ class BuildOptions:
     extras: tuple[str, ...] = ()  # of pyproject.toml's optional dependencies, beside those that func.yaml names
     allow_sdists: bool = False  # run the builds of source distributions, which are foreign code
     profile: bool = True  # import the handler once, to see what its start costs
-    attest: bool = False  # attach SBOM and provenance to what leaves this machine
+    attest: bool | None = None  # attach SBOM and provenance to what leaves; None: to what is pushed or signed
     sbom_format: str = "cyclonedx"  # or spdx
     sign: Path | None = None  # a private key, with which image, SBOM and provenance are signed
     sign_old: bool = False  # also as cosign did before 2025, under a tag
@@ -127,6 +128,7 @@ class BuildResult:
     namespace: str
     content: Content
     origin: Origin = UNKNOWN
+    described: tuple[Described, ...] = ()  # what an SBOM says of the image for each platform
     changes: tuple[str, ...] = ()  # for each layer that was made anew, what changed since the last build
 
     @property
