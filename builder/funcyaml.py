@@ -147,6 +147,7 @@ class Kfn(Section, frozen=True):
     base: str = ""
     python: Scalar = ""
     extras: list[str] = []
+    packages: list[str] = []
     allow_sdists: bool = False
     cold_start: str = ""
     builder: str = ""

@@ -19,6 +19,7 @@ INVOKES = ("http", "cloudevent")
 METRICS = ("concurrency", "rps")
 NAME_RULE = "must be at most 63 of a-z, 0-9 and -, begin with a letter and not end in -"
 _TEMPLATE = re.compile(r"\{\{\s*(env|secret|configMap)\s*:\s*([^\s:{}]+)\s*(?::\s*([^\s:{}]+)\s*)?\}\}")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")  # Debian policy 5.6.1
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -49,6 +50,7 @@ class Project:
     cold_start: str = ""  # how long a start may take: 150ms
     base: str = ""  # what the image stands on; empty: the language's own
     python: str = ""  # 3.13; empty: the newest that the project allows
+    packages: tuple[str, ...] = ()  # of Debian, in a layer above the base
     extras: tuple[str, ...] = ()  # of pyproject.toml's optional dependencies
     allow_sdists: bool = False
     builder: str = ""  # empty: the language's own; dockerfile: a container file
@@ -195,6 +197,9 @@ def _check(read: _Reader, content: FuncYaml) -> None:
             report.budget(content.kfn.cold_start)
         except ValueError as error:
             raise read.wrong("kfn.coldStart", str(error)) from None
+    for index, name in enumerate(content.kfn.packages):
+        if not _PACKAGE.fullmatch(name):
+            raise read.wrong(f"kfn.packages[{index}]", f"{name!r} is no name of a Debian package, such as libgomp1 or ffmpeg")
     for kind in content.kfn.resources:
         read.one_of(f"kfn.resources.{kind}", kind, ("limits", "requests"))
 
@@ -235,6 +240,7 @@ def _from_yaml(folder: Path, content: FuncYaml, read: _Reader, runtime: str, bui
         registry=content.registry,
         base=content.kfn.base,
         python=scalar(content.kfn.python),
+        packages=tuple(sorted(set(content.kfn.packages))),
         extras=tuple(content.kfn.extras),
         allow_sdists=content.kfn.allow_sdists,
         cold_start=content.kfn.cold_start,

@@ -1,19 +1,51 @@
-"""Find or make the base of an image: `none`, one composed from Debian's packages, or an image in a registry."""
+"""Find or make the base of an image: `none`, one composed from Debian's packages, or an image in a registry. Read this first.
 
+none                               this machine's interpreter, for the embedded platform
+scratch                            nothing at all, for a static binary
+python3.13 python3.11 node static  kfn's own: `own.py` chooses the lock, `composed.py` makes the layers, `rootfs.py` starts the Python
+anything with / : or @             somebody's image: `foreign.py`
+"""
+
+import tomllib
+from pathlib import Path
+
+from builder.base.foreign import foreign
 from builder.base.model import NONE, SCRATCH, Base
+from builder.base.own import own
+from builder.base.recipes import PYTHON, RECIPES
 from builder.errors import UsageError
 from builder.options import BuildOptions
 from builder.platform import Platform, host
 from builder.project import Project
 from builder.python import interpreter
+from builder.python.versions import base as python_base
 
 
 async def find(name: str, platform: Platform, project: Project, options: BuildOptions) -> Base:
     """The base called `name` for `platform`. Raises UsageError for one that cannot be had."""
+    if name == PYTHON:
+        name = python_base(project.python, _requires(project.path))
+    if recipe := RECIPES.get(name):
+        return await own(recipe, platform, project.packages, project.path, options)
+    if project.packages:
+        raise UsageError(f"kfn.packages ({', '.join(project.packages)}) needs one of kfn's own bases: {', '.join(RECIPES)}, not {name!r}")
     if name == SCRATCH:
         return Base(SCRATCH, platform)
+    if any(sign in name for sign in "/:@"):
+        return await foreign(name, platform, project, options)
     if name != NONE:
-        raise UsageError(f"--base {name!r} is not known; there is none")
+        raise UsageError(
+            f"--base {name!r} is not one of {', '.join((NONE, SCRATCH, PYTHON, *RECIPES))}, nor an image such as registry/name:tag"
+        )
     if platform != host():
         raise UsageError(f"an image for {platform} needs a base; without one it is run by this machine's own interpreter")
     return Base(NONE, platform, python=await interpreter.find(options.python) if project.runtime == "python" else None)
+
+
+def _requires(folder: Path) -> str:
+    """requires-python; what is wrong with the file is said by who reads its dependencies."""
+    try:
+        found = tomllib.loads((folder / "pyproject.toml").read_text("utf-8")).get("project", {}).get("requires-python", "")
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return found if isinstance(found, str) else ""

@@ -25,6 +25,7 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = os.path.realpath(root)
         self._entries = self._bytes = 0
+        self._closed: set[str] = set()  # what its own mode keeps from all but its owner, and with it from a function
 
     def add(self, layer: BinaryIO) -> None:
         """Lay an uncompressed tar over what is there. Raises LayerUnsafe."""
@@ -44,6 +45,12 @@ class Tree:
         except OSError:
             return None
         return found if found.is_relative_to(self.root) else None
+
+    def closed_to_others(self, path: Path) -> str:
+        """The first folder on the way to `path`, or itself, that only root may read; empty if everybody may."""
+        parts = path.relative_to(self.root).parts
+        steps = ["/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+        return next((f"/{step}" for step in steps if os.path.join(self.root, step) in self._closed), "")
 
     def _count(self, member: tarfile.TarInfo) -> None:
         self._entries += 1
@@ -68,6 +75,9 @@ class Tree:
             _remove(os.path.join(folder, name.removeprefix(_WHITEOUT)))
             return
         own.add(path)
+        if not member.issym():
+            needed = 0o001 if member.isdir() else 0o004
+            (self._closed.discard if member.mode & needed == needed else self._closed.add)(path)
         if member.isdir():
             if not os.path.isdir(path) or os.path.islink(path):
                 _remove(path)

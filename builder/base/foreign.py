@@ -1,0 +1,164 @@
+"""A base out of a registry: what a name means now, the image's config, and its Python and libc, looked at once.
+
+Its layers are named by where they are, so that a push mounts them. They are downloaded only if a Python function stands on the image,
+whose interpreter then compiles it. What was found is kept by digest, so that an image that was seen before is not asked for again.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from builder.base import images, looking
+from builder.base.model import Base
+from builder.cache import Cache, key
+from builder.errors import RegistryError, UsageError
+from builder.oci import LAYER_GZIP, LAYER_TAR, LAYER_ZSTD, Content, Layer
+from builder.options import FORMAT, BuildOptions
+from builder.platform import Platform, host
+from builder.project import Project
+from builder.python import interpreter
+from builder.python.interpreter import Interpreter
+from builder.registry import pull
+from builder.registry.client import Registries
+from builder.registry.reference import ImageRef, parse_ref
+
+_DOCKER = "application/vnd.docker.image.rootfs"
+_TYPES = {
+    f"{_DOCKER}.diff.tar": LAYER_TAR,
+    f"{_DOCKER}.diff.tar.gzip": LAYER_GZIP,
+    f"{_DOCKER}.diff.tar.zstd": LAYER_ZSTD,
+    **{kind: kind for kind in (LAYER_TAR, LAYER_GZIP, LAYER_ZSTD)},
+}
+CONFIG_BYTES = 4 << 20
+
+
+async def foreign(name: str, platform: Platform, project: Project, options: BuildOptions) -> Base:
+    """The image `name` as a base. Raises UsageError for one that nothing can stand on, and what a registry's client raises."""
+    cache = Cache(options.cache, read=not options.no_cache)
+    async with Registries() as registries:
+        ref = await _pinned(registries, name, project, options)
+        base = await _image(registries, cache, ref, platform, name, options)
+        if project.runtime != "python":
+            return base
+        return await _with_python(registries, cache, ref, base, options)
+
+
+async def _pinned(registries: Registries, name: str, project: Project, options: BuildOptions) -> ImageRef:
+    """By digest: the name's own, the one that was written down, or what the tag means now, which is written down."""
+    ref = parse_ref(name)
+    if ref.digest:
+        return ref
+    file = project.path / images.FILE
+    if digest := images.read(file).get(str(ref)):
+        return ref.at(digest)
+    if options.offline:
+        raise UsageError(f"--offline: base {name} has no digest in {images.FILE}; build once without --offline, or name it by digest")
+    if options.locked:
+        raise UsageError(f"--locked: base {name} has no digest in {images.FILE}; build once without --locked and commit the file")
+    found = await registries.resolve(ref)
+    images.write(file, {str(ref): found.digest})
+    return ref.at(found.digest)
+
+
+async def _image(registries: Registries, cache: Cache, ref: ImageRef, platform: Platform, name: str, options: BuildOptions) -> Base:
+    """Layers and config, from the cache if this digest was seen before."""
+    kept = key("foreign", FORMAT, ref.digest, str(platform))
+    facts = cache.facts(kept)
+    if facts is None or facts["origin"] != ref.name:
+        if options.offline:
+            raise UsageError(f"--offline: base {name} was never downloaded for {platform}")
+        content = await pull.image(registries, ref, platform)
+        config = _config(await registries.blob(ref, content.blobs[0], CONFIG_BYTES), name)
+        layers = _layers(content, config, platform, ref, name)
+        facts = {
+            "origin": ref.name,
+            "digest": content.digest,
+            "config": config.get("config") or {},
+            "layers": [asdict(one) for one in layers],
+        }
+        cache.remember(kept, facts)
+    return Base(
+        name=name,
+        platform=platform,
+        reference=str(replace(ref, digest=facts["digest"])),
+        digest=facts["digest"],
+        layers=tuple(Layer(**one) for one in facts["layers"]),
+        config=facts["config"],
+    )
+
+
+async def _with_python(registries: Registries, cache: Cache, ref: ImageRef, base: Base, options: BuildOptions) -> Base:
+    """The base with its interpreter, as it runs here, and its libc."""
+    kept = key("foreign python", FORMAT, base.digest)
+    facts = cache.facts(kept)
+    if facts is None:
+        if options.offline:
+            raise UsageError(f"--offline: base {base.name} was never looked at; build once without --offline")
+        own = base if base.platform == host() else await _twin(registries, cache, ref, base, options)
+        found = await looking.look(registries, cache, ref, own) if own else None
+        facts = {"python": None, "libc": found.libc if found else "", "problem": found.problem if found else ""}
+        if found and found.python:
+            facts["python"] = asdict(found.python)
+        elif own is None:
+            facts["problem"] = f"it has no image for {host()}, so its Python cannot be started here"
+        cache.remember(kept, facts)
+    if facts["python"]:
+        python: Interpreter | None = Interpreter(tuple(facts["python"]["command"]), facts["python"]["version"], facts["python"]["tag"])
+        if looking.there(python):
+            return replace(base, python=python, libc=facts["libc"], cached=True)
+        (cache.path / "keys" / f"{kept}.json").unlink(missing_ok=True)
+        return await _with_python(registries, cache, ref, base, options)
+    return await _by_host(base, facts, options)
+
+
+async def _twin(registries: Registries, cache: Cache, ref: ImageRef, base: Base, options: BuildOptions) -> Base | None:
+    """The same image for this machine, if its index has one with the same Python."""
+    try:
+        twin = await _image(registries, cache, ref, host(), base.name, options)
+    except (RegistryError, UsageError):
+        return None
+    same = looking.said(base.config) == looking.said(twin.config)
+    return twin if same else None
+
+
+async def _by_host(base: Base, facts: Mapping[str, Any], options: BuildOptions) -> Base:
+    """Without its own interpreter: this machine's, if it is of the minor version that the image's config names."""
+    version = looking.said(base.config)
+    if facts["problem"] and not version:
+        raise UsageError(f"--base {base.name}: {facts['problem']}")
+    if not version:
+        return replace(base, libc=facts["libc"])  # it has none; a language that needs one says so
+    own = await interpreter.find(options.python)
+    if own.minor != ".".join(version.split(".")[:2]):
+        raise UsageError(
+            f"--base {base.name} has Python {version}, {facts['problem'] or 'which does not start here'}, and kfn runs on {own.version}"
+        )
+    told = f"base {base.name}: {facts['problem'] or 'its Python does not start here'}; this machine's {own.version} compiled the bytecode"
+    return replace(base, python=Interpreter(own.command, own.version, own.tag), libc=facts["libc"], warnings=(*base.warnings, told))
+
+
+def _config(data: bytes, name: str) -> dict[str, Any]:
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("config") or {}, dict):
+        raise RegistryError(f"base {name}: its config is not what an image's is")
+    return found
+
+
+def _layers(content: Content, config: Mapping[str, Any], platform: Platform, ref: ImageRef, name: str) -> tuple[Layer, ...]:
+    is_for = f"{config.get('os')}/{config.get('architecture')}"
+    if is_for != str(platform):
+        raise UsageError(f"--base {name} is for {is_for}, the image is to be for {platform}; name one with that platform, or --platform")
+    blobs = content.blobs[1:]
+    diff_ids = (config.get("rootfs") or {}).get("diff_ids") or []
+    if len(diff_ids) != len(blobs):
+        raise RegistryError(f"base {name}: {len(blobs)} layers, but its config names {len(diff_ids)}")
+    if strange := next((one.media_type for one in blobs if one.media_type not in _TYPES), ""):
+        raise UsageError(f"--base {name}: a layer of type {strange!r} (encrypted, or only for its own registry) cannot be built on")
+    return tuple(
+        Layer(one.digest, diff_id, one.size, _TYPES[one.media_type], "base", one.origin or ref.name)
+        for one, diff_id in zip(blobs, diff_ids, strict=True)
+    )
