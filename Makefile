@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-gateway fuzz clean
+.PHONY: help setup demo test check format bench bench-gateway bench-builder fuzz clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ bench: $(STAMP) ## the figures of design section 7, as ratios
 
 bench-gateway: $(STAMP) ## the gateway beside Go's and nginx's proxy, the whole matrix; writes table and chart into docs/
 	@$(BIN)/python -m tests.benchmarks.gateway --full --write
+
+bench-builder: $(STAMP) ## builds beside pip, tar and gzip; container starts with and without bytecode
+	@$(BIN)/python -m tests.benchmarks builder
 
 fuzz: $(STAMP) ## spoilt messages at both sides of the gateway; FUZZ="600 1" for ten minutes with seed 1
 	@$(BIN)/python -m tests.fuzz.gateway $(FUZZ)
