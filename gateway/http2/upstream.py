@@ -96,14 +96,10 @@ class InstanceStream(Stream):
     # The instance's side.
 
     def interim(self, fields: Headers) -> None:
-        exchange = self.exchange
-        if exchange is None:
+        exchange, read = self.exchange, self._head(fields)
+        if exchange is None or read is None:
             return
-        try:
-            status, rest = heads.from_instance(fields)
-        except Malformed as error:
-            self.broken(f"sent a head that is none: {error}")
-            return
+        status, rest = read
         self._interims += 1
         if status == 101 or self._interims > MAX_INTERIM:
             self.broken("sent too many interim answers, or switched protocols")
@@ -111,16 +107,22 @@ class InstanceStream(Stream):
             exchange.interim(status, heads.REASONS.get(status, b""), rest)
 
     def response(self, fields: Headers) -> None:
-        exchange = self.exchange
-        if exchange is None:
-            return
-        try:
-            status, rest = heads.from_instance(fields)
-        except Malformed as error:
-            self.broken(f"sent a head that is none: {error}")
+        exchange, read = self.exchange, self._head(fields)
+        if exchange is None or read is None:
             return
         self._kept = None
+        status, rest = read
         exchange.response_head(status, heads.REASONS.get(status, b""), rest)
+
+    def _head(self, fields: Headers) -> tuple[int, Headers] | None:
+        """Status and fields; None when nobody waits for them, or when they are none, which ends the stream."""
+        if self.exchange is None:
+            return None
+        try:
+            return heads.from_instance(fields)
+        except Malformed as error:
+            self.broken(f"sent a head that is none: {error}")
+            return None
 
     def received(self, data: bytes) -> None:
         exchange = self.exchange
