@@ -83,6 +83,10 @@ class DependencyError(SourceError):
     """The dependencies cannot be installed."""
 
 
+class PythonUnfit(SourceError):
+    """The project needs another Python."""
+
+
 class LockStale(SourceError):
     """kfn.lock does not match the dependencies."""
 

@@ -7,24 +7,29 @@ from dataclasses import dataclass
 from builder.errors import DependencyError
 
 HEADER = "# kfn.lock, written by `kfn build`. Keep it with the source; delete it to choose versions anew."
+_FOR = "# for: every platform, Python "
 _INPUTS = re.compile(r"^# inputs: (sha256:[0-9a-f]{64})$", re.MULTILINE)
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?")
 _HASH = re.compile(r"\s*--hash[= ]([a-z0-9]+:[0-9a-fA-F]+)")
+_LOCAL = re.compile(r"(?:[^\s:;@]*/)?([A-Za-z0-9][A-Za-z0-9._]*)-[^\s/]+\.whl(?=\s|$)")  # a wheel in the source
+_HERE = re.compile(r"^[A-Za-z0-9._-]+ @ file://(/\S+)", re.MULTILINE)
 _USER = re.compile(r"://[^/\s@]+@")
 PROVIDED = "kfn"  # the runtime layer has it
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Pin:
-    """One line of a lock: `spec` is `name==1.0 ; marker` or `name @ url`, without the hashes."""
+    """One line of a lock: `spec` is `name==1.0 ; marker`, `name @ url` or `./wheels/name-1.0-py3-none-any.whl`, without the hashes."""
 
     name: str
     spec: str
     hashes: tuple[str, ...]
 
     @property
-    def title(self) -> str:
-        return self.spec.partition(";")[0].strip().replace("==", " ")
+    def local(self) -> str:
+        """The path in the source, if it is a wheel there."""
+        found = _LOCAL.match(self.spec)
+        return found[0] if found else ""
 
     def __str__(self) -> str:
         return " \\\n    ".join([self.spec, *(f"--hash={h}" for h in self.hashes)])
@@ -45,7 +50,8 @@ def parse(text: str, file: str) -> tuple[Pin, ...]:
             raise DependencyError(
                 f"{file}: `{option}` cannot be in a lock: every package needs a version and hashes, the index comes from outside"
             )
-        found = _NAME.match(line)
+        local = _LOCAL.match(line)
+        found = None if local else _NAME.match(line)
         if found and _USER.search(line):
             raise DependencyError(
                 f"{file}: the URL of {found[1]} holds a password, which would be in kfn.lock and in what builds tell; "
@@ -53,10 +59,11 @@ def parse(text: str, file: str) -> tuple[Pin, ...]:
             )
         spec = _HASH.sub("", line).strip()
         hashes = tuple(sorted(set(_HASH.findall(line))))
-        if not found or not hashes:
+        if not (found or local) or not hashes:
             raise DependencyError(f"{file}: `{spec[:80]}` has no hash")
-        if normal(found[1]) != PROVIDED:
-            pins.append(Pin(normal(found[1]), spec, hashes))
+        name = normal(local[1] if local else found[1] if found else "")
+        if name != PROVIDED:
+            pins.append(Pin(name, spec, hashes))
     return tuple(sorted(pins))
 
 
@@ -90,11 +97,33 @@ def render(pins: tuple[Pin, ...]) -> str:
     return "".join(f"{pin}\n" for pin in pins)
 
 
-def with_header(inputs: str, requirements: str) -> str:
-    """The text of kfn.lock. `inputs` names what it was resolved from."""
-    return f"{HEADER}\n# inputs: {inputs}\n{requirements}"
+def relative(requirements: str, root: str, file: str) -> str:
+    """The same text with wheels of the source by their place in it. Raises DependencyError for one that lies elsewhere."""
+
+    def place(found: re.Match[str]) -> str:
+        if not found[1].startswith(f"{root}/") or ".." in found[1].split("/"):
+            raise DependencyError(
+                f"{file}: {found[1]} is outside the source, and the source must hold all it needs: copy that file into it"
+            )
+        return f"./{found[1].removeprefix(f'{root}/')}"
+
+    text = _HERE.sub(place, requirements)
+    for line in logical_lines(text):
+        if line.startswith("../"):
+            raise DependencyError(f"{file}: {line.split()[0]} is outside the source; copy that file into it")
+    return text
+
+
+def with_header(inputs: str, lowest: str, requirements: str) -> str:
+    """The text of kfn.lock. `inputs` names what it was resolved from, `lowest` the first Python that it is for."""
+    return f"{HEADER}\n{_FOR}{lowest} or later\n# inputs: {inputs}\n{requirements}"
 
 
 def inputs_of(lock: str) -> str:
     found = _INPUTS.search(lock)
     return found[1] if found else ""
+
+
+def universal(lock: str) -> bool:
+    """Whether it is for every platform. The first ones were for the platform that made them."""
+    return f"\n{_FOR}" in lock

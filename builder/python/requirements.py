@@ -8,12 +8,13 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from builder.errors import DependencyError
-from builder.python.lockfile import logical_lines
+from builder.errors import DependencyError, ProjectInvalid
+from builder.python.lockfile import logical_lines, normal
 
 _INCLUDE = re.compile(r"(?:-r|-c|--requirement|--constraint)[= ]?\s*(\S+)")
 _EDITABLE = re.compile(r"-e|--editable")
@@ -25,7 +26,8 @@ _MAX_BYTES = 32 << 20
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """`kind` is uv, pylock, hashed or open; an open one has to be resolved. `digest` names what decides about the result.
-    `index` are the lines that say where packages are, which a lock does not hold; `warnings` are for the user."""
+    `index` are the lines that say where packages are, which a lock does not hold; `sources` and `indexes` are what `[tool.uv]`
+    says of it; `warnings` are for the user."""
 
     kind: str
     file: str
@@ -33,13 +35,40 @@ class Inputs:
     digest: str
     index: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    requires: str = ""  # requires-python
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()  # of pyproject.toml's dependency groups
+    sources: Mapping[str, Any] = field(default_factory=dict)
+    indexes: tuple[Mapping[str, Any], ...] = ()
 
 
-def find(root: Path) -> Inputs | None:
-    """None: the project has no dependencies."""
+def find(root: Path, extras: Iterable[str] = ()) -> Inputs | None:
+    """None: the project has no dependencies. `extras` are those of its optional dependencies that are wanted."""
     pyproject = _toml(root)
+    wanted = tuple(sorted({normal(extra) for extra in extras}))
+    found = _found(root, pyproject, wanted)
+    if found and wanted and found.kind not in ("uv", "open-project"):
+        raise ProjectInvalid(f"extras ({', '.join(wanted)}) are pyproject.toml's, but {found.file} says what is installed")
+    requires = python_of(pyproject)
+    return replace(found, kind=found.kind.partition("-")[0], requires=requires) if found else None
+
+
+def requires_python(root: Path) -> str:
+    """What pyproject.toml says of Python; empty: nothing."""
+    return python_of(_toml(root))
+
+
+def python_of(pyproject: Mapping[str, Any] | None) -> str:
+    found = (pyproject or {}).get("project", {}).get("requires-python", "")
+    if not isinstance(found, str):
+        raise DependencyError('pyproject.toml: requires-python must be a string such as ">=3.11"')
+    return found
+
+
+def _found(root: Path, pyproject: dict[str, Any] | None, extras: tuple[str, ...]) -> Inputs | None:
     if (root / "uv.lock").is_file() and pyproject is not None:
-        return _inputs("uv", "uv.lock", _read(root / "uv.lock"))
+        known, more = _read(root / "uv.lock"), json.dumps(pyproject, sort_keys=True, default=str)
+        return _of_project(root, _inputs("uv", "uv.lock", known, known, more, *extras), pyproject, extras)
     if (root / "pylock.toml").is_file():
         return _inputs("pylock", "pylock.toml", _read(root / "pylock.toml"))
     if (root / "requirements.txt").is_file():
@@ -54,21 +83,62 @@ def find(root: Path) -> Inputs | None:
         found = _inputs("open", "requirements.txt", text, "\n".join(read.lines), _uv_settings(pyproject))
         return replace(found, index=tuple(read.index), warnings=tuple(read.warnings))
     if pyproject is not None:
-        return _from_pyproject(pyproject)
+        return _from_pyproject(root, pyproject, extras)
     return None
 
 
-def _from_pyproject(pyproject: dict[str, Any]) -> Inputs | None:
+def _from_pyproject(root: Path, pyproject: dict[str, Any], extras: tuple[str, ...]) -> Inputs | None:
     project = pyproject.get("project", {})
     if "dependencies" in project.get("dynamic", ()):
         raise DependencyError("pyproject.toml: dynamic dependencies would mean running its build; list them under [project] dependencies")
     wanted = project.get("dependencies", [])
     if not isinstance(wanted, list) or not all(isinstance(item, str) for item in wanted):
         raise DependencyError('pyproject.toml: [project] dependencies must be a list of strings such as "httpx>=0.28"')
-    if not wanted:
+    groups = _groups(pyproject)
+    if not wanted and not extras and not groups:
         return None
-    facts = json.dumps([sorted(wanted), project.get("requires-python", "")])
-    return _inputs("open", "pyproject.toml", "\n".join(wanted), facts, _uv_settings(pyproject))
+    facts: list[Any] = [sorted(wanted), project.get("requires-python", "")]
+    if extras or groups:
+        chosen = {extra: one for extra, one in project.get("optional-dependencies", {}).items() if normal(extra) in extras}
+        facts += [chosen, groups, pyproject.get("dependency-groups", {}) if groups else {}]
+    text = "\n".join([*wanted, json.dumps(facts)])
+    inputs = _inputs("open-project", "pyproject.toml", text, json.dumps(facts, sort_keys=True), _uv_settings(pyproject))
+    return _of_project(root, inputs, pyproject, extras)
+
+
+def _of_project(root: Path, inputs: Inputs, pyproject: dict[str, Any], extras: tuple[str, ...]) -> Inputs:
+    """With what only a project has: extras, groups, and which index a package comes from."""
+    known = {normal(extra) for extra in pyproject.get("project", {}).get("optional-dependencies", {})}
+    if missing := [extra for extra in extras if extra not in known]:
+        there = f"it has {', '.join(sorted(known))}" if known else "it has no [project.optional-dependencies]"
+        raise DependencyError(f"pyproject.toml: there is no extra {missing[0]!r}; {there}")
+    tool = pyproject.get("tool", {}).get("uv", {})
+    groups = _groups(pyproject)
+    sources = {name: kept for name, value in tool.get("sources", {}).items() if (kept := _from_indexes(value, extras, groups))}
+    indexes = tuple({**one, "url": _absolute(root, str(one.get("url", "")))} for one in tool.get("index", ()))
+    return replace(inputs, extras=extras, groups=groups, sources=sources, indexes=indexes)
+
+
+def _groups(pyproject: Mapping[str, Any]) -> tuple[str, ...]:
+    """The dependency groups that uv installs by default, but for `dev`, which is not for an image."""
+    wanted = pyproject.get("tool", {}).get("uv", {}).get("default-groups", ())
+    known = pyproject.get("dependency-groups", {})
+    return tuple(sorted(str(name) for name in (known if wanted == "all" else wanted) if name != "dev"))
+
+
+def _from_indexes(value: Any, extras: tuple[str, ...], groups: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The entries of a source that name an index and hold here. What they hold for has been chosen already."""
+    kept = []
+    for one in value if isinstance(value, list) else [value]:
+        unwanted = normal(one.get("extra", "")) not in ("", *extras) or one.get("group", "") not in ("", *groups)
+        if "index" in one and not unwanted:
+            kept.append({key: one[key] for key in ("index", "marker") if key in one})
+    return kept
+
+
+def _absolute(root: Path, url: str) -> str:
+    """A folder as an index is named from the project."""
+    return url if "://" in url else (root / url).resolve().as_uri()
 
 
 def _uv_settings(pyproject: dict[str, Any] | None) -> str:

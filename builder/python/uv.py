@@ -3,21 +3,22 @@
 Runs no code of any package: wheels only.
 """
 
-import platform
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder import files, process
-from builder.base.model import NONE, Base
 from builder.errors import BuildError, DependencyError, IndexRefused, IndexUnreachable, ToolMissing
 from builder.python import index, lockfile
-from builder.python.interpreter import Interpreter
+from builder.python import picks as picking
+from builder.python.lockfile import Pin
+from builder.python.picks import Pick
 from builder.python.requirements import Inputs
+from builder.python.target import Target
 
 _NO_ANSWER = (
     "error sending request", "connection (refused|reset|closed)", "dns error", "timed? ?out", "(could not|failed to) connect",
@@ -30,72 +31,116 @@ _HASHES = re.compile(r"hash mismatch", re.IGNORECASE)
 _NO_WHEEL = re.compile(r"no usable wheels|no wheels|building from source is disabled|has no .*wheels?", re.IGNORECASE)
 
 
-def wheels_for(base: Base) -> str:
-    """The wheels that `base` can load. manylinux_2_28 is what current Debian, Ubuntu and Red Hat bases all run."""
-    if base.name == NONE and (sys.platform != "linux" or platform.libc_ver()[0] != "glibc"):
-        return ""  # uv's own choice: this machine
-    return f"{base.platform.machine}-manylinux_2_28"
-
-
 @dataclass(frozen=True, slots=True)
 class Uv:
-    """How to call uv for one project. `wheels` is uv's name of the platform to choose them for; empty: this machine."""
+    """How to call uv for one project."""
 
     root: Path
-    python: Interpreter
-    wheels: str
+    inputs: Inputs
     offline: bool
     build_envs: tuple[tuple[str, str], ...]
-    index: tuple[str, ...] = ()  # options of the requirements file about where packages are
+    sdists: bool = False  # may choose packages that have no wheel
 
-    async def resolve(self, inputs: Inputs, old: str, timeout: float) -> str:
-        """Choose versions: a requirements text with hashes. What `old`, an earlier answer, has is kept where it still fits."""
-        arguments = ["pip", "compile", "--quiet", "--no-header", "--generate-hashes", "--only-binary", ":all:", *self._target()]
-        arguments += ["--no-emit-index-url", "--no-emit-find-links"]
-        with (
-            tempfile.NamedTemporaryFile("w", prefix="kfn-", suffix=".txt") as override,
-            tempfile.TemporaryDirectory(prefix="kfn-") as folder,
-        ):
-            answer = Path(folder) / "lock.txt"
+    async def resolve(self, lowest: str, old: str, timeout: float) -> str:
+        """Choose versions for every platform and every Python from `lowest` on: a requirements text with hashes.
+
+        What `old`, an earlier answer, has is kept where it still fits.
+        """
+        arguments = ["pip", "compile", "--quiet", "--no-header", "--generate-hashes", *self._wheels(), "--universal"]
+        arguments += ["--python", sys.executable, "--python-version", lowest, "--no-emit-index-url", "--no-emit-find-links"]
+        arguments += _each("--extra", self.inputs.extras) + _each("--group", self.inputs.groups)
+        with tempfile.TemporaryDirectory(prefix="kfn-") as name:
+            folder = Path(name)
+            answer, override = folder / "lock.txt", folder / "override.txt"
             answer.write_text(old, "utf-8")
-            if re.search(r"(?mi)^\s*kfn\b", inputs.text):
+            if re.search(r"(?mi)^\s*kfn\b", self.inputs.text):
                 # The runtime layer brings it; this makes its requirement one that never applies.
-                override.write('kfn ; python_version < "3"\n')
-                override.flush()
-                arguments += ["--override", override.name]
-            ended = await self._run([*arguments, "--output-file", str(answer), inputs.file], timeout)
+                override.write_text('kfn ; python_version < "3"\n')
+                arguments += ["--override", str(override)]
+            ended = await self._run([*arguments, "--output-file", str(answer), self.inputs.file], timeout)
             if ended.code:
-                raise _error(ended, inputs.file, self.python, self.wheels)
-            return answer.read_text("utf-8")
+                raise _error(ended, self.inputs.file, f"Python {lowest} and later")
+            return lockfile.relative(answer.read_text("utf-8"), str(self.root), self.inputs.file)
 
     async def export(self, timeout: float) -> str:
         """uv.lock as a requirements text."""
         arguments = ["export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--no-header", "--format", "requirements-txt"]
-        ended = await self._run([*arguments, "--python", sys.executable], timeout)
+        ended = await self._run([*arguments, *_each("--extra", self.inputs.extras), "--python", sys.executable], timeout)
         if ended.code:
-            raise _error(ended, "uv.lock", self.python, self.wheels)
+            raise _error(ended, "uv.lock", "every platform")
         return ended.stdout.decode()
 
-    async def install(self, pins: Sequence[lockfile.Pin], target: Path, file: str, timeout: float) -> None:
-        """Put exactly these wheels into `target`."""
-        arguments = ["pip", "install", "--quiet", "--target", str(target), "--only-binary", ":all:", "--require-hashes", "--no-deps"]
-        with tempfile.NamedTemporaryFile("w", prefix="kfn-", suffix=".txt") as lock:
-            # In this file, not as arguments, which every user of the machine could read: they may hold a password.
-            lock.write("".join(f"{line}\n" for line in self.index) + lockfile.render(tuple(pins)))
-            lock.flush()
-            ended = await self._run([*arguments, *self._target(), "-r", lock.name], timeout)
-        if ended.code:
-            full = files.said_full(ended.stderr.decode("utf-8", "replace"), target)
-            raise full or _error(ended, file, self.python, self.wheels)
+    async def pick(self, pins: Sequence[Pin], target: Target, timeout: float) -> tuple[Pick, ...]:
+        """Which file of each of these packages `target` gets; those whose marker does not hold there are left out."""
+        arguments = [
+            "pip",
+            "compile",
+            "--quiet",
+            "--no-header",
+            "--no-deps",
+            "--generate-hashes",
+            "--format",
+            "pylock.toml",
+            *self._wheels(),
+        ]
+        with tempfile.TemporaryDirectory(prefix="kfn-") as name:
+            folder = Path(name)
+            asked = self._asked(folder, [self._spec(pin) for pin in pins], {})
+            answer = folder / "pylock.toml"
+            ended = await self._run([*arguments, *_for(target), "--output-file", str(answer), *asked], timeout)
+            if ended.code:
+                raise _error(ended, self.inputs.file, str(target))
+            picks = picking.parse(answer.read_text("utf-8"), pins, self.inputs.file)
+            return tuple(replace(pick, where=_place(pick.where, folder)) for pick in picks)
 
-    def _target(self) -> list[str]:
-        platform = ["--python-platform", self.wheels] if self.wheels else []
-        return ["--python", sys.executable, "--python-version", self.python.minor, *platform]
+    async def install(self, picks: Sequence[Pick], target: Target, folder: Path, timeout: float) -> None:
+        """Put exactly these files into `folder`."""
+        arguments = ["pip", "install", "--quiet", "--target", str(folder), "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+        arguments += ["--link-mode", "hardlink", *_for(target)]
+        with tempfile.TemporaryDirectory(prefix="kfn-") as name:
+            asked = self._asked(Path(name), [pick.spec for pick in picks], {pick.spec: pick.sha256 for pick in picks})
+            if asked[0].endswith(".toml"):
+                asked = ["-c", asked[1], asked[0]]
+            ended = await self._run([*arguments, "-r", asked[-1], *asked[:-1]], timeout)
+        if ended.code:
+            full = files.said_full(ended.stderr.decode("utf-8", "replace"), folder)
+            raise full or _error(ended, self.inputs.file, str(target))
+
+    def _asked(self, folder: Path, specs: Sequence[str], hashes: Mapping[str, str]) -> list[str]:
+        """Files that ask for these packages. In files, not as arguments, which every user of the machine could read: indexes may hold a
+        password. Hashes of a project's packages are in a file of constraints, the second one."""
+        lines = [f"{spec} --hash=sha256:{hashes[spec]}" if spec in hashes and "@" not in spec else spec for spec in specs]
+        requirements, project = folder / "requirements.txt", folder / "pyproject.toml"
+        requirements.write_text("".join(f"{line}\n" for line in (*self.inputs.index, *lines)), "utf-8")
+        if not self.inputs.sources:
+            return [str(requirements)]
+        project.write_text(picking.project(specs, self.inputs.sources, self.inputs.indexes), "utf-8")
+        return [str(project), *([str(requirements)] if hashes else [])]
+
+    def _spec(self, pin: Pin) -> str:
+        rest = pin.spec[len(pin.local) :]
+        return f"{pin.name} @ {(self.root / pin.local).resolve().as_uri()}{rest}" if pin.local else pin.spec
+
+    def _wheels(self) -> list[str]:
+        return [] if self.sdists else ["--only-binary", ":all:"]
 
     async def _run(self, arguments: Sequence[str], timeout: float) -> process.Ended:
         offline = ["--offline"] if self.offline else []
         env = index.environment(dict(self.build_envs))
         return await process.run([binary(), *arguments, *offline], cwd=self.root, env=env, timeout=timeout)
+
+
+def _for(target: Target) -> list[str]:
+    platform = ["--python-platform", target.wheels] if target.wheels else []
+    return ["--python", sys.executable, "--python-version", target.python.version, *platform]
+
+
+def _each(option: str, values: Sequence[str]) -> list[str]:
+    return [word for value in values for word in (option, value)]
+
+
+def _place(where: str, folder: Path) -> str:
+    return where if "://" in where or not where else (folder / where).resolve().as_uri()
 
 
 def binary() -> str:
@@ -107,9 +152,9 @@ def binary() -> str:
     return found
 
 
-def _error(ended: process.Ended, file: str, python: Interpreter, wheels: str) -> BuildError:
+def _error(ended: process.Ended, file: str, target: str) -> BuildError:
     said = re.sub(r"(://)[^/@\s]+@", r"\1***@", ended.stderr.decode("utf-8", "replace").strip())
-    text = f"{file} asked for them, for Python {python.minor} on {wheels or 'this machine'}. uv says:\n{said[-4000:]}"
+    text = f"{file} asked for them, for {target}. uv says:\n{said[-4000:]}"
     if _HASHES.search(said):
         return DependencyError(
             f"{text}\nA package is not the one that was locked. This can mean tampering: find out why before you delete the lock"
@@ -119,5 +164,8 @@ def _error(ended: process.Ended, file: str, python: Interpreter, wheels: str) ->
     if _NETWORK.search(said):
         return IndexUnreachable(text)
     if _NO_WHEEL.search(said):
-        return DependencyError(f"{text}\nkfn installs wheels only, so that a build runs no foreign code: choose a version that has one")
+        return DependencyError(
+            f"{text}\nThat package has no wheel for {target}, and kfn installs wheels only, so that a build runs no foreign code. Ways "
+            "out: a version that has one, another Python (kfn.python) or base (kfn.base), another --platform, or --allow-sdists"
+        )
     return DependencyError(text)

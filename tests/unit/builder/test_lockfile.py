@@ -1,5 +1,7 @@
 """Locks are read into pins; index settings go from pip's names to uv's; distributions are split into layers."""
 
+from pathlib import Path
+
 import pytest
 
 from builder.errors import DependencyError
@@ -9,6 +11,10 @@ from builder.python.lockfile import Pin
 from builder.python.wheels import LARGE, Distribution
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+
+
+def distribution(name: str, *files: str) -> Distribution:
+    return Distribution(name, "1", Path(), dict.fromkeys(files, ""), 0)
 
 
 class TestLock:
@@ -26,10 +32,9 @@ kfn==0.1 --hash={A}
         pins = lockfile.parse(self.TEXT, "x")
         assert pins == (Pin("idna", "idna==3.10", (A,)), Pin("zope-interface", 'Zope.Interface==7.0 ; python_version < "4"', (A, B)))
         assert lockfile.parse(lockfile.render(pins), "x") == pins
-        assert pins[1].title == "Zope.Interface 7.0"
 
     def test_the_header_remembers_the_inputs(self) -> None:
-        assert lockfile.inputs_of(lockfile.with_header(A, self.TEXT)) == A
+        assert lockfile.inputs_of(lockfile.with_header(A, "3.11", self.TEXT)) == A
         assert lockfile.inputs_of(self.TEXT) == ""
 
     @pytest.mark.parametrize("line", ["idna==3.10", "-e .", "--index-url https://user:pw@example.org", "./wheel.whl"])
@@ -87,8 +92,18 @@ class TestWheels:
             "bin/tool.py",
             "data/readme.txt",
         )
-        assert Distribution("a", "a", files, 0).modules == ("_cffi", "numpy", "six")
+        assert distribution("a", *files).modules == ("_cffi", "numpy", "six")
 
-    def test_two_owners_of_one_file_are_named(self) -> None:
-        found = [Distribution("a", "a", ("x.py", "y.py"), 0), Distribution("b", "b", ("x.py",), 0)]
-        assert wheels.clashes(found) == ["a and b both contain x.py"]
+    @pytest.mark.parametrize(
+        ("records", "told"),
+        [
+            ({"a": {"x.py": "1", "y.py": "1"}, "b": {"x.py": "2"}}, ["a and b both contain x.py; what b has is taken"]),
+            ({"a": {"n/__init__.py": "1", "n/a.py": "1"}, "b": {"n/__init__.py": "1", "n/b.py": "1"}}, []),
+            ({"a": {"n/__init__.py": "1"}, "b": {"n/b/c.py": "1"}}, ["b puts files into n, which belongs to a"]),
+            ({"a": {"n/a.py": "1"}, "b": {"n/b.py": "1"}}, []),
+            ({"a": {"bin/x": ""}, "b": {"bin/x": ""}}, ["a and b both contain bin/x; what b has is taken"]),
+        ],
+        ids=["other content", "the same content", "a package of another", "a namespace", "scripts"],
+    )
+    def test_what_cannot_be_in_layers_of_its_own_is_named(self, records: dict[str, dict[str, str]], told: list[str]) -> None:
+        assert wheels.shared(records) == told
