@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import output
+from cli import output, supply
 from cli.failures import CliError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from builder.options import BuildOptions, BuildResult, Step
     from cli.session import Session
 
@@ -66,10 +68,13 @@ def targets(command: "output.F") -> "output.F":
     help="json: print the result so. oci:DIR, oci-archive:FILE, docker-archive:FILE: write the image there.",
 )  # fmt: skip
 @click.option("--store", type=click.Path(file_okay=False, path_type=Path), help="Image store (default: the running platform's).")
+@supply.flags
+@click.option("--sbom", "sbom", metavar="FILE", help="Write the SBOM there; - is stdout, and the reference goes to stderr.")
+@click.option("--verify", "compared", metavar="IMAGE", help="Build nothing but a comparison with IMAGE: a reference or oci:DIR[:NAME].")
 @click.option("--dry-run", is_flag=True, help="Do everything but write the result; print what would be made.")
 @click.option("--watch", is_flag=True, help="Build again whenever the source changes, until interrupted.")
 @flags
-def command(path: Path, outputs: tuple[str, ...], watch: bool, quiet: bool, **given: Any) -> None:
+def command(path: Path, outputs: tuple[str, ...], watch: bool, quiet: bool, sbom: str | None, compared: str | None, **given: Any) -> None:
     """Build the function in PATH; print its image's reference, by digest, on the last line.
 
     \b
@@ -80,12 +85,17 @@ def command(path: Path, outputs: tuple[str, ...], watch: bool, quiet: bool, **gi
     form = "json" if "json" in outputs else "text"
     options = build_options(outputs=tuple(text for text in outputs if text not in FORMATS), **given)
     progress = output.Progress(quiet=quiet)
-    if watch:
+    if compared:
+        supply.compare(compared, path, options, progress)
+    elif watch:
         from cli.watching import watched
 
         watched(path, lambda: show(build(path, options, progress), form))
     else:
-        show(build(path, options, progress), form)
+        result = build(path, options, progress)
+        if sbom:
+            supply.write_sbom(result, sbom, options.sbom_format)
+        show(result, form, err=sbom == "-")
 
 
 def build_options(*, store: Path | None = None, name: str | None = None, namespace: str | None = None, **given: Any) -> "BuildOptions":
@@ -100,7 +110,7 @@ def build_options(*, store: Path | None = None, name: str | None = None, namespa
     return BuildOptions(store=store or (None if leaves else _store()), name=name or "", namespace=namespace or "", **given)
 
 
-def show(result: "BuildResult", form: str) -> None:
+def show(result: "BuildResult", form: str, err: bool = False) -> None:
     """Print what was made: for a script, or its reference as the last line."""
     if form == "json":
         layers = [{"digest": b.layer.digest, "size": b.layer.size, "title": b.title, "cached": b.cached} for b in result.layers]
@@ -108,7 +118,7 @@ def show(result: "BuildResult", form: str) -> None:
         platforms = [{"platform": str(one.platform), "digest": one.digest} for one in result.content.images()]
         output.data("json", {**facts, "platforms": platforms, "warnings": list(result.warnings), "seconds": round(result.seconds, 3)})
     else:
-        click.echo(result.reference)
+        click.echo(result.reference, err=err)
 
 
 def build(path: Path, options: "BuildOptions", progress: output.Progress) -> "BuildResult":
@@ -118,18 +128,24 @@ def build(path: Path, options: "BuildOptions", progress: output.Progress) -> "Bu
 
     require_folder(path)
 
-    def tell(step: "Step") -> None:
-        progress.done(step.name, f"{step.detail}{'   cached' if step.cached else ''}", step.seconds)
-        if doing := NEXT.get(step.name):
-            progress.say(doing)
-
     try:
-        result = run(work, path, options, tell)
+        result = run(work, path, options, teller(progress))
     finally:
         progress.clear()
     for warning in result.warnings:
         click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
     return result
+
+
+def teller(progress: output.Progress) -> "Callable[[Step], None]":
+    """Shows each finished phase, and what follows it."""
+
+    def tell(step: "Step") -> None:
+        progress.done(step.name, f"{step.detail}{'   cached' if step.cached else ''}", step.seconds)
+        if doing := NEXT.get(step.name):
+            progress.say(doing)
+
+    return tell
 
 
 def require_folder(path: Path) -> None:

@@ -32,15 +32,25 @@ class Verified:
     problems: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Not:
+    """Something that was there and does not count."""
+
+    which: str
+    why: str
+
+
 async def verify(place: Place, verifier: Verifier) -> Verified:
     """Raises NotVerified if the key has not signed this image, with what was found instead."""
     image = await place.image()
-    digest, found, problems = image.digest, list[Claim](), list[str]()
+    digest, found = image.digest, list[Claim]()
+    reasons: dict[str, list[str]] = {}  # why not, and of which
     async for one in _claims(place, image, verifier):
         if isinstance(one, Claim):
             found.append(one)
         else:
-            problems.append(one)
+            reasons.setdefault(one.why, []).append(one.which)
+    problems = [f"{', '.join(names)}: {why}" for why, names in reasons.items()]
     signatures = tuple(one for one in found if one.is_signature)
     if not signatures:
         if found:
@@ -51,11 +61,11 @@ async def verify(place: Place, verifier: Verifier) -> Verified:
     return Verified(place.name, digest, signatures, tuple(one for one in found if not one.is_signature), tuple(problems))
 
 
-async def _claims(place: Place, image: Content, verifier: Verifier) -> AsyncIterator[Claim | str]:
+async def _claims(place: Place, image: Content, verifier: Verifier) -> AsyncIterator[Claim | _Not]:
     """Every claim that holds, and for each that does not a text that says why."""
     listed = await place.referrers(image.digest)
     if len(listed) > MOST_REFERRERS:
-        yield f"{len(listed)} artifacts are attached, of which the first {MOST_REFERRERS} were read"
+        yield _Not(f"{len(listed)} artifacts are attached", f"only the first {MOST_REFERRERS} were read")
     for one in listed[:MOST_REFERRERS]:
         if one.artifact_type not in (BUNDLE, ""):
             continue
@@ -67,23 +77,23 @@ async def _claims(place: Place, image: Content, verifier: Verifier) -> AsyncIter
                 claim = claims.in_bundle(data, image.data, image.digest, verifier)
                 yield Claim(claim.form, claim.kind, claim.predicate, one.digest)
         except Malformed as error:
-            yield f"signature {one.digest[:19]}: {error}"
+            yield _Not(f"signature {one.digest[:19]}", str(error))
         except TransientError:
             raise
         except BuildError as error:
-            yield f"signature {one.digest[:19]}: {error}"
+            yield _Not(f"signature {one.digest[:19]}", str(error))
     async for old in _old(place, image, verifier):
         yield old
 
 
-async def _old(place: Place, image: Content, verifier: Verifier) -> AsyncIterator[Claim | str]:
+async def _old(place: Place, image: Content, verifier: Verifier) -> AsyncIterator[Claim | _Not]:
     tag = old_tag(image.digest)
     try:
         manifest = await place.tagged(tag)
     except TransientError:
         raise
     except BuildError as error:
-        yield f"{tag[:19]}.sig: {error}"
+        yield _Not(f"{tag[:14]}....sig", str(error))
         return
     layers = json.loads(manifest.data).get("layers") or [] if manifest else []
     for layer, blob in zip(layers, manifest.blobs[1:] if manifest else (), strict=True):
@@ -92,7 +102,7 @@ async def _old(place: Place, image: Content, verifier: Verifier) -> AsyncIterato
         try:
             yield claims.in_layer(layer, await place.blob(blob), image.digest, verifier)
         except (Malformed, NotVerified) as error:
-            yield f"{tag[:19]}.sig: {error}"
+            yield _Not(f"{tag[:14]}....sig", str(error))
 
 
 async def _whole(place: LayoutPlace, image: Content) -> None:
