@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import output, supply
+from cli import output, remote, supply
 from cli.failures import CliError
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def targets(command: "output.F") -> "output.F":
 @click.option("--verify", "compared", metavar="IMAGE", help="Build nothing but a comparison with IMAGE: a reference or oci:DIR[:NAME].")
 @click.option("--dry-run", is_flag=True, help="Do everything but write the result; print what would be made.")
 @click.option("--watch", is_flag=True, help="Build again whenever the source changes, until interrupted.")
+@remote.flags
 @flags
 def command(path: Path, outputs: tuple[str, ...], watch: bool, quiet: bool, sbom: str | None, compared: str | None, **given: Any) -> None:
     """Build the function in PATH; print its image's reference, by digest, on the last line.
@@ -81,8 +82,13 @@ def command(path: Path, outputs: tuple[str, ...], watch: bool, quiet: bool, sbom
     kfn build greet
     kfn build greet -t localhost:5000/greet:v1 --push --platform linux/amd64,linux/arm64
     kfn build greet -o oci:greet-image --locked
+    kfn build greet --remote -t registry.example/team/greet:v1
     """
     form = "json" if "json" in outputs else "text"
+    elsewhere = {name: given.pop(name) for name in remote.FLAGS}
+    if elsewhere["remote"]:
+        remote.build(str(path), output.Progress(quiet=quiet), form, elsewhere | given)
+        return
     options = build_options(outputs=tuple(text for text in outputs if text not in FORMATS), **given)
     progress = output.Progress(quiet=quiet)
     if compared:

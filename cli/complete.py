@@ -32,6 +32,10 @@ def triggers(context: click.Context, parameter: click.Parameter, typed: str) -> 
     return _names("TRIGGER", context, typed)
 
 
+def builds(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    return _names("BUILD", context, typed)
+
+
 def namespaces(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
     return _names("NAMESPACE", context, typed, everywhere=True)
 

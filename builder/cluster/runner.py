@@ -102,6 +102,8 @@ def options(spec: BuildSpec, namespace: str) -> BuildOptions:
         strict=wanted.strict,
         no_cache=wanted.no_cache,
         allow_sdists=wanted.allow_sdists,
+        allow_secret_files=tuple(wanted.allow_secret_files),
+        profile=False,  # it imports the handler, and a build that runs no foreign code keeps the push secret to itself
     )
 
 

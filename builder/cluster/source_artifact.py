@@ -21,11 +21,21 @@ from builder.registry.client import Registries
 from builder.registry.push import push
 from builder.registry.reference import ImageRef
 from builder.source import Source, SourceFile, read_file, read_source
+from kfn.api.validate_build import INLINE_BYTES
 
 ARTIFACT = "application/vnd.kfn.source.v1"
 LAYER = "application/vnd.kfn.source.v1.tar+gzip"
 TAG = "src-"
-CONTROL = ("func.yaml", "kfn.lock", ".kfnignore", ".funcignore", ".gitignore")  # what a build reads beside what goes into the image
+CONTROL = ("func.yaml", "kfn.lock")  # what a build reads beside what goes into the image
+RULES = (".kfnignore", ".funcignore")  # the same, in every folder: they may bring back what the defaults leave out
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The files that go into an image, and by name those that only say how it is made."""
+
+    source: Source
+    control: dict[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +45,6 @@ class Assembled:
     content: oci.Content
     files: int
     size: int  # of the files, unpacked
-    warnings: tuple[str, ...]
 
     @property
     def tag(self) -> str:
@@ -47,14 +56,41 @@ def tag(digest: str) -> str:
     return TAG + digest.removeprefix("sha256:")
 
 
-def assemble(root: Path, options: BuildOptions, cache: Cache) -> Assembled:
-    """Read the folder and make its artifact, unless it is known. Blocks."""
-    source = read_source(root.absolute(), options.max_source_bytes, options.max_source_files, options.warn_source_bytes)
-    control = {name: (source.root / name).read_bytes() for name in CONTROL if (source.root / name).is_file() and not source.has(name)}
+def collect(root: Path, options: BuildOptions) -> Collected:
+    """What a build of the folder reads. Blocks."""
+    source = read_source(
+        root.absolute(), options.max_source_bytes, options.max_source_files, options.warn_source_bytes, allow=options.allow_secret_files
+    )
+    folders = {""} | {one.path[: i + 1] for one in source.files for i, c in enumerate(one.path) if c == "/"}
+    names = [*CONTROL, *(f"{folder}{name}" for folder in folders for name in RULES)]
+    return Collected(source, {name: (source.root / name).read_bytes() for name in sorted(names) if _plain(source, name)})
+
+
+def _plain(source: Source, name: str) -> bool:
+    path = source.root / name
+    return path.is_file() and not path.is_symlink() and not source.has(name)
+
+
+def inline(collected: Collected) -> dict[str, str] | None:
+    """The files as text, if they are few and small enough to travel in the Build itself."""
+    source = collected.source
+    if source.size > INLINE_BYTES or any(one.executable or one.link for one in source.files):
+        return None
+    try:
+        files = {name: data.decode() for name, data in collected.control.items()}
+        files |= {one.path: read_file(source.root, one).decode() for one in source.files}
+    except UnicodeDecodeError:
+        return None
+    return files if len(json.dumps(files, ensure_ascii=False).encode()) <= INLINE_BYTES else None
+
+
+def assemble(collected: Collected, cache: Cache) -> Assembled:
+    """Make the artifact of what was collected, unless it is known. Blocks."""
+    source, control = collected.source, collected.control
     name = key("source-artifact", FORMAT, library("gzip"), source.digest, {k: hashlib.sha256(v).hexdigest() for k, v in control.items()})
     found = cache.get(name) or cache.make(name, partial(_write, source, control), {})
     blob = oci.Blob(found.layer.digest, found.layer.size, LAYER, path=cache.blob(found.layer.digest))
-    return Assembled(oci.artifact(ARTIFACT, None, (blob,), {}), len(source.files) + len(control), source.size, source.warnings)
+    return Assembled(oci.artifact(ARTIFACT, None, (blob,), {}), len(source.files) + len(control), source.size)
 
 
 async def upload(registries: Registries, assembled: Assembled, repository: ImageRef, tell: Progress) -> bool:

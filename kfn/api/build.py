@@ -42,6 +42,7 @@ class BuilderOptions(Base, frozen=True):
     no_cache: bool = False
     locked: bool = False
     strict: bool = False
+    allow_secret_files: list[str] = []
 
 
 class BuildSpec(Base, frozen=True):
