@@ -9,6 +9,7 @@ import anyio
 from cli.failures import CliError
 from kfn.api import build as builds
 from kfn.api import conditions, core, kinds
+from kfn.api.meta import Condition
 from kfn.kube import errors
 from kfn.kube.client import Client
 
@@ -19,8 +20,8 @@ OVER_CODES = {"Cancelled": 130, "Timeout": 124, "Superseded": 75, "QueueFull": 7
 Tell = Callable[[dict[str, Any]], None]
 
 
-def condition(build: builds.Build) -> conditions.Condition:
-    return conditions.find(build.status.conditions, "Succeeded") or conditions.Condition("Succeeded", "Unknown", reason="New")
+def condition(build: builds.Build) -> Condition:
+    return conditions.find(build.status.conditions, "Succeeded") or Condition("Succeeded", "Unknown", reason="New")
 
 
 def over(build: builds.Build) -> bool:
