@@ -70,6 +70,17 @@ def entries(index: Content, origin: str) -> tuple[Descriptor, ...]:
     return tuple(_descriptor(one, origin) for one in _list(_object(index.data, origin), "manifests", MOST_ENTRIES, origin))
 
 
+def subject(artifact: Content) -> str:
+    """The digest of what an artifact speaks of; empty if it is about nothing."""
+    about = _object(artifact.data, "the artifact").get("subject")
+    return _descriptor(about, "the artifact").digest if about else ""
+
+
+def listed(page: dict[str, Any], origin: str) -> tuple[Descriptor, ...]:
+    """One page of the referrers API."""
+    return tuple(_descriptor(one, origin) for one in _list(page, "manifests", MOST_ENTRIES, origin))
+
+
 def platform_of(one: Descriptor) -> Platform | None:
     """The platform of an entry if it is one that kfn knows."""
     os, _, rest = one.platform.partition("/")

@@ -1,12 +1,24 @@
-"""A whole image or artifact into repositories: the bytes first, the tag last, and nothing sent that is there already."""
+"""A whole image or artifact into repositories: the bytes first, the tag last, and nothing sent that is there already.
 
+A push that is cut anywhere leaves no tag on something incomplete, and the next one goes on where it was: what arrived is found by HEAD.
+"""
+
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
-from builder.oci import Content
-from builder.options import Progress
-from builder.registry.client import Registries
+import anyio
+
+from builder.errors import RegistryError
+from builder.oci import INDEX, Blob, Content, canonical
+from builder.options import Progress, Step, size
+from builder.registry.client import BlobsMissing, Moved, Registries
+from builder.registry.descriptor import Descriptor, entries, subject
 from builder.registry.reference import ImageRef
+from builder.registry.together import each
+
+TURNS = 5  # to win a race for the fallback tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +30,95 @@ class Pushed:
     mounted: int = 0
     present: int = 0
 
+    def __add__(self, other: "Pushed") -> "Pushed":
+        return Pushed(self.digest, self.uploaded + other.uploaded, self.mounted + other.mounted, self.present + other.present)
+
+    def __str__(self) -> str:
+        total = self.uploaded + self.mounted + self.present
+        rest = ", ".join(f"{size(number)} {word}" for number, word in ((self.mounted, "mounted"), (self.present, "present")) if number)
+        return f"{size(self.uploaded)} of {size(total)}{f' ({rest})' if rest else ''}"
+
 
 async def push(registries: Registries, content: Content, refs: Sequence[ImageRef], tell: Progress) -> Pushed:
     """Put `content` under each of `refs` (a tag, or only a repository). `tell` gets one step for each repository."""
-    raise NotImplementedError
+    done = Pushed(content.digest)
+    ordered = sorted(refs, key=lambda ref: ref.name)
+    for name, group in groupby(ordered, key=lambda ref: ref.name):
+        tags = [ref for ref in group if ref.tag]
+        repository = ordered[[ref.name for ref in ordered].index(name)].bare
+        one = await _one(registries, content, repository)
+        for ref in tags:
+            await registries.put_manifest(ref.tagged(ref.tag), content)
+        names = ", ".join(ref.tag for ref in tags)
+        tell(Step("push", f"{name}{f':{names}' if names else ''} {one}", cached=not one.uploaded))
+        done += one
+    return done
+
+
+async def _one(registries: Registries, content: Content, repository: ImageRef) -> Pushed:
+    """All but the tags into one repository. Two requests less if the whole is there: it is not looked into."""
+    there = _total(content)
+    if await registries.has_manifest(repository.at(content.digest)):
+        return Pushed(content.digest, present=there)
+    done = Pushed(content.digest)
+    for child in content.children:
+        done += await _one(registries, child, repository)
+    blobs = tuple({blob.digest: blob for blob in content.blobs}.values())
+    done += await _blobs(registries, blobs, repository, content.digest)
+    await _put(registries, content, repository)
+    return done
+
+
+async def _blobs(registries: Registries, blobs: tuple[Blob, ...], repository: ImageRef, digest: str) -> Pushed:
+    """At most `parallel` at once, which `Registries` sees to. The first error ends the others."""
+    sums = dict.fromkeys(Moved, 0)
+
+    async def one(blob: Blob) -> None:
+        sums[await registries.push_blob(repository, blob)] += blob.size
+
+    await each(one, blobs)
+    return Pushed(digest, sums[Moved.UPLOADED], sums[Moved.MOUNTED], sums[Moved.PRESENT])
+
+
+async def _put(registries: Registries, content: Content, repository: ImageRef) -> bool:
+    """The manifest by its digest. A blob that the registry has lost since HEAD saw it is sent again, once."""
+    ref = repository.at(content.digest)
+    try:
+        return (await registries.put_manifest(ref, content)).subject
+    except BlobsMissing as error:
+        lost = [blob for blob in content.blobs if blob.digest in error.digests or not error.digests]
+        for blob in lost:
+            await registries.push_blob(repository, blob, again=True)
+        return (await registries.put_manifest(ref, content)).subject
 
 
 async def attach(registries: Registries, artifact: Content, repository: ImageRef) -> Pushed:
     """Put an artifact with a `subject` (`oci.artifact`) beside it, so that `Registries.referrers` finds it."""
-    raise NotImplementedError
+    about = subject(artifact)
+    if not about:
+        raise RegistryError(f"{artifact.digest[:19]} has no subject, so there is nothing to attach it to")
+    repository = repository.bare
+    done = await _blobs(registries, artifact.blobs, repository, artifact.digest)
+    if not await _put(registries, artifact, repository):
+        await _list(registries, artifact, about, repository)
+    return done
+
+
+async def _list(registries: Registries, artifact: Content, about: str, repository: ImageRef) -> None:
+    """Keep the index of referrers ourselves, under the tag `sha256-<hex>`. Another may write it meanwhile: look afterwards."""
+    tag = repository.tagged(about.replace(":", "-"))
+    own = Descriptor(artifact.digest, len(artifact.data), artifact.media_type, artifact.artifact_type, "", artifact.annotations)
+    for turn in range(TURNS):
+        found = await registries.fallback(repository, about)
+        listed = entries(found, repository.name) if found else ()
+        if any(one.digest == own.digest for one in listed):
+            return
+        body = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [one.oci for one in (*listed, own)]}
+        await registries.put_manifest(tag, Content(canonical(body), INDEX))
+        await anyio.sleep(random.random() * 0.02 * 2**turn)  # noqa: S311
+    if own.digest not in [one.digest for one in await registries.referrers(repository, about)]:
+        raise RegistryError(f"{tag}: others changed the list of referrers {TURNS} times while this was added; try again")
+
+
+def _total(content: Content) -> int:
+    return sum(blob.size for blob in content.blobs) + sum(_total(child) for child in content.children)

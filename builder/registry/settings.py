@@ -12,6 +12,8 @@ from builder.errors import UsageError
 PLAIN_HTTP, CA, AUTH_FILES = "KFN_REGISTRY_PLAIN_HTTP", "KFN_REGISTRY_CA", "KFN_REGISTRY_AUTH"
 HOST, USER, PASSWORD, TIMEOUT = "KFN_REGISTRY_HOST", "KFN_REGISTRY_USER", "KFN_REGISTRY_PASSWORD", "KFN_REGISTRY_TIMEOUT"
 
+_SECRET_FILES = (".dockerconfigjson", ".dockercfg", "config.json")
+
 
 @dataclass(frozen=True, slots=True)
 class Login:
@@ -39,6 +41,7 @@ class RegistrySettings:
     parallel: int = 4  # transfers at once
     max_manifest: int = 4 << 20
     auth_files: tuple[Path, ...] = ()  # docker configuration files or pull secrets, before the user's own
+    pull_secrets: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)  # the same as bytes, with a name for errors
     logins: tuple[Login, ...] = ()
     helper_timeout: float = 30.0  # of a credential helper
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
@@ -58,9 +61,7 @@ class RegistrySettings:
         if ca and not ca.is_file():
             raise UsageError(f"{ca}, named by --registry-ca or {CA}, is not a file")
         listed = tuple(Path(part) for part in env.get(AUTH_FILES, "").split(os.pathsep) if part)
-        for path in (*auth_files, *listed):
-            if not path.is_file():
-                raise UsageError(f"{path}, named by --registry-auth or {AUTH_FILES}, is not a file")
+        files = tuple(_auth_file(path) for path in (*auth_files, *listed))
         hosts = (*plain_http, *(part.strip() for part in env.get(PLAIN_HTTP, "").split(",") if part.strip()))
         for host in hosts:
             if "/" in host:
@@ -69,7 +70,7 @@ class RegistrySettings:
             plain_http=hosts,
             ca_file=ca,
             read_timeout=_seconds(env),
-            auth_files=(*auth_files, *listed),
+            auth_files=files,
             logins=_logins(env),
             environ=env,
         )
@@ -77,6 +78,14 @@ class RegistrySettings:
     def is_plain(self, registry: str) -> bool:
         """Whether this registry is spoken to over plain HTTP."""
         return registry in self.plain_http or _host(registry) in self.plain_http or is_loopback(registry)
+
+
+def _auth_file(path: Path) -> Path:
+    """A file of logins, or the one in the folder where a pod has its pull secret."""
+    for found in (path, *(path / name for name in _SECRET_FILES)):
+        if found.is_file():
+            return found
+    raise UsageError(f"{path}, named by --registry-auth or {AUTH_FILES}, is neither a file nor a folder with {' or '.join(_SECRET_FILES)}")
 
 
 def _logins(env: Mapping[str, str]) -> tuple[Login, ...]:
