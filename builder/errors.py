@@ -95,6 +95,14 @@ class BudgetExceeded(SourceError):
     """The function is over its own budget."""
 
 
+class LockMissing(SourceError):
+    """There is no lock file."""
+
+
+class PackageLockStale(LockStale):
+    """The lock file does not match package.json."""
+
+
 class TransientError(BuildError):
     """Something outside did not answer; trying again may help."""
 

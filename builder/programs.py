@@ -18,6 +18,7 @@ from builder.files import copy_hashed
 from builder.options import FORMAT
 from builder.platform import Platform
 from builder.source import Source, SourceFile
+from builder.tar import Member
 
 ARCH = "{arch}"
 _CHUNK = 1 << 20
@@ -114,6 +115,18 @@ def stage(source: Source, file: SourceFile, into: Path) -> Path:
     if copy_hashed(source.root / file.path, target) != file.sha256:
         raise BadEntry(f"{file.path} changed while it was read; build again")
     return target
+
+
+def members(
+    source: Source, files: Iterable[SourceFile], prefix: str, scratch: Path, programs: frozenset[str] = frozenset()
+) -> list[Member]:
+    """The files as they go into a layer below `prefix`, from copies in `scratch`; `programs` can be started whatever their mode."""
+    return [
+        Member(f"{prefix}/{file.path}", link=file.link)
+        if file.link
+        else Member(f"{prefix}/{file.path}", source=stage(source, file, scratch), executable=file.executable or file.path in programs)
+        for file in files
+    ]
 
 
 def _program_file(root: Path, name: str) -> SourceFile:

@@ -11,7 +11,6 @@ from builder.golang.buildinfo import components
 from builder.language import Job, Parts
 from builder.options import FORMAT, BuiltLayer, Step, count, size
 from builder.platform import host
-from builder.tar import Member
 
 FUNC = "func"
 
@@ -63,14 +62,5 @@ class ReadyProgram:
         if found := cache.get(name):
             return found, True
         with cache.folder() as scratch:
-            members = [
-                Member(f"{FUNC}/{file.path}", link=file.link)
-                if file.link
-                else Member(
-                    f"{FUNC}/{file.path}",
-                    source=programs.stage(source, file, scratch),
-                    executable=file.executable or file.path == path,
-                )
-                for file in files
-            ]
-            return cache.add(name, "source", members, {"files": len(members)}), False
+            content = programs.members(source, files, FUNC, scratch, frozenset((path,)))
+            return cache.add(name, "source", content, {"files": len(content)}), False

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from builder.errors import UsageError
 from builder.language import Job, Language
 from builder.languages.binary import ReadyProgram
+from builder.languages.node import NodeFunction
 from builder.languages.python import PythonFunction
 
-LANGUAGES: dict[str, Callable[[Job], Language]] = {"python": PythonFunction, "binary": ReadyProgram}
+LANGUAGES: dict[str, Callable[[Job], Language]] = {"python": PythonFunction, "node": NodeFunction, "binary": ReadyProgram}
 
 
 def language(job: Job) -> Language:
