@@ -3,12 +3,13 @@
 none                               this machine's interpreter, for the embedded platform
 scratch                            nothing at all, for a static binary
 python3.13 python3.11 node static  kfn's own: `own.py` chooses the lock, `composed.py` makes the layers, `rootfs.py` starts the Python
-anything with / : or @             somebody's image: `foreign.py`
+anything with / : or @             somebody's image: `foreign.py`, or one that `kfn base import` brought: `imported.py`
 """
 
 import tomllib
 from pathlib import Path
 
+from builder.base import imported
 from builder.base.foreign import foreign
 from builder.base.model import NONE, SCRATCH, Base
 from builder.base.own import own
@@ -32,7 +33,7 @@ async def find(name: str, platform: Platform, project: Project, options: BuildOp
     if name == SCRATCH:
         return Base(SCRATCH, platform)
     if any(sign in name for sign in "/:@"):
-        return await foreign(name, platform, project, options)
+        return await imported.find(name, platform, project, options) or await foreign(name, platform, project, options)
     if name != NONE:
         raise UsageError(
             f"--base {name!r} is not one of {', '.join((NONE, SCRATCH, PYTHON, *RECIPES))}, nor an image such as registry/name:tag"

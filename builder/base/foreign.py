@@ -5,11 +5,15 @@ whose interpreter then compiles it. What was found is kept by digest, so that an
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from builder import oci
 from builder.base import images, looking
+from builder.base.looking import Fetch, Found
 from builder.base.model import Base
 from builder.cache import Cache, key
 from builder.errors import RegistryError, UsageError
@@ -24,7 +28,7 @@ from builder.registry.client import Registries
 from builder.registry.reference import ImageRef, parse_ref
 
 _DOCKER = "application/vnd.docker.image.rootfs"
-_TYPES = {
+TYPES = {
     f"{_DOCKER}.diff.tar": LAYER_TAR,
     f"{_DOCKER}.diff.tar.gzip": LAYER_GZIP,
     f"{_DOCKER}.diff.tar.zstd": LAYER_ZSTD,
@@ -41,7 +45,13 @@ async def foreign(name: str, platform: Platform, project: Project, options: Buil
         base = await _image(registries, cache, ref, platform, name, options)
         if project.runtime != "python":
             return base
-        return await _with_python(registries, cache, ref, base, options)
+
+        async def fetch(layer: Layer, path: Path) -> None:
+            if options.offline:
+                raise UsageError(f"--offline: base {name} was never looked at; build once without --offline")
+            await registries.download(ref, oci.Blob(layer.digest, layer.size, layer.media_type, origin=layer.origin), path)
+
+        return await with_python(cache, base, partial(_twin, registries, cache, ref, base, options), fetch, options)
 
 
 async def _pinned(registries: Registries, name: str, project: Project, options: BuildOptions) -> ImageRef:
@@ -88,28 +98,30 @@ async def _image(registries: Registries, cache: Cache, ref: ImageRef, platform: 
     )
 
 
-async def _with_python(registries: Registries, cache: Cache, ref: ImageRef, base: Base, options: BuildOptions) -> Base:
-    """The base with its interpreter, as it runs here, and its libc."""
+async def with_python(cache: Cache, base: Base, twin: Callable[[], Awaitable[Base | None]], fetch: Fetch, options: BuildOptions) -> Base:
+    """The base with its interpreter, as it runs here, and its libc. `twin` finds the same image for this machine."""
     kept = key("foreign python", FORMAT, base.digest)
     facts = cache.facts(kept)
-    if facts is None:
-        if options.offline:
-            raise UsageError(f"--offline: base {base.name} was never looked at; build once without --offline")
-        own = base if base.platform == host() else await _twin(registries, cache, ref, base, options)
-        found = await looking.look(registries, cache, ref, own) if own else None
-        facts = {"python": None, "libc": found.libc if found else "", "problem": found.problem if found else ""}
-        if found and found.python:
-            facts["python"] = asdict(found.python)
-        elif own is None:
-            facts["problem"] = f"it has no image for {host()}, so its Python cannot be started here"
+    python = _known(facts)
+    if facts is None or (facts["python"] and not python):
+        own = base if base.platform == host() else await twin()
+        found = await looking.look(cache, own, fetch) if own else Found(None, "", f"it has no image for {host()} with the same Python")
+        facts, python = (
+            {"libc": found.libc, "problem": found.problem, "python": asdict(found.python) if found.python else None},
+            found.python,
+        )
         cache.remember(kept, facts)
-    if facts["python"]:
-        python: Interpreter | None = Interpreter(tuple(facts["python"]["command"]), facts["python"]["version"], facts["python"]["tag"])
-        if looking.there(python):
-            return replace(base, python=python, libc=facts["libc"], cached=True)
-        (cache.path / "keys" / f"{kept}.json").unlink(missing_ok=True)
-        return await _with_python(registries, cache, ref, base, options)
+    if python:
+        return replace(base, python=python, libc=facts["libc"])
     return await _by_host(base, facts, options)
+
+
+def _known(facts: Mapping[str, Any] | None) -> Interpreter | None:
+    """The interpreter that was found before, if it is still unpacked."""
+    if not facts or not facts["python"]:
+        return None
+    python = Interpreter(tuple(facts["python"]["command"]), facts["python"]["version"], facts["python"]["tag"])
+    return python if looking.there(python) else None
 
 
 async def _twin(registries: Registries, cache: Cache, ref: ImageRef, base: Base, options: BuildOptions) -> Base | None:
@@ -118,8 +130,7 @@ async def _twin(registries: Registries, cache: Cache, ref: ImageRef, base: Base,
         twin = await _image(registries, cache, ref, host(), base.name, options)
     except (RegistryError, UsageError):
         return None
-    same = looking.said(base.config) == looking.said(twin.config)
-    return twin if same else None
+    return twin if looking.said(base.config) == looking.said(twin.config) else None
 
 
 async def _by_host(base: Base, facts: Mapping[str, Any], options: BuildOptions) -> Base:
@@ -156,9 +167,9 @@ def _layers(content: Content, config: Mapping[str, Any], platform: Platform, ref
     diff_ids = (config.get("rootfs") or {}).get("diff_ids") or []
     if len(diff_ids) != len(blobs):
         raise RegistryError(f"base {name}: {len(blobs)} layers, but its config names {len(diff_ids)}")
-    if strange := next((one.media_type for one in blobs if one.media_type not in _TYPES), ""):
+    if strange := next((one.media_type for one in blobs if one.media_type not in TYPES), ""):
         raise UsageError(f"--base {name}: a layer of type {strange!r} (encrypted, or only for its own registry) cannot be built on")
     return tuple(
-        Layer(one.digest, diff_id, one.size, _TYPES[one.media_type], "base", one.origin or ref.name)
+        Layer(one.digest, diff_id, one.size, TYPES[one.media_type], "base", one.origin or ref.name)
         for one, diff_id in zip(blobs, diff_ids, strict=True)
     )

@@ -3,13 +3,12 @@
 import gzip
 import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from builder import oci
 from builder.base import rootfs
 from builder.base.model import Base
 from builder.base.tree import Tree
@@ -17,13 +16,12 @@ from builder.cache import Cache, key
 from builder.errors import BuildError, ToolMissing, UsageError
 from builder.oci import LAYER_GZIP, LAYER_ZSTD, Layer
 from builder.python.interpreter import Interpreter
-from builder.registry.client import Registries
-from builder.registry.reference import ImageRef
 
 _GLIBC = re.compile(rb"GNU C Library[^\n]{0,80}release version (\d+\.\d+)")
 _LIBC_FOLDERS = ("lib/{0}-linux-gnu", "usr/lib/{0}-linux-gnu", "lib64", "usr/lib64", "lib", "usr/lib")
 LIBC_BYTES = 20_000_000
 MOST_BYTES = 5_000_000_000  # of all layers, as downloaded
+Fetch = Callable[[Layer, Path], Awaitable[None]]  # puts a layer's bytes, verified, into a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +47,13 @@ def there(python: Interpreter | None) -> bool:
     return python is not None and Path(python.command[-1]).is_file()
 
 
-async def look(registries: Registries, cache: Cache, ref: ImageRef, base: Base) -> Found:
-    """`base` is for this machine. Downloads what the cache does not have."""
+async def look(cache: Cache, base: Base, fetch: Fetch) -> Found:
+    """`base` is for this machine. Fetches what the cache does not have."""
     if (total := sum(layer.size for layer in base.layers)) > MOST_BYTES:
         raise UsageError(f"--base {base.name} has {total / 1e9:.1f} GB of layers, which would have to be downloaded to look at its Python")
     libc, closed = "", ""
     with cache.folder() as scratch:
-        paths = [await _have(registries, cache, ref, layer, scratch) for layer in base.layers]
+        paths = [await _have(cache, layer, fetch, scratch) for layer in base.layers]
 
         def fill(root: Path) -> Tree:
             nonlocal libc, closed
@@ -88,14 +86,14 @@ def libc_of(tree: Tree, machine: str) -> str:
     return ""
 
 
-async def _have(registries: Registries, cache: Cache, ref: ImageRef, layer: Layer, scratch: Path) -> Path:
-    """Where a layer's bytes lie: in the cache, or downloaded for now."""
+async def _have(cache: Cache, layer: Layer, fetch: Fetch, scratch: Path) -> Path:
+    """Where a layer's bytes lie: in the cache, or fetched for now."""
     blob = cache.blob(layer.digest)
     if blob.is_file() and blob.stat().st_size == layer.size:
         return blob
     path = scratch / layer.digest.removeprefix("sha256:")
     if not path.is_file():
-        await registries.download(ref, oci.Blob(layer.digest, layer.size, layer.media_type, origin=layer.origin), path)
+        await fetch(layer, path)
     return path
 
 
