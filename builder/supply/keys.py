@@ -65,12 +65,17 @@ class Signer:
     verifier: Verifier
 
     def sign(self, message: bytes) -> bytes:
+        from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import ec, utils
 
         if not isinstance(self.key, ec.EllipticCurvePrivateKey):
             return self.key.sign(message)
-        r, s = utils.decode_dss_signature(self.key.sign(message, ec.ECDSA(hashes.SHA256(), deterministic_signing=True)))
+        try:
+            made = self.key.sign(message, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+        except UnsupportedAlgorithm:  # a distribution's cryptography on OpenSSL before 3.2
+            made = self.key.sign(message, ec.ECDSA(hashes.SHA256()))
+        r, s = utils.decode_dss_signature(made)
         return utils.encode_dss_signature(r, min(s, _ORDER - s))  # of the two that are valid, the one that every reader takes
 
 

@@ -53,6 +53,7 @@ SPELLINGS = {
     "lgpl-3+": "LGPL-3.0-or-later",
     "expat": "MIT",
 }  # the short ones are Debian's
+_DEEPEST = 50  # parentheses: what a package declares may be anything
 _TOKEN = re.compile(r"\(|\)|[A-Za-z0-9.+:-]+")
 KNOWN, EXCEPTIONS = frozenset(_KNOWN.split()), frozenset(_EXCEPTIONS.split())
 _BY_LOWER = {name.lower(): name for name in KNOWN}
@@ -80,7 +81,7 @@ def licence(text: str) -> Licence:
 def expression(text: str) -> str:
     """The SPDX expression that a text is, spelled as SPDX spells it; empty if it is none, or names something unknown."""
     tokens = _TOKEN.findall(text)
-    if "".join(tokens) != "".join(text.split()):
+    if "".join(tokens) != "".join(text.split()) or tokens.count("(") > _DEEPEST:
         return ""
     words, at = _either(tokens, 0)
     return _spaced(words) if words and at == len(tokens) else ""

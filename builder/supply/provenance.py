@@ -95,6 +95,7 @@ def _dependency(component: Component) -> dict[str, Any]:
     digest |= {name: value for name, colon, value in (text.partition(":") for text in component.hashes) if colon}
     if digest:
         made["digest"] = digest
-    if len(allowed) > 1:
-        made["annotations"] = {"allowedSha256": allowed}
+    notes: dict[str, Any] = {"allowedSha256": allowed} if len(allowed) > 1 else {}
+    if notes := notes | dict(component.sums):
+        made["annotations"] = notes
     return made

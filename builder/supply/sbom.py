@@ -67,7 +67,7 @@ def spdx(described: Described) -> bytes:
         "checksums": [{"algorithm": "SHA256", "checksumValue": _hex(described.image.digest)}],
     }
     packages = [_spdx_component(one) for one in components]
-    if described.runtime:
+    if _runtime(described):
         packages.append(_spdx_package("kfn runtime", VERSION, f"pkg:generic/kfn-runtime@{VERSION}"))
     relations = [("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-Image")] + [("SPDXRef-Image", "CONTAINS", one["SPDXID"]) for one in packages]
     if beneath := _base(described):
@@ -114,8 +114,8 @@ def _purl(described: Described) -> str:
 
 
 def _runtime(described: Described) -> dict[str, Any] | None:
-    if not described.runtime:
-        return None
+    if not described.runtime or any(one.name == "kfn" for one in described.components):
+        return None  # or the language lists it, with what it brings along
     purl = f"pkg:generic/kfn-runtime@{VERSION}"
     return {
         "type": "framework",
@@ -155,6 +155,7 @@ def _component(one: Component) -> dict[str, Any]:
     if one.supplier:
         made["supplier"] = {"name": one.supplier}
     properties = [{"name": _ALLOWED, "value": text} for text in (sorted(set(one.sha256)) if len(set(one.sha256)) > 1 else ())]
+    properties += [{"name": f"dev.kfn.sum.{name}", "value": value} for name, value in one.sums]
     properties += [{"name": _SOURCE, "value": one.source}] if one.source else []
     if properties:
         made["properties"] = properties
