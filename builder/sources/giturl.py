@@ -5,7 +5,7 @@ git or ssh is refused here, before either is started.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from builder.errors import UsageError
@@ -29,7 +29,7 @@ class GitUrl:
     scheme: str
     ref: str = ""  # branch, tag or commit; empty: the repository's own HEAD
     folder: str = ""  # relative, with `/`
-    user: str = ""
+    user: str = field(default="", repr=False)  # a token, in some URLs
     password: "Password | None" = None
 
     def __str__(self) -> str:
