@@ -27,6 +27,9 @@ from builder.profile.app import Told, artifact, profiled
 from builder.programs import read_programs
 from builder.project import NAME_RULE, Project, load_project, name_from, valid_name
 from builder.source import read_source
+from builder.sources import app as sources
+from builder.sources.git import Checkout
+from builder.sources.giturl import GitUrl
 from builder.supply import app as supply
 from builder.supply.model import Described
 from kfn.clock import utcnow
@@ -60,28 +63,35 @@ class Made:
     profile: Told
 
 
-async def build(source: Path, options: BuildOptions, progress: Progress) -> BuildResult:
+async def build(source: Path | GitUrl, options: BuildOptions, progress: Progress) -> BuildResult:
     """Build the function in `source`. Raises a `builder.errors.BuildError`, whose `exit_code` says what kind it is."""
-    warnings: list[str] = []
     try:
-        while True:
-            try:
-                return await _build(source, options, progress, tuple(warnings))
-            except BlobCorrupt as error:
-                # The damaged entry is gone; what depends on it is made anew. What that needs may be damaged too.
-                warnings.append(str(error))
-                if len(warnings) == _REPAIRS:
-                    raise
+        async with sources.opened(source, options) as found:
+            before = sources.locks(found.path) if isinstance(source, GitUrl) else {}
+            result = await _repaired(found, options, progress)
+            return sources.told(result, source, before) if isinstance(source, GitUrl) else result
     except OSError as error:
         raise files.disk_full(error, options.cache) or StoreError(
             f"{error.filename or options.cache}: {error.strerror or error}"
         ) from error
 
 
-async def _build(source: Path, options: BuildOptions, progress: Progress, warnings: tuple[str, ...]) -> BuildResult:
+async def _repaired(found: Checkout, options: BuildOptions, progress: Progress) -> BuildResult:
+    warnings: list[str] = []
+    while True:
+        try:
+            return await _build(found, options, progress, (*found.warnings, *warnings))
+        except BlobCorrupt as error:
+            # The damaged entry is gone; what depends on it is made anew. What that needs may be damaged too.
+            warnings.append(str(error))
+            if len(warnings) == _REPAIRS:
+                raise
+
+
+async def _build(found: Checkout, options: BuildOptions, progress: Progress, warnings: tuple[str, ...]) -> BuildResult:
     start, began = anyio.current_time(), utcnow()
     tell = _Clock(progress, start)
-    load = partial(load_project, source, builder=options.builder, binary=options.binary)
+    load = partial(load_project, found.path, builder=options.builder, binary=options.binary)
     project = await anyio.to_thread.run_sync(load)
     name, namespace = _names(project, options)
     platforms = options.platforms or (host(),)
@@ -94,7 +104,7 @@ async def _build(source: Path, options: BuildOptions, progress: Progress, warnin
     if project.binary:
         read = partial(read_programs, project.binary, platforms, options.max_source_bytes)
     tree = await anyio.to_thread.run_sync(read)
-    job = Job(project, tree, options, Cache(options.cache, read=not options.no_cache), tell)
+    job = Job(project, tree, options, Cache(options.cache, read=not options.no_cache), tell, found.origin)
     async with goes.checking():
         builds = language(job)
         await builds.check()
@@ -103,7 +113,7 @@ async def _build(source: Path, options: BuildOptions, progress: Progress, warnin
         content = first.content if len(made) == 1 else oci.index(tuple(one.content for one in made), {})
         attached = tuple(artifact(one.profile.profile, one.content, project.preload) for one in made if one.profile.profile)
         described = tuple(_described(f"{namespace}/{name}", one) for one in made)
-        beside = supply.beside(job, described, content, asked, began, goes.repository, handler=first.parts.handler)
+        beside = supply.beside(job, described, content, asked, began, goes.repository, job.origin, handler=first.parts.handler)
         layers = tuple(layer for one in made for layer in one.layers)
         reference = await goes.deliver(job, content, (*attached, *beside.referrers), layers, beside.tagged)
     told = (
@@ -124,6 +134,7 @@ async def _build(source: Path, options: BuildOptions, progress: Progress, warnin
         namespace=namespace,
         content=content,
         described=described,
+        origin=found.origin,
     )
 
 

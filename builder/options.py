@@ -51,6 +51,7 @@ class BuildOptions:
     offline: bool = False  # never ask a package index
     locked: bool = False  # fail rather than change kfn.lock
     no_cache: bool = False  # make every layer anew
+    explain: bool = False  # tell what changed for each layer that is made anew
     strict: bool = False  # what would be a warning about the function's own budget is an error
     extras: tuple[str, ...] = ()  # of pyproject.toml's optional dependencies, beside those that func.yaml names
     allow_sdists: bool = False  # run the builds of source distributions, which are foreign code

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import output, remote, supply
+from cli import output, remote, source, supply
 from cli.failures import CliError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def flags(command: "output.F") -> "output.F":
         click.option("--offline", is_flag=True, help="Never ask a package index."),
     ):
         command = option(command)
-    return command
+    return source.flags(command)
 
 
 def targets(command: "output.F") -> "output.F":
@@ -58,7 +58,7 @@ def targets(command: "output.F") -> "output.F":
 
 
 @click.command("build")
-@click.argument("path", type=click.Path(path_type=Path), default=".")
+@click.argument("path", type=source.SourceType(), default=".")
 @click.option("--name", help="The function's name (default: func.yaml's, or the folder's).")
 @click.option("-n", "--namespace", help="Namespace that the image's name begins with (default: func.yaml's, or default).")
 @targets
@@ -75,14 +75,17 @@ def targets(command: "output.F") -> "output.F":
 @click.option("--watch", is_flag=True, help="Build again whenever the source changes, until interrupted.")
 @remote.flags
 @flags
-def command(path: Path, outputs: tuple[str, ...], watch: bool, quiet: bool, sbom: str | None, compared: str | None, **given: Any) -> None:
-    """Build the function in PATH; print its image's reference, by digest, on the last line.
+def command(
+    path: "Path | str", outputs: tuple[str, ...], watch: bool, quiet: bool, sbom: str | None, compared: str | None, **given: Any
+) -> None:
+    """Build the function in PATH, a folder or a git URL; print its image's reference, by digest, on the last line.
 
     \b
     kfn build greet
     kfn build greet -t localhost:5000/greet:v1 --push --platform linux/amd64,linux/arm64
     kfn build greet -o oci:greet-image --locked
     kfn build greet --remote -t registry.example/team/greet:v1
+    kfn build https://git.example.com/team/functions.git#main:greet
     """
     form = "json" if "json" in outputs else "text"
     elsewhere = {name: given.pop(name) for name in remote.FLAGS}
@@ -92,11 +95,11 @@ def command(path: Path, outputs: tuple[str, ...], watch: bool, quiet: bool, sbom
     options = build_options(outputs=tuple(text for text in outputs if text not in FORMATS), **given)
     progress = output.Progress(quiet=quiet)
     if compared:
-        supply.compare(compared, path, options, progress)
+        supply.compare(compared, source.folder(path), options, progress)
     elif watch:
         from cli.watching import watched
 
-        watched(path, lambda: show(build(path, options, progress), form))
+        watched(source.folder(path), lambda: show(build(path, options, progress), form))
     else:
         result = build(path, options, progress)
         if sbom:
@@ -127,15 +130,16 @@ def show(result: "BuildResult", form: str, err: bool = False) -> None:
         click.echo(result.reference, err=err)
 
 
-def build(path: Path, options: "BuildOptions", progress: output.Progress) -> "BuildResult":
+def build(path: "Path | str", options: "BuildOptions", progress: output.Progress) -> "BuildResult":
     """Build and show each phase. Raises `builder.errors.BuildError`, which carries its exit code."""
     from builder.app import build as work
     from cli.session import run
 
-    require_folder(path)
-
+    given = source.resolved(path, options.git_http)
+    if not isinstance(given, Path):
+        progress.say(f"git: fetching {given}")
     try:
-        result = run(work, path, options, teller(progress))
+        result = run(work, given, options, teller(progress))
     finally:
         progress.clear()
     for warning in result.warnings:
@@ -152,11 +156,6 @@ def teller(progress: output.Progress) -> "Callable[[Step], None]":
             progress.say(doing)
 
     return tell
-
-
-def require_folder(path: Path) -> None:
-    if not path.is_dir():
-        raise CliError(f"{path}: no such folder" if not path.exists() else f"{path} is not a folder; give the function's folder", 2)
 
 
 def store_of(session: "Session") -> Path:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import build, objects, output, reasons, session
+from cli import build, objects, output, reasons, session, source
 from cli.failures import CliError
 from cli.waiting import NotReady, until_ready
 from kfn.api import core, kinds, names, serving
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("deploy")
-@click.argument("path", type=click.Path(path_type=Path), default=".")
+@click.argument("path", type=source.SourceType(), default=".")
 @click.option("--name", help="The function's name (default: func.yaml's, or the folder's).")
 @click.option("--image", help="Deploy this image instead of building one; PATH is then not read, and --name is needed.")
 @click.option("-e", "--env", "envs", multiple=True, metavar="NAME=VALUE", help="Environment variable; may be repeated.")
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 @build.flags
 @session.options
 def command(
-    session: session.Session, path: Path, name: str | None, image: str | None, envs: tuple[str, ...], wait_timeout: float, no_wait: bool,
-    quiet: bool, **given: Any,
+    session: session.Session, path: "Path | str", name: str | None, image: str | None, envs: tuple[str, ...], wait_timeout: float,
+    no_wait: bool, quiet: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Build and deploy the function in PATH; the last line of output is its URL.
+    """Build and deploy the function in PATH, a folder or a git URL; the last line of output is its URL.
 
     \b
     kfn deploy greet
@@ -74,11 +74,13 @@ def command(
     click.echo(url)
 
 
-def _namespace(session: session.Session, path: Path, given: dict[str, Any]) -> str:
+def _namespace(session: session.Session, path: "Path | str", given: dict[str, Any]) -> str:
     """-n, else func.yaml's, else the context's."""
     from builder.project import load_project
 
-    build.require_folder(path)
+    if isinstance(path, str):  # what its func.yaml says is known once it was fetched
+        return session.asked or session.namespace
+    source.require_folder(path)
     return session.asked or load_project(path, builder=given["builder"], binary=given["binary"]).namespace or session.namespace
 
 

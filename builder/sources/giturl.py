@@ -96,7 +96,7 @@ def _url(address: str, http_hosts: tuple[str, ...]) -> tuple[str, str, str, str,
         raise UsageError(f"{hidden(address)} names no {'host' if not host else 'repository on its host'}; {_HINT}")
     if scheme == "http" and not (_LOOPBACK.fullmatch(host) or host in http_hosts or f"{host}:{port}" in http_hosts):
         raise UsageError(
-            f"http://{host} is not encrypted, so anybody on the way could change the source; use https, or allow the host by name"
+            f"http://{host} is not encrypted, so anybody on the way could change the source; use https, or allow it with --git-http {host}"
         )
     if parts.path.startswith("/-"):
         raise UsageError(f"a path that begins with - is refused; {_HINT}")

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from builder.app import BuildOptions, BuildResult, Step, build
+from builder.sources.giturl import GitUrl
 from builder.store import Image, ImageStore
 
 HANDLER = "def handle(request):\n    return 'hello'\n"
@@ -37,7 +38,7 @@ class Workshop:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    async def build(self, source: Path, **options: Any) -> BuildResult:
+    async def build(self, source: "Path | GitUrl", **options: Any) -> BuildResult:
         self.steps.clear()
         given = {"store": self.root / "images", "cache": self.root / "cache", **options}
         return await build(source, BuildOptions(**given), self.steps.append)

@@ -14,7 +14,9 @@ from builder.source import read_source
 from builder.sources import giturl, local
 from builder.sources.git import checkout
 from builder.sources.origin import Origin
+from tests.integration.builder.conftest import HANDLER, Workshop
 from tests.integration.builder.git_server import PASSWORD, USER, GitServer, git, serving
+from tests.integration.builder.test_private_index import wheel
 
 BLOB = b"\xe6\x9d\xe2\x9b\xb2\xd1\xd6\x43\x4b\x8b\x29\xae\x77\x5a\xd8\xc2\xe4\x8c\x53\x91"  # of the empty file
 
@@ -225,7 +227,9 @@ class TestAFolderInACheckout:
         work = server.repository(files={"func.py": "1", ".gitattributes": "*.py filter=x\n"})
         ran = tmp_path / "ran"
         with (work / ".git/config").open("a") as config:
-            config.write(f'[core]\n\tfsmonitor = touch {ran}\n[filter "x"]\n\tclean = touch {ran}; cat\n[diff "x"]\n\ttextconv = touch {ran}\n')
+            config.write(
+                f'[core]\n\tfsmonitor = touch {ran}\n[filter "x"]\n\tclean = touch {ran}; cat\n[diff "x"]\n\ttextconv = touch {ran}\n'
+            )
         (work / "func.py").write_text("2")
         assert (await local.find(work, tmp_path / "cache")).dirty
         assert not ran.exists()
@@ -237,3 +241,23 @@ class TestAFolderInACheckout:
         work = server.repository()
         (work / ".git/HEAD").write_text(head)
         assert not await local.find(work, tmp_path / "cache")
+
+
+class TestABuild:
+    async def test_of_a_git_url_is_that_of_its_folder_and_says_the_commit(self, server: GitServer, workshop: Workshop) -> None:
+        source = workshop.source("hello")
+        work = server.repository("repo", {"hello/func.py": HANDLER})
+        result = await workshop.build(giturl.parse(f"{server.url('repo')}#main:hello"))
+        assert result.digest == (await workshop.build(source)).digest
+        assert result.name == "hello"
+        assert result.origin == Origin(server.url("repo"), git("rev-parse", "HEAD", at=work), "main", "hello")
+        assert not result.warnings
+
+    async def test_says_that_the_lock_it_made_is_lost(self, server: GitServer, workshop: Workshop) -> None:
+        wheels = workshop.root / "wheels"
+        wheels.mkdir()
+        (wheels / "tinything-1.0-py3-none-any.whl").write_bytes(wheel())
+        requirements = f"--no-index\n--find-links {wheels}\ntinything\n"
+        server.repository("repo", {"func.py": HANDLER, "requirements.txt": requirements})
+        result = await workshop.build(giturl.parse(server.url("repo")))
+        assert any("kfn.lock made for this build alone" in warning for warning in result.warnings)
