@@ -131,7 +131,7 @@ async def _manifest(source: str, namespace: str, progress: output.Progress, give
         wanted = {"git": {"url": url.url, "ref": url.ref, "subdir": url.folder}}
     else:
         from builder.project import load_project
-        from cli.build import require_folder
+        from cli.source import require_folder
 
         require_folder(Path(source))
         project = load_project(Path(source))
