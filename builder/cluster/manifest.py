@@ -62,7 +62,7 @@ def _job(build: Build, name: str, request: wire.Request, seconds: int, settings:
 
 def _owner(build: Build) -> OwnerReference:
     meta = build.metadata
-    return OwnerReference(build.api_version, build.kind, meta.name, meta.uid, controller=True, block_owner_deletion=True)
+    return OwnerReference(build.api_version, build.kind, meta.name, meta.uid, controller=True)
 
 
 def _pod(spec: BuildSpec, request: wire.Request, settings: Settings) -> PodSpec:
