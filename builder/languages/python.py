@@ -32,12 +32,15 @@ class PythonFunction:
         self._sources: dict[tuple[str, str], SourceLayer] = {}  # by the version and tag of the interpreter
 
     def base(self) -> str:
-        return NONE  # until there is a composed one
+        project = self._job.project
+        return versions.base(project.python, requires_python(project.path))
 
     async def check(self) -> None:
         """With the interpreter that the image will have if it is at hand, else with kfn's own, which may be too old to judge."""
         job = self._job
         base = job.options.base or (job.project.base or self.base() if job.options.leaves else NONE)
+        if base == versions.NEWEST:
+            base = self.base()
         if base == NONE:
             python = await interpreter.find(job.options.python)
             self._fits(Base(NONE, host(), python=python), python)

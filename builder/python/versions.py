@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from builder.errors import DependencyError, ProjectInvalid
 
 BASES = {"3.13": "3.13.5", "3.11": "3.11.2"}  # of kfn's own bases: Debian 13's and Debian 12's, the newest first
+NEWEST = "python"  # the name of the newest base that fits
 LOWEST = "3.11"  # that kfn's function server runs on
 _CLAUSE = re.compile(r"\s*(===|==|!=|~=|<=|>=|<|>)\s*v?(\d+(?:\.\d+)*)((?:\.\*)?)[^,]*")
 
