@@ -40,7 +40,7 @@ class Workshop:
 
     async def build(self, source: "Path | GitUrl", **options: Any) -> BuildResult:
         self.steps.clear()
-        given = {"store": self.root / "images", "cache": self.root / "cache", **options}
+        given = {"store": self.root / "images", "cache": self.root / "cache", "base": "none", **options}
         return await build(source, BuildOptions(**given), self.steps.append)
 
     def image(self, result: BuildResult) -> Image:
