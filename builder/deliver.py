@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from builder import layout
 from builder.cache import Cache
-from builder.errors import BlobCorrupt, UsageError, single
+from builder.errors import BlobCorrupt, ImageMissing, UsageError, single
 from builder.language import Job
 from builder.layout import Output
 from builder.oci import Content
@@ -21,11 +21,12 @@ from builder.profile.app import ARTIFACT as PROFILE
 from builder.project import Project
 from builder.reference import image_name
 from builder.registry.client import Registries
+from builder.registry.descriptor import subject
 from builder.registry.reference import ImageRef, parse_ref
 from builder.store import ImageStore
 from builder.supply.attach import new
-from builder.supply.model import BUNDLE, subject_of
-from builder.supply.sign import Tagged
+from builder.supply.model import BUNDLE
+from builder.supply.sign import Tagged, joined
 
 
 @dataclass(slots=True)
@@ -96,14 +97,21 @@ class Delivery:
         await self._allowed.wait()
         await push(self.registries, content, self.refs, job.tell)
         for ref in {ref.bare for ref in self.refs}:
-            there = [one.oci for subject in {subject_of(one) for one in attached} for one in await self.registries.referrers(ref, subject)]
+            there = [one.oci for about in {subject(one) for one in attached} for one in await self.registries.referrers(ref, about)]
             for one in new(attached, there):
                 await attach(self.registries, one, ref)
             for old in tagged:
-                await push(self.registries, old.content, (ref.tagged(old.tag),), lambda step: None)
+                joint = joined(await self._there(ref.tagged(old.tag)), old.content)
+                await push(self.registries, joint, (ref.tagged(old.tag),), lambda step: None)
         if supply := [one for one in attached if one.artifact_type != PROFILE]:
             how = "signed" if self.options.sign else "not signed"
             job.tell(Step("attest", f"{count(len(supply) + len(tagged), 'artifact')} beside the image, {how}"))
+
+    async def _there(self, ref: ImageRef) -> Content | None:
+        try:
+            return await self.registries.manifest(ref)
+        except ImageMissing:
+            return None
 
     async def _local(self, cache: Cache, content: Content) -> Content:
         """With the bytes of every blob on this machine."""

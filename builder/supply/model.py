@@ -1,6 +1,5 @@
 """What SBOM and provenance are made of, as values, and the types under which they travel. Pure."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,9 +63,3 @@ def oci_purl(reference: str, digest: str, platform: Platform) -> str:
     name = repository.rpartition("/")[2].lower()
     where = f"&repository_url={quote(repository, safe='/')}" if "/" in repository else ""
     return f"pkg:oci/{quote(name)}@{quote(digest, safe='')}?arch={platform.architecture}{where}"
-
-
-def subject_of(artifact: Content) -> str:
-    """The digest that an artifact says it speaks of; empty if it names none."""
-    subject = json.loads(artifact.data).get("subject")
-    return str(subject.get("digest", "")) if isinstance(subject, dict) else ""

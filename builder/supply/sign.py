@@ -5,10 +5,11 @@ The newer one is a Sigstore bundle that the registry lists as the image's referr
 """
 
 import base64
+import json
 from dataclasses import dataclass
 from typing import Any
 
-from builder.oci import CONFIG, MANIFEST, Content, artifact, blob, canonical
+from builder.oci import CONFIG, MANIFEST, Blob, Content, artifact, blob, canonical
 from builder.supply import bundle
 from builder.supply.dsse import PAYLOAD_TYPE, pae, statement
 from builder.supply.keys import Signer
@@ -56,14 +57,33 @@ def old_signature(subject: Content, repository: str, signer: Signer) -> Tagged:
         }
     )
     body = blob(payload, SIMPLE_SIGNING)
-    # Readers of this form want an image's config, with the payload for a layer.
-    config = blob(canonical({"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": [body.digest]}}), CONFIG)
     layer: dict[str, Any] = {"mediaType": body.media_type, "digest": body.digest, "size": body.size}
     layer["annotations"] = {SIGNATURE: base64.b64encode(signer.sign(payload)).decode()}
+    return Tagged(old_tag(subject.digest), _old([layer], (body,)))
+
+
+def joined(there: Content | None, ours: Content) -> Content:
+    """The signatures that the tag has already, and ours behind them. The same content if ours are there."""
+    if there is None:
+        return ours
+    theirs, own = (list(json.loads(one.data).get("layers") or ()) for one in (there, ours))
+    texts = [(one.get("annotations") or {}).get(SIGNATURE) for one in theirs]
+    added = [one for one in own if one["annotations"][SIGNATURE] not in texts]
+    if not added:
+        return there
+    blobs = {one.digest: one for one in (*there.blobs[1:], *ours.blobs[1:])}
+    layers = [*theirs, *added]
+    return _old(layers, tuple(blobs[str(one["digest"])] for one in layers))
+
+
+def _old(layers: list[dict[str, Any]], blobs: tuple[Blob, ...]) -> Content:
+    """Readers of this form want an image's config, with the payloads for layers."""
+    diff_ids = [one["digest"] for one in layers]
+    config = blob(canonical({"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}), CONFIG)
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": {"mediaType": CONFIG, "digest": config.digest, "size": config.size},
-        "layers": [layer],
+        "layers": layers,
     }
-    return Tagged(old_tag(subject.digest), Content(canonical(manifest), MANIFEST, (config, body)))
+    return Content(canonical(manifest), MANIFEST, (config, *blobs))

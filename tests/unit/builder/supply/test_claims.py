@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from builder.oci import Content
+from builder.registry.descriptor import subject
 from builder.supply import bundle, claims, keys, sign
 from builder.supply.attach import KEY, Wanted, attached, new
 from builder.supply.dsse import Malformed, pae, read, statement
-from builder.supply.model import BUNDLE, PROVENANCE_PREDICATE, SIGNATURE_PREDICATE, Run, subject_of
+from builder.supply.model import BUNDLE, PROVENANCE_PREDICATE, SIGNATURE_PREDICATE, Run
 from tests.unit.builder.supply.test_sbom import described
 
 SIGNER, OTHER = keys.generate(), keys.generate()
@@ -159,7 +160,7 @@ class TestWhatIsAttached:
     def test_without_a_key_is_bare_and_speaks_of_the_image(self) -> None:
         made = attached([described()], IMAGE, Run("d"), Wanted("cyclonedx", True))
         assert [one.artifact_type for one in made.referrers] == ["application/vnd.cyclonedx+json", "application/vnd.in-toto+json"]
-        assert {subject_of(one) for one in made.referrers} == {IMAGE.digest}
+        assert {subject(one) for one in made.referrers} == {IMAGE.digest}
         assert made.tagged == ()
 
     def test_with_a_key_is_signed_every_piece(self) -> None:
