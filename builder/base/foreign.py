@@ -6,7 +6,8 @@ whose interpreter then compiles it. What was found is kept by digest, so that an
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, replace
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ CONFIG_BYTES = 4 << 20
 async def foreign(name: str, platform: Platform, project: Project, options: BuildOptions) -> Base:
     """The image `name` as a base. Raises UsageError for one that nothing can stand on, and what a registry's client raises."""
     cache = Cache(options.cache, read=not options.no_cache)
-    async with Registries() as registries:
+    async with AsyncExitStack() as stack:
+        registries = _Later(stack)
         ref = await _pinned(registries, name, project, options)
         base = await _image(registries, cache, ref, platform, name, options)
         if project.runtime != "python":
@@ -49,12 +51,25 @@ async def foreign(name: str, platform: Platform, project: Project, options: Buil
         async def fetch(layer: Layer, path: Path) -> None:
             if options.offline:
                 raise UsageError(f"--offline: base {name} was never looked at; build once without --offline")
-            await registries.download(ref, oci.Blob(layer.digest, layer.size, layer.media_type, origin=layer.origin), path)
+            await (await registries()).download(ref, oci.Blob(layer.digest, layer.size, layer.media_type, origin=layer.origin), path)
 
         return await with_python(cache, base, partial(_twin, registries, cache, ref, base, options), fetch, options)
 
 
-async def _pinned(registries: Registries, name: str, project: Project, options: BuildOptions) -> ImageRef:
+@dataclass(slots=True)
+class _Later:
+    """A registry client that is made when it is first needed, for it costs 0.1 s and a base that is known needs none."""
+
+    stack: AsyncExitStack
+    client: Registries | None = None
+
+    async def __call__(self) -> Registries:
+        if self.client is None:
+            self.client = await self.stack.enter_async_context(Registries())
+        return self.client
+
+
+async def _pinned(registries: _Later, name: str, project: Project, options: BuildOptions) -> ImageRef:
     """By digest: the name's own, the one that was written down, or what the tag means now, which is written down."""
     ref = parse_ref(name)
     if ref.digest:
@@ -66,20 +81,21 @@ async def _pinned(registries: Registries, name: str, project: Project, options: 
         raise UsageError(f"--offline: base {name} has no digest in {images.FILE}; build once without --offline, or name it by digest")
     if options.locked:
         raise UsageError(f"--locked: base {name} has no digest in {images.FILE}; build once without --locked and commit the file")
-    found = await registries.resolve(ref)
+    found = await (await registries()).resolve(ref)
     images.write(file, {str(ref): found.digest})
     return ref.at(found.digest)
 
 
-async def _image(registries: Registries, cache: Cache, ref: ImageRef, platform: Platform, name: str, options: BuildOptions) -> Base:
+async def _image(registries: _Later, cache: Cache, ref: ImageRef, platform: Platform, name: str, options: BuildOptions) -> Base:
     """Layers and config, from the cache if this digest was seen before."""
     kept = key("foreign", FORMAT, ref.digest, str(platform))
     facts = cache.facts(kept)
     if facts is None or facts["origin"] != ref.name:
         if options.offline:
             raise UsageError(f"--offline: base {name} was never downloaded for {platform}")
-        content = await pull.image(registries, ref, platform)
-        config = _config(await registries.blob(ref, content.blobs[0], CONFIG_BYTES), name)
+        client = await registries()
+        content = await pull.image(client, ref, platform)
+        config = _config(await client.blob(ref, content.blobs[0], CONFIG_BYTES), name)
         layers = _layers(content, config, platform, ref, name)
         facts = {
             "origin": ref.name,
@@ -100,11 +116,11 @@ async def _image(registries: Registries, cache: Cache, ref: ImageRef, platform: 
 
 async def with_python(cache: Cache, base: Base, twin: Callable[[], Awaitable[Base | None]], fetch: Fetch, options: BuildOptions) -> Base:
     """The base with its interpreter, as it runs here, and its libc. `twin` finds the same image for this machine."""
-    kept = key("foreign python", FORMAT, base.digest)
+    own = base if base.platform == host() else await twin()
+    kept = key("foreign python", FORMAT, own.digest if own else base.digest)
     facts = cache.facts(kept)
     python = _known(facts)
     if facts is None or (facts["python"] and not python):
-        own = base if base.platform == host() else await twin()
         found = await looking.look(cache, own, fetch) if own else Found(None, "", f"it has no image for {host()} with the same Python")
         facts, python = (
             {"libc": found.libc, "problem": found.problem, "python": asdict(found.python) if found.python else None},
@@ -124,7 +140,7 @@ def _known(facts: Mapping[str, Any] | None) -> Interpreter | None:
     return python if looking.there(python) else None
 
 
-async def _twin(registries: Registries, cache: Cache, ref: ImageRef, base: Base, options: BuildOptions) -> Base | None:
+async def _twin(registries: _Later, cache: Cache, ref: ImageRef, base: Base, options: BuildOptions) -> Base | None:
     """The same image for this machine, if its index has one with the same Python."""
     try:
         twin = await _image(registries, cache, ref, host(), base.name, options)
