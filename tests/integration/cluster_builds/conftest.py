@@ -12,5 +12,6 @@ import pytest
 def folder() -> Iterator[Path]:
     """pytest's own temporary folders are closed to everybody else."""
     made = Path(tempfile.mkdtemp(prefix="kfn-builds-"))
+    made.chmod(0o755)
     yield made
     shutil.rmtree(made, ignore_errors=True)

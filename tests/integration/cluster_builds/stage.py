@@ -1,11 +1,12 @@
 """A platform for builds in one process: the embedded API server, what runs Jobs on this machine, and controllers. The runner is a real
 process of an ordinary user, without capabilities; as root the tests start it as nobody."""
 
+import asyncio
 import os
 import sys
 import sysconfig
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,11 +27,11 @@ from kfn.api.meta import Condition
 from kfn.kube import errors
 from kfn.kube.client import Client
 from kfn.kube.lease import Terms
+from tests.peers.registry import Auth, Running, registry
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[3]
 HANDLER = "def handle(request):\n    return 'hello'\n"
-REPOSITORY = "127.0.0.1:1/team/hello"  # where nothing listens
 DEBIAN_PYTHON = Path("/usr/bin/python3")
 
 
@@ -56,8 +57,14 @@ class Stage:
     client: Client
     tasks: TaskGroup
     data: Path
+    registry: Running
+    silent: str  # the host of a registry that takes requests and never answers: it keeps a build busy
     settings: Settings = field(default_factory=Settings)
     made: int = 0
+
+    @property
+    def host(self) -> str:
+        return self.registry.host
 
     def controller(self, settings: Settings | None = None, terms: Terms | None = None) -> anyio.CancelScope:
         scope = anyio.CancelScope()
@@ -83,7 +90,13 @@ class Stage:
         self.tasks.start_soon(run)
         return scope
 
-    async def build(self, name: str = "", source: dict[str, Any] | None = None, repository: str = REPOSITORY, **spec: Any) -> Build:
+    async def busy(self, path: str = "team/hello", **spec: Any) -> Build:
+        """A Build that works until somebody ends it."""
+        return await self.at(await self.build(path=path, host=self.silent, **spec), "Building")
+
+    async def build(
+        self, name: str = "", source: dict[str, Any] | None = None, path: str = "team/hello", host: str = "", **spec: Any
+    ) -> Build:
         """Create a Build without waiting for it."""
         self.made += 1
         wanted = {
@@ -92,7 +105,7 @@ class Stage:
             "metadata": {"name": name or f"hello-{self.made}", "namespace": spec.pop("namespace", "default")},
             "spec": {
                 "source": source or {"inline": {"func.py": HANDLER}},
-                "image": {"repository": repository, "tags": ["1"]},
+                "image": {"repository": f"{host or self.host}/{path}", "tags": ["1"]},
                 "base": "none",
                 **spec,
             },
@@ -139,13 +152,15 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(folder: Path, settings: Settings | None = None, *, node: bool = True, controller: bool = True) -> AsyncIterator[Stage]:
-    folder.chmod(0o755)
-    for parent in folder.parents:
-        if parent.is_relative_to(Path("/tmp")) and parent != Path("/tmp"):
-            parent.chmod(parent.stat().st_mode | 0o011)  # the runner's user must be able to go through
-    async with open_server(folder / "state.db") as server, anyio.create_task_group() as tasks:
-        made = Stage(server, Client(LocalTransport(server, "user")), tasks, folder / "data", settings or Settings())
+async def stage(
+    folder: Path, settings: Settings | None = None, *, node: bool = True, controller: bool = True, auth: Auth = "none"
+) -> AsyncIterator[Stage]:
+    async with AsyncExitStack() as stack:
+        host = await stack.enter_async_context(registry(folder, auth))
+        silent = await stack.enter_async_context(_silent())
+        server = await stack.enter_async_context(open_server(folder / "state.db"))
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        made = Stage(server, Client(LocalTransport(server, "user")), tasks, folder / "data", host, silent, settings or Settings())
         made.data.mkdir(exist_ok=True)
         if node:
             made.node()
@@ -155,6 +170,26 @@ async def stage(folder: Path, settings: Settings | None = None, *, node: bool = 
             yield made
         finally:
             tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _silent() -> AsyncIterator[str]:
+    """A port that takes connections and says nothing."""
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await reader.read(65536):
+                pass
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(hold, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
 
 
 def succeeded(build: Build) -> Condition:
