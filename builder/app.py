@@ -15,6 +15,7 @@ from builder import files, image, oci
 from builder.base import app as bases
 from builder.base.model import NONE, Base
 from builder.cache import Cache
+from builder.caching import bound
 from builder.compress import compressed
 from builder.deliver import delivery
 from builder.errors import BlobCorrupt, StoreError, UsageError, single
@@ -66,10 +67,13 @@ class Made:
 async def build(source: Path | GitUrl, options: BuildOptions, progress: Progress) -> BuildResult:
     """Build the function in `source`. Raises a `builder.errors.BuildError`, whose `exit_code` says what kind it is."""
     try:
-        async with sources.opened(source, options) as found:
-            before = sources.locks(found.path) if isinstance(source, GitUrl) else {}
-            result = await _repaired(found, options, progress)
-            return sources.told(result, source, before) if isinstance(source, GitUrl) else result
+        with bound.using(options.cache):
+            async with sources.opened(source, options) as found:
+                before = sources.locks(found.path) if isinstance(source, GitUrl) else {}
+                result = await _repaired(found, options, progress)
+                result = sources.told(result, source, before) if isinstance(source, GitUrl) else result
+        await anyio.to_thread.run_sync(bound.keep, options.cache, options.cache_bytes)
+        return result
     except OSError as error:
         raise files.disk_full(error, options.cache) or StoreError(
             f"{error.filename or options.cache}: {error.strerror or error}"

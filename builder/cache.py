@@ -54,7 +54,9 @@ class Cache:
             return None
         layer = Layer(**facts.pop("layer"))
         try:
-            whole = self.blob(layer.digest).stat().st_size == layer.size
+            blob = self.blob(layer.digest)
+            whole = blob.stat().st_size == layer.size
+            files.used(blob)
         except OSError:
             whole = False
         return Cached(layer, facts) if whole else None
@@ -77,7 +79,9 @@ class Cache:
         if not self.read:
             return None
         try:
-            found = json.loads((self.path / "keys" / f"{key}.json").read_bytes())
+            path = self.path / "keys" / f"{key}.json"
+            found = json.loads(path.read_bytes())
+            files.used(path)
             return dict(found["facts"]) if found["key"] == key else None
         except (OSError, ValueError, TypeError, KeyError):
             return None

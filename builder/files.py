@@ -21,6 +21,7 @@ from builder.errors import Busy, DiskFull
 TEMP_PREFIX = ".tmp-"
 STALE_SECONDS = 3600.0  # no single file takes an hour to write
 LOCK_POLL = 0.02
+USED_SECONDS = 300.0
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FULL_TEXTS = tuple(os.strerror(number) for number in _FULL)
 
@@ -103,6 +104,15 @@ def copy_hashed(source: Path, target: Path) -> str:
             digest.update(chunk)
             write.write(chunk)
     return digest.hexdigest()
+
+
+def used(path: Path) -> None:
+    """Note that an entry of the cache is being used, by its modification time, at most every `USED_SECONDS`. Raises FileNotFoundError."""
+    if time.time() - path.stat().st_mtime > USED_SECONDS:
+        try:
+            os.utime(path)
+        except PermissionError:
+            pass  # of another user: then it is theirs to keep
 
 
 def sweep(folder: Path) -> None:

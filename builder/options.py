@@ -1,11 +1,13 @@
 """What a build is asked for, what it tells while it runs, and what it gives back."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from builder.errors import UsageError
 from builder.oci import Content, Layer
 from builder.platform import Platform
 from builder.project import Project
@@ -19,6 +21,20 @@ FORMAT = "1"  # of layers and cache entries: raise it when their bytes change fo
 def default_cache() -> Path:
     """`$XDG_CACHE_HOME/kfn`, by default `~/.cache/kfn`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kfn"
+
+
+def default_cache_bytes() -> int:
+    """`$KFN_CACHE_BYTES`, by default 5 GB."""
+    text = os.environ.get("KFN_CACHE_BYTES", "")
+    return parse_size(text, "KFN_CACHE_BYTES") if text else 5_000_000_000
+
+
+def parse_size(text: str, name: str) -> int:
+    """`5GB`, `500M`, `1024`. Raises UsageError, which begins with `name`."""
+    found = re.fullmatch(r"(\d{1,15})\s*([kmgt]?)b?", text.strip().lower())
+    if not found:
+        raise UsageError(f"{name}: {text!r} is not a size such as 5GB or 500MB")
+    return int(found[1]) * int(1000 ** " kmgt".index(found[2] or " "))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +61,7 @@ class BuildOptions:
     python: str = sys.executable  # without a base: the interpreter that will run the function
     wheels: str = ""  # uv's name of a wheel platform; empty: what the base can run
     cache: Path = field(default_factory=default_cache)
-    cache_bytes: int = 5_000_000_000
+    cache_bytes: int = field(default_factory=default_cache_bytes)
     registry_cache: str = ""  # a repository that holds layers of other machines' builds
     registry_cache_write: bool = False  # add to it what this build made: who may write there can put code into every function
     offline: bool = False  # never ask a package index

@@ -19,6 +19,7 @@ def unpacked(cache: Cache, layer: Layer) -> Path:
     assert layer.media_type == LAYER_TAR, layer.media_type
     target = cache.path / FOLDER / layer.diff_id.removeprefix("sha256:")
     if target.is_dir():
+        files.used(target)
         return target
     blob = cache.blob(layer.digest)
     if files.sha256(blob) != layer.digest:

@@ -112,6 +112,8 @@ def build_options(*, store: Path | None = None, name: str | None = None, namespa
     from builder.options import BuildOptions
     from builder.platform import parse_all
 
+    if given.get("cache_bytes") is None:
+        given.pop("cache_bytes", None)
     given["platforms"] = parse_all(given.get("platforms", ()))
     leaves = given.get("push") or given.get("outputs")
     if given.get("tags") and not leaves:

@@ -12,12 +12,28 @@ if TYPE_CHECKING:
     from builder.sources.giturl import GitUrl
 
 
+class SizeType(click.ParamType[int]):
+    """`5GB`, `500MB`."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from builder.errors import UsageError
+        from builder.options import parse_size
+
+        try:
+            return value if isinstance(value, int) else parse_size(str(value), "size")
+        except UsageError as error:
+            self.fail(error.detail, param, ctx)
+
+
 def flags(command: output.F) -> output.F:
     """The options about what is read, and what other builds made of it."""
     for option in (
         click.option("--explain", is_flag=True, help="Say for each layer that is made anew what changed since the last build."),
         click.option("--registry-cache-write", is_flag=True, help="Add what is made here to --registry-cache."),
         click.option("--registry-cache", default="", envvar="KFN_REGISTRY_CACHE", metavar="REPOSITORY", help="Layers of other builds."),
+        click.option("--cache-size", "cache_bytes", type=SizeType(), default=None, metavar="SIZE", help="Of the local cache."),
         click.option("--git-http", multiple=True, metavar="HOST[:PORT]", help="Read git repositories there without TLS; may be repeated."),
         click.option(
             "--allow-secret-file", "allow_secret_files", multiple=True, metavar="FILE", help="A file that looks like a secret and is none."
