@@ -107,3 +107,58 @@ class TestWheels:
     )
     def test_what_cannot_be_in_layers_of_its_own_is_named(self, records: dict[str, dict[str, str]], told: list[str]) -> None:
         assert wheels.shared(records) == told
+
+
+class TestInstalledFolders:
+    """What uv leaves is not taken on trust."""
+
+    def made(self, root: Path, record: str, **files: str) -> Path:
+        info = root / "a_b-1.0.dist-info"
+        info.mkdir()
+        (info / "RECORD").write_text(record + "a_b-1.0.dist-info/RECORD,,\n")
+        for name, text in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return root
+
+    @pytest.mark.parametrize(
+        ("record", "said"),
+        [
+            ("../evil.py,,\n", "outside its folder"),
+            ("/etc/passwd,,\n", "outside its folder"),
+            ("c:\\\\x.py,,\n", "outside its folder"),
+            ("gone.py,,\n", "does not have it"),
+            ("a,,\n", "not a plain file"),
+        ],
+    )
+    def test_a_record_that_does_not_fit_is_refused(self, tmp_path: Path, record: str, said: str) -> None:
+        (tmp_path / "a").symlink_to("/etc/hostname")
+        with pytest.raises(DependencyError, match=said):
+            wheels.read(self.made(tmp_path, record))
+
+    def test_a_folder_without_a_record_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "a-1.dist-info").mkdir()
+        with pytest.raises(DependencyError, match="no RECORD that can be read"):
+            wheels.read(tmp_path)
+
+    def test_files_that_no_record_lists_are_kept_and_told(self, tmp_path: Path) -> None:
+        files = {"p/x.py": "", "p/sub/y.py": "", "p/x.pyc": "", "a_b-1.0.dist-info/direct_url.json": "{}"}
+        (found,) = wheels.read(self.made(tmp_path, "p/x.py,sha256=1,0\n", **files))
+        assert set(found.files) == {"p/x.py", "p/sub/y.py", "a_b-1.0.dist-info/RECORD"}
+        assert found.warnings == ("a-b 1.0: its RECORD does not list p/sub/y.py",)
+
+    @pytest.mark.parametrize(
+        ("metadata", "found"),
+        [
+            ("License-Expression: MIT OR Apache-2.0\nLicense: x\n", ("MIT OR Apache-2.0",)),
+            ("License: BSD\nClassifier: License :: OSI Approved :: BSD License\n", ("BSD License",)),
+            ("License: BSD\n", ("BSD",)),
+            ("License: UNKNOWN\n", ()),
+            (f"License: {'x' * 200}\n", ()),
+            ("Name: a\n\nLicense: in the text\n", ()),
+        ],
+    )
+    def test_a_licence_is_what_the_metadata_says(self, tmp_path: Path, metadata: str, found: tuple[str, ...]) -> None:
+        (one,) = wheels.read(self.made(tmp_path, "", **{"a_b-1.0.dist-info/METADATA": f"Metadata-Version: 2.4\n{metadata}"}))
+        assert one.licenses == found
