@@ -67,6 +67,7 @@ class Registries:
     def __init__(self, settings: RegistrySettings | None = None) -> None:
         self.settings = settings or RegistrySettings.from_environment()
         self._transport = Transport(self.settings)
+        self._locks: dict[str, anyio.Lock] = {}
         self._limiter = anyio.CapacityLimiter(self.settings.parallel)
 
     async def __aenter__(self) -> Self:
@@ -75,6 +76,10 @@ class Registries:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._transport.__aexit__(kind, error, trace)
+
+    def lock(self, name: str) -> anyio.Lock:
+        """For what a registry cannot do atomically and this process does twice at once."""
+        return self._locks.setdefault(name, anyio.Lock())
 
     @property
     def requests(self) -> int:

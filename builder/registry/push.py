@@ -19,6 +19,7 @@ from builder.registry.reference import ImageRef
 from builder.registry.together import each
 
 TURNS = 5  # to win a race for the fallback tag
+LOOK_AGAIN = 1.0  # seconds at most until what was written is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +101,26 @@ async def attach(registries: Registries, artifact: Content, repository: ImageRef
     repository = repository.bare
     done = await _blobs(registries, artifact.blobs, repository, artifact.digest)
     if not await _put(registries, artifact, repository):
-        await _list(registries, artifact, about, repository)
+        async with registries.lock(f"{repository.name} {about}"):
+            await _list(registries, artifact, about, repository)
     return done
 
 
 async def _list(registries: Registries, artifact: Content, about: str, repository: ImageRef) -> None:
-    """Keep the index of referrers ourselves, under the tag `sha256-<hex>`. Another may write it meanwhile: look afterwards."""
+    """Keep the index of referrers ourselves, under the tag `sha256-<hex>`. Another may write it meanwhile, and nothing
+    in the protocol prevents that: look afterwards, when one who read before our PUT will have written."""
     tag = repository.tagged(about.replace(":", "-"))
     own = Descriptor(artifact.digest, len(artifact.data), artifact.media_type, artifact.artifact_type, "", artifact.annotations)
     for turn in range(TURNS):
+        began = anyio.current_time()
         found = await registries.fallback(repository, about)
         listed = entries(found, repository.name) if found else ()
         if any(one.digest == own.digest for one in listed):
             return
         body = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [one.oci for one in (*listed, own)]}
         await registries.put_manifest(tag, Content(canonical(body), INDEX))
-        await anyio.sleep(random.random() * 0.02 * 2**turn)  # noqa: S311
+        took = anyio.current_time() - began
+        await anyio.sleep(min(LOOK_AGAIN, (2 + turn + random.random()) * took))  # noqa: S311
     if own.digest not in [one.digest for one in await registries.referrers(repository, about)]:
         raise RegistryError(f"{tag}: others changed the list of referrers {TURNS} times while this was added; try again")
 

@@ -1,6 +1,5 @@
 """How long to wait before a request is tried again, or to give up: full jitter, and what the registry asks for. Pure."""
 
-import email.utils
 from datetime import UTC, datetime
 
 from builder.registry.settings import RegistrySettings
@@ -24,6 +23,8 @@ def retry_after(value: str, now: datetime) -> float | None:
     text = value.strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
+    import email.utils  # only for the date that hardly any registry sends
+
     try:
         when = email.utils.parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError):

@@ -10,7 +10,6 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 from urllib.parse import urljoin, urlsplit
@@ -77,6 +76,8 @@ class Transport:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        from http.cookiejar import CookieJar, DefaultCookiePolicy
+
         import httpx
 
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log addresses, which may be signed and so secret
