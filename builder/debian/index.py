@@ -11,12 +11,12 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from builder import files
 from builder.debian.lock import good_path
 from builder.debian.model import Origin, Package
-from builder.debian.relations import Unreadable, groups
 from builder.debian.unpack import Damaged
 
 FORMAT = "1"  # part of the file's name
@@ -37,13 +37,14 @@ _KEPT = (
     "Breaks",
 )
 _LINES = re.compile(rb"^(?:" + "|".join((*_KEPT, "Filename", "Size", "SHA256")).encode() + rb"): .*\n|^\n", re.MULTILINE)
+_VIRTUAL = re.compile(rb"[a-z0-9][a-z0-9+.-]+")  # the first word of each part of a Provides
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
 def write(target: Path, pieces: Iterable[bytes]) -> None:
     """Make the file out of an unpacked Packages file. Raises Damaged for one that is none."""
     found: list[tuple[str, bytes]] = []
-    provided: dict[str, set[str]] = {}
+    provided: dict[bytes, set[str]] = {}
     for stanza in _stanzas(pieces):
         if not stanza.startswith(b"Package: ") or b"\nSHA256: " not in stanza:
             raise Damaged(f"it has a stanza without a package or a hash: {stanza[:80]!r}")
@@ -51,14 +52,16 @@ def write(target: Path, pieces: Iterable[bytes]) -> None:
         found.append((name, stanza))
         at = stanza.find(b"\nProvides: ")
         if at >= 0:
-            _note(provided, name, stanza[at + 11 : stanza.index(b"\n", at + 1)].decode())
+            for part in stanza[at + 11 : stanza.index(b"\n", at + 1)].split(b","):
+                if word := _VIRTUAL.match(part.strip()):
+                    provided.setdefault(word[0], set()).add(name)
     found.sort()
-    lines = ((name, f"{name} {' '.join(sorted(by))}".encode()) for name, by in sorted(provided.items()))
+    lines = ((name.decode(), name + f" {' '.join(sorted(by))}".encode()) for name, by in sorted(provided.items()))
     with files.writing(target) as file:
         directory: dict[str, list[tuple[str, int, int]]] = {}
-        for kind, records, mark in (("packages", iter(found), b"\n"), ("provided", lines, b"\n")):
+        for kind, records in (("packages", iter(found)), ("provided", lines)):
             directory[kind] = []
-            for first, block in _blocks(records, mark):
+            for first, block in _blocks(records):
                 packed = zlib.compress(block, 1)
                 directory[kind].append((first, file.tell(), len(packed)))
                 file.write(packed)
@@ -66,18 +69,10 @@ def write(target: Path, pieces: Iterable[bytes]) -> None:
         file.write(packed + _TAIL.pack(len(packed), zlib.crc32(packed), _MAGIC))
 
 
-def _note(provided: dict[str, set[str]], name: str, text: str) -> None:
-    try:
-        for group in groups(text):
-            provided.setdefault(group[0].name, set()).add(name)
-    except Unreadable:
-        pass  # nobody can ask for what cannot be read
-
-
 def _stanzas(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Only the lines that are of use."""
     rest = b""
-    for piece in (*pieces, b"\n\n"):
+    for piece in chain(pieces, (b"\n\n",)):
         whole, cut, rest = (rest + piece).rpartition(b"\n\n")
         if cut:
             for stanza in b"".join(_LINES.findall(whole + b"\n\n")).split(b"\n\n"):
@@ -87,20 +82,20 @@ def _stanzas(pieces: Iterable[bytes]) -> Iterator[bytes]:
         raise Damaged("it is cut off")
 
 
-def _blocks(records: Iterable[tuple[str, bytes]], mark: bytes) -> Iterator[tuple[str, bytes]]:
+def _blocks(records: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
     """First name and content. A name's records are never spread over two blocks."""
     first, last, size = "", "", 0
     held: list[bytes] = []
     for name, record in records:
         if size > _BLOCK and name != last:
-            yield first, mark.join(held)
+            yield first, b"\n".join(held)
             held, size = [], 0
         if not held:
             first = name
         held.append(record)
         last, size = name, size + len(record)
     if held:
-        yield first, mark.join(held)
+        yield first, b"\n".join(held)
 
 
 @dataclass
