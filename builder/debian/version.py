@@ -7,6 +7,7 @@ Part = tuple[tuple[tuple[int, ...], int], ...]
 Key = tuple[int, Part, Part]
 
 _PAIRS = re.compile(r"([^0-9]*)([0-9]*)")
+_END = ((0,), 0)
 _EPOCH = re.compile(r"([0-9]+):")
 
 
@@ -21,8 +22,9 @@ def key(version: str) -> Key:
 
 def _part(text: str) -> Part:
     """Runs of other characters and of digits by turns. The end of a run sorts before every character but `~`."""
-    pairs = (((*map(_order, other), 0), int(digits or 0)) for other, digits in _PAIRS.findall(text) if other or digits)
-    return (*pairs, ((0,), 0))
+    if not text.strip("0"):
+        return (_END,)  # no revision is the revision 0
+    return (*(((*map(_order, other), 0), int(digits or 0)) for other, digits in _PAIRS.findall(text) if other or digits), _END)
 
 
 def _order(character: str) -> int:
