@@ -33,6 +33,7 @@ from builder.sources.git import Checkout
 from builder.sources.giturl import GitUrl
 from builder.supply import app as supply
 from builder.supply.model import Described
+from builder.supply.stamp import stamped
 from kfn.clock import utcnow
 
 DEFAULT_NAMESPACE = "default"
@@ -159,7 +160,8 @@ async def _make(job: Job, builds: Language, platform: Platform) -> Made:
         oci.Blob(one.digest, one.size, one.media_type, path=None if one.origin else job.cache.blob(one.digest), origin=one.origin)
         for one in layers
     )
-    content = image.make(base, parts, layers, blobs, {})
+    stamp = stamped(options, job.origin, utcnow())
+    content = image.make(base, parts, layers, blobs, stamp.annotations, stamp.created)
     return Made(content, base, parts, tuple(replace(one, layer=layer) for one, layer in zip(built, layers, strict=True)), told)
 
 

@@ -1,5 +1,6 @@
 """An image of a base and of what a language made: config and manifest as canonical JSON. The same parts give the same bytes. Pure."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from builder.base.model import Base
@@ -11,15 +12,17 @@ USER = "1000:1000"  # unless the base has a user that is not root
 ROOT = ("", "0", "root", "0:0", "root:root")
 
 
-def make(base: Base, parts: Parts, layers: tuple[Layer, ...], blobs: tuple[Blob, ...], annotations: dict[str, str]) -> Content:
+def make(
+    base: Base, parts: Parts, layers: tuple[Layer, ...], blobs: tuple[Blob, ...], annotations: Mapping[str, str], created: str = EPOCH
+) -> Content:
     """`layers` are the base's and then the function's own, in the form in which the image has them; `blobs` their bytes."""
     notes = {**annotations, **parts.annotations}
     if base.reference:
         notes |= {BASE_NAME: base.reference.partition("@")[0], BASE_DIGEST: base.digest}
-    return image(_config(base, parts, layers), layers, blobs, base.platform, notes)
+    return image(_config(base, parts, layers, created), layers, blobs, base.platform, notes)
 
 
-def _config(base: Base, parts: Parts, layers: tuple[Layer, ...]) -> bytes:
+def _config(base: Base, parts: Parts, layers: tuple[Layer, ...], created: str) -> bytes:
     below = base.config if parts.config is None else parts.config
     user = str(below.get("User", ""))
     own: dict[str, Any] = {
@@ -35,7 +38,7 @@ def _config(base: Base, parts: Parts, layers: tuple[Layer, ...]) -> bytes:
     return canonical(
         {
             **base.platform.oci,
-            "created": EPOCH,
+            "created": created,
             "config": {**kept, **own},
             "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
             "history": [{"created": EPOCH, "created_by": f"kfn build: {layer.kind}"} for layer in layers],

@@ -16,6 +16,13 @@ def flags(command: "output.F") -> "output.F":
     """The options of `kfn build` and `kfn deploy` about what is attached to an image."""
     for option in (
         click.option("--sbom-format", type=click.Choice(("cyclonedx", "spdx")), default="cyclonedx", help="Of SBOMs (default cyclonedx)."),
+        click.option("--git-annotations", is_flag=True, help="Name repository and commit in the image itself, which changes its digest."),
+        click.option(
+            "--timestamp",
+            type=click.Choice(("epoch", "commit", "now")),
+            default="epoch",
+            help="When the image says it was created (default epoch: the same source gives the same image).",
+        ),
         click.option("--attest/--no-attest", default=None, help="Attach SBOM and provenance (default: to what is pushed or signed)."),
         click.option("--sign-old", is_flag=True, help="Sign also as cosign did before version 3, under a tag."),
         click.option(

@@ -21,7 +21,7 @@ from builder.errors import GitError, SourceTooLarge
 from builder.options import BuildOptions
 from builder.sources import gitwords, tree
 from builder.sources.giturl import GitUrl, hidden
-from builder.sources.origin import Origin
+from builder.sources.origin import Origin, committed
 from builder.sources.tree import Entry
 
 _KEPT = re.compile(
@@ -58,7 +58,8 @@ async def checkout(url: GitUrl, options: BuildOptions) -> AsyncIterator[Checkout
         path = scratch / (re.sub(r"[^A-Za-z0-9._-]", "-", url.name).lstrip(".") or "source")
         pointers = await anyio.to_thread.run_sync(tree.write, path, entries, content)
         content.unlink()
-        yield Checkout(path, Origin(url.url, commit, url.ref, url.folder), _warnings(url, entries, pointers))
+        when = committed(await repository.commit(commit))
+        yield Checkout(path, Origin(url.url, commit, url.ref, url.folder, when), _warnings(url, entries, pointers))
 
 
 def _warnings(url: GitUrl, entries: Sequence[Entry], pointers: Sequence[str]) -> tuple[str, ...]:
@@ -97,6 +98,9 @@ class _Repository:
         if found.code:
             raise GitError(f"{self._url}: {self._url.ref or 'HEAD'} is no commit")
         return found.stdout.decode().strip()
+
+    async def commit(self, commit: str) -> bytes:
+        return (await self._git("cat-file", "commit", commit, offline=True)).stdout
 
     async def entries(self, commit: str) -> tuple[Entry, ...]:
         """What the folder holds. Raises SourceTooLarge before a tree that was built to have no end is read to it."""

@@ -14,7 +14,7 @@ from builder import process
 from builder.cache import Cache
 from builder.errors import BuildError
 from builder.sources.giturl import hidden
-from builder.sources.origin import UNKNOWN, Origin
+from builder.sources.origin import UNKNOWN, Origin, committed
 
 _TIMEOUT = 20.0  # seconds; a checkout that git needs longer for is told without its state
 _HEX = frozenset("0123456789abcdef")
@@ -57,6 +57,7 @@ async def _find(folder: Path, cache: Path) -> Origin:
         status = await process.run(
             [*git, "status", "--porcelain", "-z", "--ignore-submodules=all", "--", inner or "."], timeout=_TIMEOUT, env=env, cwd=top
         )
+        body = await process.run([*git, "cat-file", "commit", commit], timeout=_TIMEOUT, env=env, cwd=top)
         url = await process.run(
             ["git", "config", "--no-includes", f"--file={common / 'config'}", "--get", "remote.origin.url"],
             timeout=_TIMEOUT,
@@ -65,7 +66,7 @@ async def _find(folder: Path, cache: Path) -> Origin:
         )
     if status.code:
         return UNKNOWN
-    return Origin(hidden(url.stdout.decode("utf-8", "replace").strip()), commit, ref, inner, bool(status.stdout))
+    return Origin(hidden(url.stdout.decode("utf-8", "replace").strip()), commit, ref, inner, committed(body.stdout), bool(status.stdout))
 
 
 def _git_folder(top: Path) -> tuple[Path, Path]:

@@ -92,6 +92,8 @@ def _options(options: BuildOptions, described: Sequence[Described]) -> dict[str,
         "wheels": options.wheels,
         "extras": sorted(options.extras),
         "allowSdists": options.allow_sdists,
+        "timestamp": options.timestamp,
+        "gitAnnotations": options.git_annotations,
     }
 
 

@@ -11,6 +11,7 @@ from builder.components import Component
 from builder.oci import Content, sha256
 from builder.supply.dsse import statement
 from builder.supply.model import PROVENANCE_PREDICATE, Described, Run
+from builder.supply.stamp import public_url
 
 BUILD_TYPE = "https://kfn.dev/build/v1"
 LOCAL = "https://kfn.dev/builder/local"  # a person's machine or a CI job that calls `kfn build`
@@ -66,9 +67,8 @@ def _source(run: Run) -> dict[str, Any]:
 
 
 def _uri(run: Run) -> str:
-    if not run.origin.url:
-        return ""
-    return f"git+{run.origin.url}@{run.origin.commit}"
+    url = public_url(run.origin.url)
+    return f"git+{url}@{run.origin.commit}" if url else ""
 
 
 def _dependencies(described: Sequence[Described], run: Run) -> list[dict[str, Any]]:

@@ -125,6 +125,8 @@ def _options(
         wheels=options.wheels or str(hints.get("wheels") or ""),
         name=options.name or str(hints.get("name") or ""),
         namespace=options.namespace or str(hints.get("namespace") or ""),
+        timestamp="commit" if hints.get("timestamp") == "commit" else options.timestamp,
+        git_annotations=hints.get("gitAnnotations") is True or options.git_annotations,
         extras=options.extras or (tuple(str(one) for one in extras) if isinstance(extras, list) else ()),
     )
 

@@ -1,6 +1,8 @@
 """What lies beside an image in a folder: signed and found again, refused when anything was changed; and images built again to compare."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -178,6 +180,44 @@ class TestARebuild:
         await rebuilt(tmp_path / "out", workshop.source(), workshop)
         assert sorted(tmp_path.iterdir()) == before
         assert not (workshop.root / "cache/tmp/verify").exists()
+
+
+class TestACommit:
+    def commit(self, folder: Path) -> str:
+        who = ["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"]
+        for argv in (
+            ["init", "-q"],
+            ["remote", "add", "origin", "https://alice:token@git.example/team/hello.git"],
+            ["add", "-A"],
+            [*who, "commit", "-q", "-m", "one", "--date", "2026-01-02T03:04:05Z"],
+        ):
+            subprocess.run(
+                ["git", "-C", str(folder), *argv], check=True, timeout=60, env={**os.environ, "GIT_COMMITTER_DATE": "2026-01-02T03:04:05Z"}
+            )
+        done = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], check=True, timeout=60, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    async def test_is_in_the_provenance_without_the_token_and_not_in_the_image(self, workshop: Workshop, tmp_path: Path) -> None:
+        plain = await workshop.build(workshop.source("copy"), name="hello", store=None, outputs=(f"oci:{tmp_path}/a",), base="none")
+        source = workshop.source()
+        commit = self.commit(source)
+        made = await workshop.build(source, store=None, outputs=(f"oci:{tmp_path}/out",), base="none", attest=True)
+        assert made.digest == plain.digest
+        (body,) = [json.loads(path.read_bytes()) for path in blobs(tmp_path / "out", "application/vnd.in-toto+json")]
+        told = body["predicate"]["buildDefinition"]["externalParameters"]["source"]
+        assert told["uri"] == f"git+https://git.example/team/hello.git@{commit}"
+        assert told["digest"]["gitCommit"] == commit
+
+    async def test_is_in_the_image_if_asked(self, workshop: Workshop, tmp_path: Path) -> None:
+        source = workshop.source()
+        commit = self.commit(source)
+        asked = {"timestamp": "commit", "git_annotations": True, "attest": True}
+        made = await workshop.build(source, store=None, outputs=(f"oci:{tmp_path}/out",), base="none", **asked)
+        assert made.content.annotations["org.opencontainers.image.revision"] == commit
+        assert made.content.annotations["org.opencontainers.image.source"] == "https://git.example/team/hello.git"
+        assert json.loads(made.content.blobs[0].data or b"")["created"] == "2026-01-02T03:04:05Z"
+        found = await rebuilt(tmp_path / "out", source, workshop)
+        assert (found.same, found.rebuilt) == (True, made.digest)
 
 
 class TestALayerOfSomebodyElse:
