@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -23,6 +24,7 @@ from builder.reference import image_name
 from builder.registry.client import Registries
 from builder.registry.descriptor import subject
 from builder.registry.reference import ImageRef, parse_ref
+from builder.registry.together import each
 from builder.store import ImageStore
 from builder.supply.attach import new
 from builder.supply.model import BUNDLE
@@ -97,15 +99,22 @@ class Delivery:
         await self._allowed.wait()
         await push(self.registries, content, self.refs, job.tell)
         for ref in {ref.bare for ref in self.refs}:
-            there = [one.oci for about in {subject(one) for one in attached} for one in await self.registries.referrers(ref, about)]
-            for one in new(attached, there):
-                await attach(self.registries, one, ref)
+            await attach(self.registries, new(attached, await self._attached(ref, {subject(one) for one in attached})), ref)
             for old in tagged:
                 joint = joined(await self._there(ref.tagged(old.tag)), old.content)
                 await push(self.registries, joint, (ref.tagged(old.tag),), lambda step: None)
         if supply := [one for one in attached if one.artifact_type != PROFILE]:
             how = "signed" if self.options.sign else "not signed"
             job.tell(Step("attest", f"{count(len(supply) + len(tagged), 'artifact')} beside the image, {how}"))
+
+    async def _attached(self, ref: ImageRef, subjects: set[str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+
+        async def one(about: str) -> None:
+            found.extend(there.oci for there in await self.registries.referrers(ref, about))
+
+        await each(one, subjects)
+        return found
 
     async def _there(self, ref: ImageRef) -> Content | None:
         try:

@@ -6,14 +6,16 @@ from contextlib import contextmanager
 
 @contextmanager
 def single() -> Iterator[None]:
-    """Around a task group: its first error instead of the group, for callers know single errors."""
+    """Around a task group: one error instead of the group, a build's own before others. Who catches it need not know of groups."""
     try:
         yield
     except BaseExceptionGroup as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from group
+        leaves = _leaves(group)
+        raise next((error for error in leaves if isinstance(error, BuildError)), leaves[0]) from group
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    return [leaf for one in error.exceptions for leaf in _leaves(one)] if isinstance(error, BaseExceptionGroup) else [error]
 
 
 class BuildError(Exception):

@@ -93,35 +93,44 @@ async def _put(registries: Registries, content: Content, repository: ImageRef) -
         return (await registries.put_manifest(ref, content)).subject
 
 
-async def attach(registries: Registries, artifact: Content, repository: ImageRef) -> Pushed:
-    """Put an artifact with a `subject` (`oci.artifact`) beside it, so that `Registries.referrers` finds it."""
-    about = subject(artifact)
-    if not about:
-        raise RegistryError(f"{artifact.digest[:19]} has no subject, so there is nothing to attach it to")
-    repository = repository.bare
-    done = await _blobs(registries, artifact.blobs, repository, artifact.digest)
-    if not await _put(registries, artifact, repository):
-        async with registries.lock(f"{repository.name} {about}"):
-            await _list(registries, artifact, about, repository)
+async def attach(registries: Registries, artifacts: Sequence[Content], repository: ImageRef) -> Pushed:
+    """Put artifacts with a `subject` (`oci.artifact`) beside it, so that `Registries.referrers` finds them."""
+    repository, done = repository.bare, Pushed("")
+    unlisted: dict[str, list[Content]] = {}
+
+    async def one(artifact: Content) -> None:
+        nonlocal done
+        about = subject(artifact)
+        if not about:
+            raise RegistryError(f"{artifact.digest[:19]} has no subject, so there is nothing to attach it to")
+        done += await _blobs(registries, artifact.blobs, repository, artifact.digest)
+        if not await _put(registries, artifact, repository):
+            unlisted.setdefault(about, []).append(artifact)
+
+    async def listed(about: str) -> None:
+        await _list(registries, unlisted[about], about, repository)
+
+    await each(one, artifacts)
+    await each(listed, tuple(unlisted))
     return done
 
 
-async def _list(registries: Registries, artifact: Content, about: str, repository: ImageRef) -> None:
-    """Keep the index of referrers ourselves, under the tag `sha256-<hex>`. Another may write it meanwhile, and nothing
-    in the protocol prevents that: look afterwards, when one who read before our PUT will have written."""
+async def _list(registries: Registries, artifacts: Sequence[Content], about: str, repository: ImageRef) -> None:
+    """Keep the index of referrers ourselves, under the tag `sha256-<hex>`. Another may write it meanwhile: look afterwards."""
     tag = repository.tagged(about.replace(":", "-"))
-    own = Descriptor(artifact.digest, len(artifact.data), artifact.media_type, artifact.artifact_type, "", artifact.annotations)
+    ordered = sorted(artifacts, key=lambda one: one.digest)
+    own = [Descriptor(one.digest, len(one.data), one.media_type, one.artifact_type, "", one.annotations) for one in ordered]
     for turn in range(TURNS):
-        began = anyio.current_time()
         found = await registries.fallback(repository, about)
         listed = entries(found, repository.name) if found else ()
-        if any(one.digest == own.digest for one in listed):
+        missing = [one for one in own if one.digest not in {there.digest for there in listed}]
+        if not missing:
             return
-        body = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [one.oci for one in (*listed, own)]}
+        body = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [one.oci for one in (*listed, *missing)]}
         await registries.put_manifest(tag, Content(canonical(body), INDEX))
-        took = anyio.current_time() - began
-        await anyio.sleep(min(LOOK_AGAIN, (2 + turn + random.random()) * took))  # noqa: S311
-    if own.digest not in [one.digest for one in await registries.referrers(repository, about)]:
+        await anyio.sleep(random.random() * 0.02 * 2**turn)  # noqa: S311
+    there = {one.digest for one in await registries.referrers(repository, about)}
+    if not there.issuperset(one.digest for one in own):
         raise RegistryError(f"{tag}: others changed the list of referrers {TURNS} times while this was added; try again")
 
 

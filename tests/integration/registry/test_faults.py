@@ -437,7 +437,7 @@ class TestReferrers:
             await push(registries, content, [ref], quiet)
             one, two = (oci.artifact(kind, content, (oci.blob(kind.encode(), "text/plain"),), {"a": kind}) for kind in ("x/one", "x/two"))
             for artifact in (one, two, one):
-                await attach(registries, artifact, ref)
+                await attach(registries, [artifact], ref)
             assert [found.digest for found in await registries.referrers(ref, content.digest, "x/two")] == [two.digest]
             assert {found.digest for found in await registries.referrers(ref, content.digest)} == {one.digest, two.digest}
             assert (("app", content.digest.replace(":", "-")) in fake.manifests) is not api
@@ -450,7 +450,7 @@ class TestReferrers:
             many = [oci.artifact(f"x/{n}", content, (), {}) for n in range(4)]
             async with asyncio.TaskGroup() as tasks:
                 for artifact in many:
-                    tasks.create_task(attach(registries, artifact, ref))
+                    tasks.create_task(attach(registries, [artifact], ref))
             assert {found.digest for found in await registries.referrers(ref, content.digest)} == {one.digest for one in many}
 
     async def test_that_another_client_overwrites_are_added_again(self, tmp_path: Path, client: Client) -> None:
@@ -467,7 +467,7 @@ class TestReferrers:
                 return Response(201)
 
             fake.when("PUT", overwritten, tag)
-            await attach(registries, ours, ref)
+            await attach(registries, [ours], ref)
             assert {found.digest for found in await registries.referrers(ref, content.digest)} == {ours.digest, theirs.digest}
 
 
