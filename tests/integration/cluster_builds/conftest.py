@@ -2,10 +2,12 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.integration.cluster_builds import stage
 
 
 @pytest.fixture
@@ -15,3 +17,10 @@ def folder() -> Iterator[Path]:
     made.chmod(0o755)
     yield made
     shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture
+async def silent() -> AsyncIterator[str]:
+    """The host of a registry that takes requests and never answers."""
+    async with stage.silence() as host:
+        yield host

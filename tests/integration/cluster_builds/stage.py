@@ -15,8 +15,13 @@ import anyio
 import pytest
 from anyio.abc import TaskGroup
 
+from builder.cache import Cache
+from builder.cluster import source_artifact
 from builder.cluster.app import Builds
 from builder.cluster.settings import Settings
+from builder.options import BuildOptions
+from builder.registry.client import Registries
+from builder.registry.reference import parse_ref
 from embedded import buildjobs, buildprocess
 from embedded.api.app import open_server
 from embedded.api.local import LocalTransport
@@ -157,7 +162,7 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
         host = await stack.enter_async_context(registry(folder, auth))
-        silent = await stack.enter_async_context(_silent())
+        silent = await stack.enter_async_context(silence())
         server = await stack.enter_async_context(open_server(folder / "state.db"))
         tasks = await stack.enter_async_context(anyio.create_task_group())
         made = Stage(server, Client(LocalTransport(server, "user")), tasks, folder / "data", host, silent, settings or Settings())
@@ -173,7 +178,7 @@ async def stage(
 
 
 @asynccontextmanager
-async def _silent() -> AsyncIterator[str]:
+async def silence() -> AsyncIterator[str]:
     """A port that takes connections and says nothing."""
 
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -206,6 +211,15 @@ async def eventually(holds: Callable[[], Awaitable[T | None]], seconds: float = 
             except errors.NotFound:
                 pass
             await anyio.sleep(0.02)
+
+
+async def uploaded(folder: Path, host: str, cache: Path) -> str:
+    """The reference of a folder's source artifact in the registry, by digest."""
+    made = source_artifact.assemble(source_artifact.collect(folder, BuildOptions(store=None)), Cache(cache))
+    ref = parse_ref(f"{host}/team/hello").bare
+    async with Registries() as registries:
+        await source_artifact.upload(registries, made, ref, lambda step: None)
+    return f"{ref.name}@{made.content.digest}"
 
 
 async def _no_logs(*_: Any) -> AsyncIterator[bytes]:

@@ -3,15 +3,22 @@
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 
 import anyio
 import pytest
 
 from builder.cluster.settings import Settings
+from builder.errors import ImageMissing
+from builder.registry.client import Registries
+from builder.registry.reference import parse_ref
 from kfn.api import kinds
+from kfn.api.core import Secret
+from kfn.api.meta import ObjectMeta
 from kfn.kube.lease import Terms
-from tests.integration.cluster_builds.stage import HANDLER, Stage, eventually, stage, succeeded
+from tests.integration.cluster_builds.stage import HANDLER, Stage, eventually, stage, succeeded, uploaded
+from tests.peers.registry import PASSWORD, USER
 
 
 class TestABuildThatSucceeds:
@@ -63,6 +70,51 @@ class TestABuildThatFails:
             await eventually(told)
             await s.cancel(build)
             assert succeeded(await s.ended(build)).reason == "Cancelled"
+
+
+class TestARegistry:
+    async def test_that_is_down_is_tried_once_more_and_then_told(self, folder: Path) -> None:
+        async with stage(folder, Settings(retry_after=0.5)) as s:
+            with socket.create_server(("127.0.0.1", 0)) as nobody:
+                host = f"127.0.0.1:{nobody.getsockname()[1]}"
+            build = await s.build(host=host)
+            await s.at(build, "Retrying")
+            build = await s.ended(build)
+            assert (succeeded(build).status, build.status.exit_code, build.status.attempts) == ("False", 75, 2)
+            assert host in succeeded(build).message
+
+    async def test_with_a_login_takes_the_builds_own_secret(self, folder: Path) -> None:
+        async with stage(folder, auth="basic") as s:
+            login = json.dumps({"auths": {s.host: {"username": USER, "password": PASSWORD}}})
+            secret = Secret(
+                metadata=ObjectMeta(name="push"), type="kubernetes.io/dockerconfigjson", string_data={".dockerconfigjson": login}
+            )
+            await s.client.create(kinds.SECRET, secret, "default")
+            refused = await s.ended(await s.build(path="team/other"))
+            assert (succeeded(refused).status, refused.status.exit_code) == ("False", 4)
+            build = await s.ended(await s.build(pushSecret="push"))
+            assert succeeded(build).status == "True", build.status
+            assert PASSWORD not in repr(build)
+
+    async def test_has_no_source_left_that_no_build_uses(self, folder: Path) -> None:
+        source = folder / "hello"
+        source.mkdir()
+        async with stage(folder, Settings(keep=1)) as s:
+            sources = []
+            for number in range(2):
+                (source / "func.py").write_text(f"N = {number}\n{HANDLER}")
+                sources.append(await uploaded(source, s.host, folder / "cache"))
+                await s.ended(await s.build(f"b{number}", source={"artifact": sources[-1]}))
+                await anyio.sleep(1.01)
+
+            async def one() -> bool:
+                return [b.metadata.name for b in (await s.client.list(kinds.BUILD))[0]] == ["b1"]
+
+            await eventually(one)
+            async with Registries() as registries:
+                with pytest.raises(ImageMissing):
+                    await registries.resolve(parse_ref(sources[0]))
+                assert await registries.resolve(parse_ref(sources[1]))
 
 
 class TestCancelling:
