@@ -4,6 +4,7 @@ import base64
 import ssl
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -42,6 +43,13 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
+def _subject(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
 @dataclass
 class Authority:
     key: ec.EllipticCurvePrivateKey = field(default_factory=_key)
@@ -57,7 +65,7 @@ class Authority:
         key = key or _key()
         builder = self._builder(_name("test"), key, begins or utcnow(), timedelta(days=days))
         if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False)
+            builder = builder.add_extension(x509.SubjectAlternativeName([_subject(n) for n in names]), critical=False)
         cert = builder.sign(self.key, hashes.SHA256())
         lock = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
         private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock)

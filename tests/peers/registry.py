@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from tests.fakes.authority import Authority
+from tests.fakes.authority import Authority, Issued
 from tests.fakes.raw_http import Request, Response, serve
 
 USER, PASSWORD = "kfn", "correct horse"
@@ -101,12 +101,16 @@ class Running:
         return [f"{method} {path}" for method, path in found]
 
 
-def _config(folder: Path, auth: Auth, tokens: TokenServer | None) -> str:
+def _config(folder: Path, auth: Auth, tokens: TokenServer | None, tls: Issued | None) -> str:
+    http: dict[str, object] = {"addr": "127.0.0.1:0", "secret": "for tests"}
+    if tls:
+        cert, key = tls.write(folder / "tls")
+        http["tls"] = {"certificate": cert, "key": key}
     config: dict[str, object] = {
         "version": "0.1",
         "log": {"level": "info", "accesslog": {"disabled": False}},
         "storage": {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": True}},
-        "http": {"addr": "127.0.0.1:0", "secret": "for tests"},
+        "http": http,
     }
     if auth == "basic":
         (folder / "htpasswd").write_text(f"{USER}:{_BCRYPT}\n")
@@ -119,7 +123,9 @@ def _config(folder: Path, auth: Auth, tokens: TokenServer | None) -> str:
 
 
 @asynccontextmanager
-async def registry(tmp_path: Path, auth: Auth = "none", program: str = "docker-registry") -> AsyncIterator[Running]:
+async def registry(
+    tmp_path: Path, auth: Auth = "none", program: str = "docker-registry", tls: Issued | None = None
+) -> AsyncIterator[Running]:
     """A registry with its storage under `tmp_path`; it ends with the block. Skips the test where the program is missing."""
     if not shutil.which(program):
         pytest.skip(f"{program} is not installed (Debian's package docker-registry)")
@@ -130,7 +136,7 @@ async def registry(tmp_path: Path, auth: Auth = "none", program: str = "docker-r
         tokens = TokenServer(Authority()) if auth == "token" else None
         if tokens:
             tokens.host = await stack.enter_async_context(serve(tokens))
-        (folder / "config.yml").write_text(_config(folder, auth, tokens))
+        (folder / "config.yml").write_text(_config(folder, auth, tokens, tls))
         log = folder / "log"
         with log.open("wb") as out:
             child = await asyncio.create_subprocess_exec(
