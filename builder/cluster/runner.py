@@ -20,6 +20,7 @@ from builder.cluster.manifest import SECRETS
 from builder.cluster.told import Told
 from builder.errors import BuildError, UsageError
 from builder.options import BuildOptions, BuildResult
+from builder.supply.provenance import CLUSTER
 from kfn.api.build import BuildSpec
 
 CANCELLED, TIMED_OUT, INTERNAL = 130, 124, 1
@@ -103,6 +104,7 @@ def options(spec: BuildSpec, namespace: str) -> BuildOptions:
         no_cache=wanted.no_cache,
         allow_sdists=wanted.allow_sdists,
         allow_secret_files=tuple(wanted.allow_secret_files),
+        builder_id=CLUSTER,
         profile=False,  # it imports the handler, and a build that runs no foreign code keeps the push secret to itself
     )
 
