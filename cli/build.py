@@ -31,6 +31,7 @@ def flags(command: "output.F") -> "output.F":
         click.option("--profile/--no-profile", default=True, help="Import the handler once, to see what its start costs."),
         click.option("--strict", is_flag=True, help="Fail where the function is over its own budget, instead of warning."),
         click.option("--allow-sdists", is_flag=True, help="Build source distributions, which runs their code."),
+        click.option("--extra", "extras", multiple=True, metavar="NAME", help="Also install these optional dependencies; may be repeated."),
         click.option("--no-cache", is_flag=True, help="Make every layer anew."),
         click.option("--locked", is_flag=True, help="Fail rather than change a lock file."),
         click.option("--offline", is_flag=True, help="Never ask a package index."),

@@ -14,7 +14,7 @@ from builder.cache import key
 from builder.errors import BuildError, IndexUnreachable, LockStale
 from builder.language import Job
 from builder.options import FORMAT
-from builder.python import lockfile, requirements, versions
+from builder.python import lockfile, requirements, sdists, versions
 from builder.python.deps_layers import Dependencies, Layered, Making, result
 from builder.python.lockfile import Pin
 from builder.python.picks import Pick
@@ -88,6 +88,8 @@ async def _made(job: Job, lock: Wanted, target: Target, name: str) -> Dependenci
 async def _layers(job: Job, lock: Wanted, uv: Uv, target: Target) -> tuple[Sequence[Pick], list[Layered], list[str]]:
     picks = await uv.pick(lock.pins, target, job.options.resolve_timeout)
     made, warnings = await Making(job.cache, target, job.options, uv, picks).make() if picks else ([], [])
+    if source := [pick for pick in picks if not pick.wheel]:
+        warnings = [*warnings, sdists.warning(source)]
     return picks, made, warnings
 
 

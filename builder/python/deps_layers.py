@@ -111,13 +111,20 @@ class Making:
     async def _installed(self, wanted: Sequence[Pick], scratch: Path) -> tuple[Distribution, ...]:
         if not wanted:
             return ()
-        await self._uv.install(wanted, self._target, scratch / "in", self._timeout)
+        await self._put(wanted, scratch / "in")
         found = await anyio.to_thread.run_sync(wheels.read, scratch / "in")
         if strange := [one.title for one in found if one.name not in self._picks]:
             raise DependencyError(f"{self._uv.inputs.file}: {', '.join(strange)} came under another name than it was asked for")
         for one in found:
             self._cache.remember(self._key("record", self._picks[one.name]), {"size": one.size, "files": dict(one.files)})
         return found
+
+    async def _put(self, picks: Sequence[Pick], folder: Path) -> None:
+        """Into an installation folder: wheels as they are, source distributions as what they build."""
+        if ready := [pick for pick in picks if pick.wheel]:
+            await self._uv.install(ready, self._target, folder, self._timeout)
+        if source := [pick for pick in picks if not pick.wheel]:
+            await self._uv.build(source, self._target, folder, self._timeout)
 
     async def _alone(self, found: Sequence[Distribution], scratch: Path) -> tuple[Distribution, ...]:
         """Those that bring the same paths, each from a folder of its own: in one, which of them wins is chance."""
@@ -128,7 +135,7 @@ class Making:
         torn = {name for names in paths.values() if len(names) > 1 for name in names}
         again: list[Distribution] = []
         for name in sorted(torn):
-            await self._uv.install([self._picks[name]], self._target, scratch / "alone" / name, self._timeout)
+            await self._put([self._picks[name]], scratch / "alone" / name)
             again += await anyio.to_thread.run_sync(wheels.read, scratch / "alone" / name)
         return (*(one for one in found if one.name not in torn), *again)
 

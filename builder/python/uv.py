@@ -13,7 +13,7 @@ from pathlib import Path
 
 from builder import files, process
 from builder.errors import BuildError, DependencyError, IndexRefused, IndexUnreachable, ToolMissing
-from builder.python import index, lockfile
+from builder.python import index, lockfile, sdists
 from builder.python import picks as picking
 from builder.python.lockfile import Pin
 from builder.python.picks import Pick
@@ -99,12 +99,23 @@ class Uv:
         arguments += ["--link-mode", "hardlink", *_for(target)]
         with tempfile.TemporaryDirectory(prefix="kfn-") as name:
             asked = self._asked(Path(name), [pick.spec for pick in picks], {pick.spec: pick.sha256 for pick in picks})
-            if asked[0].endswith(".toml"):
-                asked = ["-c", asked[1], asked[0]]
-            ended = await self._run([*arguments, "-r", asked[-1], *asked[:-1]], timeout)
+            constraints = ["-c", asked[1]] if asked[1:] else []
+            ended = await self._run([*arguments, "-r", asked[0], *constraints], timeout)
         if ended.code:
             full = files.said_full(ended.stderr.decode("utf-8", "replace"), folder)
             raise full or _error(ended, self.inputs.file, str(target))
+
+    async def build(self, picks: Sequence[Pick], target: Target, folder: Path, timeout: float) -> None:
+        """Build these source distributions, which runs their code, and put what comes of them into `folder`."""
+        arguments = ["pip", "install", "--quiet", "--target", str(folder), "--no-deps", "--require-hashes", "--link-mode", "copy"]
+        arguments += ["--python", sdists.interpreter(target, picks)]
+        with tempfile.TemporaryDirectory(prefix="kfn-") as name:
+            asked = self._asked(Path(name), [pick.spec for pick in picks], {pick.spec: pick.sha256 for pick in picks})
+            constraints = ["-c", asked[1]] if asked[1:] else []
+            ended = await self._run([*arguments, "-r", asked[0], *constraints], timeout)
+        if ended.code:
+            error = _error(ended, self.inputs.file, str(target))
+            raise type(error)(error.detail + sdists.advice(error.detail, target))
 
     def _asked(self, folder: Path, specs: Sequence[str], hashes: Mapping[str, str]) -> list[str]:
         """Files that ask for these packages. In files, not as arguments, which every user of the machine could read: indexes may hold a
@@ -125,9 +136,13 @@ class Uv:
         return [] if self.sdists else ["--only-binary", ":all:"]
 
     async def _run(self, arguments: Sequence[str], timeout: float) -> process.Ended:
-        offline = ["--offline"] if self.offline else []
+        """With source distributions allowed, uv may run code of packages at any time, also to read what they depend on."""
+        argv = [binary(), *arguments, *(["--offline"] if self.offline else [])]
         env = index.environment(dict(self.build_envs))
-        return await process.run([binary(), *arguments, *offline], cwd=self.root, env=env, timeout=timeout)
+        if not self.sdists:
+            return await process.run(argv, cwd=self.root, env=env, timeout=timeout)
+        with sdists.surroundings(env, self.inputs.indexes, dict(self.build_envs), timeout) as around:
+            return await process.run([*around.argv, *argv], cwd=self.root, env=around.env, timeout=timeout)
 
 
 def _for(target: Target) -> list[str]:
