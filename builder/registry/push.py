@@ -103,12 +103,14 @@ async def attach(registries: Registries, artifacts: Sequence[Content], repositor
         about = subject(artifact)
         if not about:
             raise RegistryError(f"{artifact.digest[:19]} has no subject, so there is nothing to attach it to")
-        done += await _blobs(registries, artifact.blobs, repository, artifact.digest)
+        moved = await _blobs(registries, artifact.blobs, repository, artifact.digest)
+        done += moved
         if not await _put(registries, artifact, repository):
             unlisted.setdefault(about, []).append(artifact)
 
     async def listed(about: str) -> None:
-        await _list(registries, unlisted[about], about, repository)
+        async with registries.lock(f"{repository.name} {about}"):
+            await _list(registries, unlisted[about], about, repository)
 
     await each(one, artifacts)
     await each(listed, tuple(unlisted))
@@ -116,11 +118,13 @@ async def attach(registries: Registries, artifacts: Sequence[Content], repositor
 
 
 async def _list(registries: Registries, artifacts: Sequence[Content], about: str, repository: ImageRef) -> None:
-    """Keep the index of referrers ourselves, under the tag `sha256-<hex>`. Another may write it meanwhile: look afterwards."""
+    """Keep the index of referrers ourselves, under the tag `sha256-<hex>`. Another may write it meanwhile, and nothing
+    in the protocol prevents that: look afterwards, when one who read before our PUT will have written."""
     tag = repository.tagged(about.replace(":", "-"))
     ordered = sorted(artifacts, key=lambda one: one.digest)
     own = [Descriptor(one.digest, len(one.data), one.media_type, one.artifact_type, "", one.annotations) for one in ordered]
     for turn in range(TURNS):
+        began = anyio.current_time()
         found = await registries.fallback(repository, about)
         listed = entries(found, repository.name) if found else ()
         missing = [one for one in own if one.digest not in {there.digest for there in listed}]
@@ -128,7 +132,8 @@ async def _list(registries: Registries, artifacts: Sequence[Content], about: str
             return
         body = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [one.oci for one in (*listed, *missing)]}
         await registries.put_manifest(tag, Content(canonical(body), INDEX))
-        await anyio.sleep(random.random() * 0.02 * 2**turn)  # noqa: S311
+        took = anyio.current_time() - began
+        await anyio.sleep(min(LOOK_AGAIN, (2 + turn + random.random()) * took))  # noqa: S311
     there = {one.digest for one in await registries.referrers(repository, about)}
     if not there.issuperset(one.digest for one in own):
         raise RegistryError(f"{tag}: others changed the list of referrers {TURNS} times while this was added; try again")

@@ -99,8 +99,8 @@ class TestAttaching:
         async with registry(tmp_path) as reg, client() as registries:
             ref = ImageRef(reg.host, "app", "1")
             await push(registries, content, [ref], quiet)
-            for artifact in (sbom, proof, sbom):
-                await attach(registries, artifact, ref)
+            for artifacts in ([sbom], [proof, sbom], [sbom]):
+                await attach(registries, artifacts, ref)
             found = await registries.referrers(ref, content.digest)
             assert [one.digest for one in found] == [sbom.digest, proof.digest]
             assert found[0].annotations == {"k": "x/sbom"}
