@@ -33,7 +33,6 @@ CONNECT, READ = 10.0, 30.0  # seconds
 SLOWEST = 20_000  # bytes a second: below that a mirror counts as dead
 CONNECTIONS = 6
 _RETRY = {408, 425, 429, 500, 502, 503, 504}
-_CHUNK = 1 << 16
 
 
 class _Again(Exception):
@@ -85,7 +84,7 @@ class Downloads:
                 if not _there(response):
                     return None
                 data = bytearray()
-                async for chunk in response.aiter_raw(_CHUNK):
+                async for chunk in response.aiter_raw():
                     data += chunk
                     if len(data) > most:
                         raise ArchiveRefused(f"{shown(base)}/{path} has more than {most} bytes")
@@ -125,7 +124,7 @@ class Downloads:
                 if response.status_code != 206:
                     os.ftruncate(fd, 0)
                     digest, have, pieced = hashlib.sha256(), 0, False
-                async for chunk in response.aiter_raw(_CHUNK):
+                async for chunk in response.aiter_raw():  # as it comes: what a size would hold back is lost when the connection ends
                     have += len(chunk)
                     if have > expected.size:
                         os.ftruncate(fd, 0)

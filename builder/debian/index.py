@@ -23,6 +23,7 @@ FORMAT = "1"  # part of the file's name
 _MAGIC = b"kfnindex"
 _TAIL = struct.Struct(">QI8s")
 _BLOCK = 1 << 16
+_STANZA = 4_000_000  # bytes; trixie's longest has 76,000
 _KEPT = (
     "Package",
     "Version",
@@ -74,6 +75,8 @@ def _stanzas(pieces: Iterable[bytes]) -> Iterator[bytes]:
     rest = b""
     for piece in chain(pieces, (b"\n\n",)):
         whole, cut, rest = (rest + piece).rpartition(b"\n\n")
+        if len(rest) > _STANZA:
+            raise Damaged(f"it has a stanza of more than {_STANZA} bytes")
         if cut:
             for stanza in b"".join(_LINES.findall(whole + b"\n\n")).split(b"\n\n"):
                 if stanza.strip():

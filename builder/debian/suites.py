@@ -4,6 +4,7 @@ What was verified before is kept and verified again when it is used, so that not
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -129,7 +130,7 @@ class Reader:
             raise MirrorUnreachable(f"the cache has no index of {suite.name}, and --offline asks no mirror")
         if file.size > MAX_PACKED:
             raise ArchiveRefused(f"{file.path} of {suite.name} has {file.size} bytes, more than an index may have ({MAX_PACKED})")
-        packed = self.folder / "partial" / f"{file.sha256}.done"
+        packed = self.folder / "partial" / f"{files.TEMP_PREFIX}{os.getpid()}-{os.urandom(6).hex()}"  # suites may share an index
         folder, _, _ = file.path.rpartition("/")
         paths = [f"{folder}/by-hash/SHA256/{file.sha256}"] * suite.release.by_hash + [file.path]
         urls = [f"{suite.base}/dists/{suite.name}/{one}" for one in paths]
