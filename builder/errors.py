@@ -105,6 +105,14 @@ class PackageLockStale(LockStale):
     """The lock file does not match package.json."""
 
 
+class ModulesStale(LockStale):
+    """go.mod or go.sum does not match the source."""
+
+
+class CompileFailed(SourceError):
+    """The source does not compile."""
+
+
 class TransientError(BuildError):
     """Something outside did not answer; trying again may help."""
 

@@ -96,16 +96,6 @@ def sha256(path: Path) -> str:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def copy_hashed(source: Path, target: Path) -> str:
-    """Copy a file of any size; returns the sha256 (hex) of what was copied. Never follows a link at `source`."""
-    fd, digest = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), hashlib.sha256()
-    with open(fd, "rb") as read, target.open("wb") as write:
-        while chunk := read.read(1 << 20):
-            digest.update(chunk)
-            write.write(chunk)
-    return digest.hexdigest()
-
-
 def used(path: Path) -> None:
     """Note that an entry of the cache is being used, by its modification time, at most every `USED_SECONDS`. Raises FileNotFoundError."""
     if time.time() - path.stat().st_mtime > USED_SECONDS:

@@ -8,16 +8,16 @@ import os
 import stat
 import tarfile
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from builder import elf
 from builder.base.model import NONE, Base
 from builder.cache import Cache, key
 from builder.errors import BadEntry, HandlerNotFound, ProgramUnfit, SourceTooLarge
-from builder.files import copy_hashed
 from builder.options import FORMAT
 from builder.platform import Platform
-from builder.source import Source, SourceFile
+from builder.source import Source, SourceFile, open_file
 from builder.tar import Member
 
 ARCH = "{arch}"
@@ -26,7 +26,8 @@ _CHUNK = 1 << 20
 
 def read_programs(path: str, platforms: Iterable[Platform], max_bytes: int) -> Source:
     """The source that is nothing but the program at `path`, one for each platform if `{arch}` is in it."""
-    parts = Path(path).absolute().parts
+    full = Path(path).absolute()
+    parts = (full if ARCH in path else full.resolve()).parts
     at = next((n for n, part in enumerate(parts) if ARCH in part), len(parts) - 1)
     root, rest = Path(*parts[:at]), "/".join(parts[at:])
     found, total = [], hashlib.sha256()
@@ -108,23 +109,17 @@ def names_in(cache: Cache, base: Base) -> frozenset[str] | None:
     return frozenset(found) if base.layers or base.name != NONE else None
 
 
-def stage(source: Source, file: SourceFile, into: Path) -> Path:
-    """A copy in which the content is what was hashed. Raises BadEntry if it changed meanwhile."""
-    target = into / file.path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if copy_hashed(source.root / file.path, target) != file.sha256:
-        raise BadEntry(f"{file.path} changed while it was read; build again")
-    return target
-
-
-def members(
-    source: Source, files: Iterable[SourceFile], prefix: str, scratch: Path, programs: frozenset[str] = frozenset()
-) -> list[Member]:
-    """The files as they go into a layer below `prefix`, from copies in `scratch`; `programs` can be started whatever their mode."""
+def members(source: Source, files: Iterable[SourceFile], prefix: str, programs: frozenset[str] = frozenset()) -> list[Member]:
+    """The files as they go into a layer below `prefix`; `programs` can be started whatever their mode."""
     return [
         Member(f"{prefix}/{file.path}", link=file.link)
         if file.link
-        else Member(f"{prefix}/{file.path}", source=stage(source, file, scratch), executable=file.executable or file.path in programs)
+        else Member(
+            f"{prefix}/{file.path}",
+            stream=partial(open_file, source.root, file),
+            size=file.size,
+            executable=file.executable or file.path in programs,
+        )
         for file in files
     ]
 
@@ -133,11 +128,8 @@ def _program_file(root: Path, name: str) -> SourceFile:
     path = root / name
     try:
         info = path.lstat()
-        if stat.S_ISLNK(info.st_mode):
-            path = path.resolve(strict=True)
-            info = path.stat()
         if not stat.S_ISREG(info.st_mode):
-            raise BadEntry(f"--binary {root / name} is not a file")
+            raise BadEntry(f"--binary {root / name} is not a file" + ("; give what the link leads to" if path.is_symlink() else ""))
         digest = hashlib.sha256()
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):

@@ -49,8 +49,10 @@ class ReadyProgram:
 
     @property
     def _wanted(self) -> str:
-        project = self._job.project
-        return str(Path(project.binary).absolute().relative_to(self._job.source.root)) if project.binary else project.handler
+        project, source = self._job.project, self._job.source
+        if programs.ARCH in project.binary:
+            return str(Path(project.binary).absolute().relative_to(source.root))
+        return source.files[0].path if project.binary else project.handler
 
     def _file(self, path: str) -> Path:
         return self._job.source.root / path
@@ -61,6 +63,5 @@ class ReadyProgram:
         name = key("binary", FORMAT, path, [(file.path, file.sha256, file.link, file.executable or file.path == path) for file in files])
         if found := cache.get(name):
             return found, True
-        with cache.folder() as scratch:
-            content = programs.members(source, files, FUNC, scratch, frozenset((path,)))
-            return cache.add(name, "source", content, {"files": len(content)}), False
+        content = programs.members(source, files, FUNC, frozenset((path,)))
+        return cache.add(name, "source", content, {"files": len(content)}), False

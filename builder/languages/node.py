@@ -128,8 +128,7 @@ class NodeFunction:
         name = key("node source", FORMAT, job.source.digest)
         if found := job.cache.get(name):
             return found, True
-        with job.cache.folder() as scratch:
-            return job.cache.add(name, "source", members(job.source, job.source.files, FUNC, scratch), {}), False
+        return job.cache.add(name, "source", members(job.source, job.source.files, FUNC), {}), False
 
 
 def _check_program(program: str, lock: Lock | None) -> None:

@@ -18,12 +18,14 @@ import anyio
 from builder.errors import BuildError
 from builder.profile import app as profile
 from builder.store import Image, ImageStore
+from embedded.node import programs
 from embedded.node.errors import BadImage, ImageMissing
 from embedded.node.layers import Layers
 from embedded.node.process import Warmth
 from embedded.node.settings import Settings
 
 RUNTIME = "dev.kfn.runtime"
+RUNTIMES = ("python", *programs.RUNTIMES)
 PYTHON = "dev.kfn.python"
 HANDLER = "dev.kfn.handler"
 PRELOAD = "dev.kfn.preload"
@@ -32,7 +34,7 @@ HINT = "The embedded platform runs images that `kfn build` or `kfn deploy` made;
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An image whose layers lie unpacked. `warmth` is None if it is not a Python function."""
+    """An image whose layers lie unpacked. `warmth` is None if it is not a Python function; `command` is what starts another one."""
 
     reference: str
     digest: str
@@ -41,6 +43,12 @@ class Prepared:
     env: dict[str, str]
     handler: str
     warmth: Warmth | None
+    command: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> bool:
+        """Whether it says itself how it is started."""
+        return bool(self.warmth or self.command)
 
 
 class Images:
@@ -95,12 +103,17 @@ class Images:
             raise ImageMissing(f"{str(error).rstrip('.')}. {HINT}") from error
         except (OSError, ValueError, KeyError) as error:
             raise BadImage(f"{reference} cannot be read from {self._settings.images}: {error}") from error
-        with self._disk:
-            folders = tuple(self.layers.unpack(layer) for layer in image.layers)
-        source = next((str(f / "func") for f in reversed(folders) if (f / "func").is_dir()), "")
         labels = image.labels
-        warmth = self._warmth(image, folders) if labels.get(RUNTIME) == "python" else None
-        return Prepared(reference, image.digest, folders, source, image.env, labels.get(HANDLER, ""), warmth)
+        runtime = labels.get(RUNTIME, "")
+        with self._disk:
+            # A base is the container's operating system; here the machine has its own.
+            folders = tuple(self.layers.unpack(layer) for layer in image.layers if layer.kind != "base" or runtime not in RUNTIMES)
+            if runtime in programs.RUNTIMES:
+                folders = (*folders, self.layers.merged(folders))
+        source = next((str(f / "func") for f in reversed(folders) if (f / "func").is_dir()), "")
+        warmth = self._warmth(image, folders) if runtime == "python" else None
+        command = programs.command(image, Path(source)) if runtime in programs.RUNTIMES else ()
+        return Prepared(reference, image.digest, folders, source, image.env, labels.get(HANDLER, ""), warmth, command)
 
     def _warmth(self, image: Image, folders: tuple[Path, ...]) -> Warmth:
         labels = image.labels

@@ -65,6 +65,8 @@ class Preparer:
         env = await self._environment(container, image, running)
         words = (*container.command, *container.args) if container.command else ()
         argv = tuple(environment.expand(word, env) for word in words)
+        if not argv and image and image.command:
+            argv = (*image.command, *(environment.expand(word, env) for word in container.args))
         group = self._group(container)
         bounds = limits.rlimits(limits.of(container), supplies.settings.open_files, in_cgroup=group is not None)
         warmth = PLAIN if argv or image is None or image.warmth is None else image.warmth
@@ -112,7 +114,7 @@ class Preparer:
             if not container.command:
                 raise
             return None
-        if not image.warmth and not container.command:
+        if not image.runs and not container.command:
             raise BadPod(f"{container.image} is not a kfn function image and the container names no command. {HINT}")
         return image
 
