@@ -14,7 +14,7 @@ import anyio.to_thread
 from builder import files, image, oci
 from builder.base import app as bases
 from builder.base.model import NONE, Base
-from builder.cache import Cache
+from builder.caching import app as caches
 from builder.caching import bound
 from builder.compress import compressed
 from builder.deliver import delivery
@@ -109,8 +109,8 @@ async def _build(found: Checkout, options: BuildOptions, progress: Progress, war
     if project.binary:
         read = partial(read_programs, project.binary, platforms, options.max_source_bytes)
     tree = await anyio.to_thread.run_sync(read)
-    job = Job(project, tree, options, Cache(options.cache, read=not options.no_cache), tell, found.origin)
-    async with goes.checking():
+    async with caches.opened(options) as cache, goes.checking():
+        job = Job(project, tree, options, cache, tell, found.origin)
         builds = language(job)
         await builds.check()
         made = [await _make(job, builds, platform) for platform in platforms]
@@ -121,11 +121,13 @@ async def _build(found: Checkout, options: BuildOptions, progress: Progress, war
         beside = supply.beside(job, described, content, asked, began, goes.repository, job.origin, handler=first.parts.handler)
         layers = tuple(layer for one in made for layer in one.layers)
         reference = await goes.deliver(job, content, (*attached, *beside.referrers), layers, beside.tagged)
+        shared = await caches.share(cache, options, layers, goes.repository, tell)
     told = (
         *warnings,
         *tree.warnings,
         *(text for one in made for text in (*one.base.warnings, *one.parts.warnings, *one.profile.warnings)),
         *_heavy(first.layers),
+        *shared,
     )
     return BuildResult(
         reference=reference,
@@ -177,10 +179,15 @@ async def _finished(job: Job, parts: Parts, layers: list[Layer], platform: Platf
     with single():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(compress)
-            if options.profile and parts.start and platform == host():
-                own = [one.layer for one in parts.layers]
+            if options.profile and parts.start and platform == host() and (project.cold_start or not _elsewhere(parts)):
+                own = await job.cache.plain([one.layer for one in parts.layers])
                 told = await profiled(job.cache, own, parts.start, project.cold_start, options.strict, job.tell)
     return done[0], told
+
+
+def _elsewhere(parts: Parts) -> bool:
+    """Whether a layer is in a registry only. To measure a start it would have to come here, which only a budget is worth."""
+    return any(one.layer.origin for one in parts.layers)
 
 
 def _base(job: Job, builds: Language) -> str:

@@ -10,16 +10,16 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import anyio
 
 from builder import files, tar
-from builder.errors import Busy
+from builder.errors import Busy, StoreError
 from builder.oci import LAYER_TAR, Layer
 from builder.store import ImageStore
 
@@ -38,19 +38,37 @@ def key(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-class Cache:
-    """`read=False` (`--no-cache`) still writes."""
+class Second(Protocol):
+    """A second level (`caching/shared.py`)."""
 
-    def __init__(self, path: Path, *, read: bool = True) -> None:
-        self.path, self.read = path, read
+    async def look(self, cache: "Cache", keys: Sequence[str]) -> None: ...
+
+    async def bring(self, cache: "Cache", name: str, found: Cached) -> Cached | None: ...
+
+
+class Cache:
+    """For one build. `read=False` (`--no-cache`) still writes.
+
+    What this build met is kept: `named` for --explain, `used` and `wholes` for whoever shares it, `elsewhere` and `told` from the second
+    level.
+    """
+
+    def __init__(self, path: Path, *, read: bool = True, second: Second | None = None) -> None:
+        self.path, self.read, self.second = path, read, second
         self.named: dict[str, dict[str, str]] = {}
+        self.used: dict[str, Cached] = {}
+        self.wholes: dict[str, dict[str, Any]] = {}  # facts that list the keys of layers
+        self.elsewhere: dict[str, Cached] = {}
+        self.told: dict[str, dict[str, Any]] = {}  # facts from the second level
         for name in ("blobs/sha256", "keys", "locks", "tmp"):
             (path / name).mkdir(parents=True, exist_ok=True)
 
     def get(self, key: str) -> Cached | None:
         """What this key made, if its blob is there whole."""
+        if key in self.elsewhere:
+            return self.elsewhere[key]
         facts = self.facts(key)
-        if facts is None:
+        if facts is None or "layer" not in facts:
             return None
         layer = Layer(**facts.pop("layer"))
         try:
@@ -59,16 +77,28 @@ class Cache:
             files.used(blob)
         except OSError:
             whole = False
-        return Cached(layer, facts) if whole else None
+        if not whole:
+            return None
+        self.used[key] = Cached(layer, facts)
+        return self.used[key]
 
-    async def find(self, key: str) -> Cached | None:
-        """`get`, and then the registry that other machines' builds write to, if there is one. A layer from there has its `origin` set:
-        its bytes are not here until `fetch` is asked for them."""
-        return self.get(key)
+    async def look(self, *keys: str) -> None:
+        """Ask the second level, if there is one, for what is not here: `get` and `facts` then know it. A key that lists the keys of
+        layers is asked for with them. A layer from there may have only an `origin`, and its bytes are not here."""
+        if self.second and self.read:
+            await self.second.look(self, keys)
 
-    async def find_facts(self, key: str) -> dict[str, Any] | None:
-        """`facts`, with the same second place to look."""
-        return self.facts(key)
+    async def plain(self, layers: Sequence[Layer]) -> tuple[Layer, ...]:
+        """The same layers as plain tars whose bytes are here. Raises StoreError."""
+        found = []
+        for layer in layers:
+            if layer.origin and (name := next((name for name, one in self.elsewhere.items() if one.layer == layer), "")) and self.second:
+                brought = await self.second.bring(self, name, self.elsewhere[name])
+                if brought is None:
+                    raise StoreError(f"a layer could not be had from {layer.origin}; build again")
+                layer = brought.layer
+            found.append(layer)
+        return tuple(found)
 
     def name(self, kind: str, what: str = "", **parts: Any) -> str:
         """The key of something made of `parts`. They are noted for `kfn build --explain` under `kind` and `what` (`numpy`, a platform)."""
@@ -82,11 +112,18 @@ class Cache:
             path = self.path / "keys" / f"{key}.json"
             found = json.loads(path.read_bytes())
             files.used(path)
-            return dict(found["facts"]) if found["key"] == key else None
+            facts = dict(found["facts"]) if found["key"] == key else None
         except (OSError, ValueError, TypeError, KeyError):
-            return None
+            facts = None
+        if facts is None:
+            return self.told.get(key)
+        if "layers" in facts:
+            self.wholes[key] = facts
+        return facts
 
     def remember(self, key: str, facts: dict[str, Any]) -> None:
+        if "layers" in facts:
+            self.wholes[key] = facts
         files.write(self.path / "keys" / f"{key}.json", json.dumps({"key": key, "facts": facts}, sort_keys=True).encode())
 
     def add(self, key: str, kind: str, members: Iterable[tar.Member], facts: dict[str, Any]) -> Cached:
@@ -107,8 +144,13 @@ class Cache:
             temp.replace(self.blob(layer.digest))
         finally:
             temp.unlink(missing_ok=True)
+        return self.keep(key, layer, facts)
+
+    def keep(self, key: str, layer: Layer, facts: dict[str, Any]) -> Cached:
+        """Remember a layer whose blob is here under `key`."""
         self.remember(key, {**facts, "layer": asdict(layer)})
-        return Cached(layer, facts)
+        self.used[key] = Cached(layer, facts)
+        return self.used[key]
 
     def give(self, layer: Layer, store: ImageStore) -> bool:
         """Put a layer's blob into a store. False if it was corrupt here: then it is gone, and has to be made again."""

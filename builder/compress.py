@@ -75,18 +75,22 @@ def library(method: str) -> str:
     """What decides about the bytes beside the content."""
     if method == "gzip":
         return f"zlib {zlib.ZLIB_RUNTIME_VERSION} level {GZIP_LEVEL}"
-    return f"zstd {'.'.join(map(str, _zstandard().ZSTD_VERSION))} level {ZSTD_LEVEL}"
+    return f"zstd {'.'.join(map(str, zstandard().ZSTD_VERSION))} level {ZSTD_LEVEL}"
+
+
+def compressed_key(method: str, layer: Layer) -> str:
+    return key("compressed", method, library(method), layer.diff_id, layer.kind)
 
 
 def _compressed(cache: Cache, layer: Layer, method: str) -> Layer:
-    name = key("compressed", method, library(method), layer.diff_id, layer.kind)
+    name = compressed_key(method, layer)
     if found := cache.get(name):
         return found.layer
     return cache.make(name, partial(_write, cache, layer, method), {}).layer
 
 
 def _write(cache: Cache, layer: Layer, method: str, file: BinaryIO) -> Layer:
-    compressor: Compressor = _Gzip() if method == "gzip" else _zstandard().ZstdCompressor(level=ZSTD_LEVEL).compressobj()
+    compressor: Compressor = _Gzip() if method == "gzip" else zstandard().ZstdCompressor(level=ZSTD_LEVEL).compressobj()
     plain, packed, size = hashlib.sha256(), hashlib.sha256(), 0
 
     def put(data: bytes) -> int:
@@ -104,7 +108,7 @@ def _write(cache: Cache, layer: Layer, method: str, file: BinaryIO) -> Layer:
     return Layer(f"sha256:{packed.hexdigest()}", layer.diff_id, size, LAYER_GZIP if method == "gzip" else LAYER_ZSTD, layer.kind)
 
 
-def _zstandard() -> Any:
+def zstandard() -> Any:
     try:
         return importlib.import_module("zstandard")
     except ImportError:

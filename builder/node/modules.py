@@ -64,6 +64,7 @@ class Installing:
         pins = [entry.pin for entry in self.lock.wanted]
         whole = key("node", FORMAT, flags, runs, pins, sorted(self.package.wanted.items()))
         async with self.cache.making(whole, self.options.install_timeout):
+            await self.cache.look(whole)
             facts = self.cache.facts(whole) or {}
             found = [self.cache.get(name) for name in facts.get("layers", ())]
             made = [(one, True) for one in found if one]

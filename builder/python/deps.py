@@ -50,6 +50,7 @@ async def dependencies(job: Job, lock: Wanted | None, target: Target) -> Depende
     if lock is None or not lock.pins:
         return Dependencies(warnings=lock.warnings if lock else ())
     name = key(FORMAT, "deps", target.python.version, target.python.tag, target.wheels, [str(pin) for pin in lock.pins])
+    await job.cache.look(name)
     found = _known(job, name)
     if found is None:
         async with job.cache.making(name, job.options.install_timeout):

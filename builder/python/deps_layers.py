@@ -67,7 +67,7 @@ class Making:
 
     async def make(self) -> tuple[list[Layered], list[str]]:
         """Large distributions keep their layers when another one changes. Also answers what to warn of."""
-        have = self._have()
+        have = await self._have()
         for _ in range(3):
             done = await self._install(have)
             if not isinstance(done, _Have):
@@ -76,12 +76,14 @@ class Making:
             have = done
         raise BuildError(f"{self._uv.inputs.file}: the sizes of its packages changed while they were installed; build again")
 
-    def _have(self) -> _Have:
+    async def _have(self) -> _Have:
         have = _Have()
         for name, pick in self._picks.items():
             if facts := self._cache.facts(self._key("record", pick)):
                 have.sizes[name], have.records[name] = facts["size"], facts["files"]
-        for name in wheels.largest(have.sizes):
+        large = wheels.largest(have.sizes)
+        await self._cache.look(*(self._key("large", self._picks[name]) for name in large))
+        for name in large:
             if found := self._cache.get(self._key("large", self._picks[name])):
                 have.layers[name] = found
         return have
