@@ -149,7 +149,7 @@ def check_key(certificate: Certificate, key: Key, now: float) -> None:
         ours = [s for s in behind if (s.kind in _CERTIFICATION or s.kind == _USER_REVOKED) and good(primary, s, signed)]
         latest = max(ours, key=lambda s: s.created, default=None)
         own += [latest] if latest and latest.kind != _USER_REVOKED else []
-    _in_force(primary, own, now)
+    _in_force(primary, own, now, signs=key is primary)
     if key is primary:
         return
     signed = _framed(primary) + _framed(key)
@@ -158,10 +158,10 @@ def check_key(certificate: Certificate, key: Key, now: float) -> None:
         raise Untrusted(f"the key {name} was revoked")
     bound = [s for s in behind if s.kind == _BOUND and good(primary, s, signed)]
     bound = [s for s in bound if s.embedded and s.embedded.kind == _BACK and good(key, s.embedded, signed)]  # else it could be anybody's
-    _in_force(key, bound, now)
+    _in_force(key, bound, now, signs=True)
 
 
-def _in_force(key: Key, own: Sequence[Signature], now: float) -> None:
+def _in_force(key: Key, own: Sequence[Signature], now: float, *, signs: bool) -> None:
     """`own` are the good signatures that say how long `key` may do what. The newest one counts."""
     name = key.key_id.upper()
     says = max((s for s in own if not s.strange and s.created <= now + SKEW), key=lambda s: s.created, default=None)
@@ -171,7 +171,7 @@ def _in_force(key: Key, own: Sequence[Signature], now: float) -> None:
         raise Untrusted(f"what confirms the key {name} has expired")
     if says.key_lifetime and key.created + says.key_lifetime <= now:
         raise Untrusted(f"the key {name} has expired: newer keys come with a newer kfn, or by KFN_DEBIAN_KEYRING")
-    if says.flags != -1 and not says.flags & _MAY_SIGN:
+    if signs and says.flags != -1 and not says.flags & _MAY_SIGN:
         raise Untrusted(f"the key {name} is not for signing")
 
 
