@@ -6,7 +6,7 @@ is made by the base's own interpreter; for another architecture by its twin of t
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from builder.python.compiling import compile_files
 from builder.python.interpreter import Interpreter
 from builder.python.runtime import bytecode
 
-COMPOSER = "1"  # of this folder's rules: raise it when the same packages give other bytes
+COMPOSER = "2"  # of this folder's rules: raise it when the same packages give other bytes
 COMPILE_SECONDS = 120.0
 WAIT_SECONDS = 900.0  # for another build that makes the same layer
 
@@ -159,7 +159,7 @@ class Composer:
             raise BuildError(f"{self.recipe.name}: its packages hold no Python")
         # What does not compile (templates of packages) is left as it is; the interpreter compiles it when it is imported.
         await compile_files(python, root, sources, scratch / "out", "", timeout=COMPILE_SECONDS)
-        return bytecode(scratch / "out", "")
+        return [replace(member, path=member.path.lstrip("/")) for member in bytecode(scratch / "out", "")]
 
     async def _python(self, architecture: str, made: Sequence[Cached]) -> Interpreter | None:
         """The base's interpreter on this machine, unpacked when it is first needed."""

@@ -6,12 +6,11 @@ would compile in the image, whatever Python the host has. The folders may be rem
 
 import json
 import os
-import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from builder import files, process
+from builder import elf, files, process
 from builder.base.tree import Tree
 from builder.cache import Cache
 from builder.errors import BuildError
@@ -82,7 +81,10 @@ async def ask(python: Interpreter) -> Interpreter:
 def _loading(tree: Tree, program: Path, machine: str) -> dict[str, Any]:
     """The program, its dynamic loader and where that is to look for libraries; a static program has none."""
     start = {"program": os.path.relpath(program, tree.root)}
-    wanted = loader_of(program)
+    try:
+        wanted = elf.read(program).interpreter
+    except elf.NotElf as error:
+        raise BuildError(f"the base's Python is no program that starts here: {error}") from None
     if not wanted:
         return {**start, "loader": "", "libraries": []}
     loader = tree.find(wanted)
@@ -95,32 +97,15 @@ def _loading(tree: Tree, program: Path, machine: str) -> dict[str, Any]:
 
 
 def interpreter(root: Path, facts: Mapping[str, Any]) -> Interpreter:
-    """`env -u`: a variable of the host's that would load a library of the host's into it."""
+    """`env`: without variables that would load a library of the host's into it, and in a locale that needs no file of the host's."""
     program = str(root / facts["program"])
-    clean = ("/usr/bin/env", "-u", "LD_PRELOAD", "-u", "LD_LIBRARY_PATH", "-u", "LD_AUDIT")
+    clean = ("/usr/bin/env", "-u", "LD_PRELOAD", "-u", "LD_LIBRARY_PATH", "-u", "LD_AUDIT", "LC_ALL=C")
     if not facts["loader"]:
         return Interpreter((*clean, program), facts["version"], facts["tag"])
     loader = str(root / facts["loader"])
     libraries = ":".join(str(root / folder) for folder in facts["libraries"])
     no_cache = () if "musl" in os.path.basename(loader) else ("--inhibit-cache",)
     return Interpreter((*clean, loader, *no_cache, "--library-path", libraries, program), facts["version"], facts["tag"])
-
-
-def loader_of(program: Path) -> str:
-    """PT_INTERP of a 64-bit little-endian ELF file; empty for a static one, or what is none."""
-    with program.open("rb") as file:
-        head = file.read(64)
-        if len(head) < 64 or head[:6] != b"\x7fELF\x02\x01":
-            return ""
-        offset, size, count = struct.unpack_from("<Q", head, 32)[0], *struct.unpack_from("<HH", head, 54)
-        for index in range(min(count, 64)):
-            file.seek(offset + index * size)
-            entry = file.read(56)
-            if len(entry) == 56 and struct.unpack_from("<I", entry)[0] == 3:
-                place, length = struct.unpack_from("<Q", entry, 8)[0], struct.unpack_from("<Q", entry, 32)[0]
-                file.seek(place)
-                return file.read(min(length, 4096)).rstrip(b"\0").decode("utf-8", "replace")
-    return ""
 
 
 def _publish(root: Path, target: Path) -> None:
