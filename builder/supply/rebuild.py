@@ -116,6 +116,7 @@ def _options(
         push=False,
         outputs=(f"oci:{options.cache / 'tmp' / 'verify'}",),  # as for an image that leaves; with dry_run nothing is written there
         dry_run=True,
+        locked=True,  # a comparison must not change a lock, and without one it would be chance
         attest=False,
         sign=None,
         profile=False,
