@@ -23,7 +23,7 @@ def key(version: str) -> Key:
 def _part(text: str) -> Part:
     """Runs of other characters and of digits by turns. The end of a run sorts before every character but `~`."""
     if not text.strip("0"):
-        return (_END,)  # no revision is the revision 0
+        return (_END, _END)  # no revision is the revision 0
     return (*(((*map(_order, other), 0), int(digits or 0)) for other, digits in _PAIRS.findall(text) if other or digits), _END)
 
 

@@ -25,6 +25,8 @@ class TestVersions:
             ("1.2-3-1", "1.2-3-2"),  # the last dash begins the revision
             ("1.0~", "1.0"),
             ("1.0~~", "1.0~"),
+            ("0~-1", "0-1"),
+            ("1-0~a", "1"),
         ],
     )
     def test_the_newer_one_sorts_behind(self, older: str, newer: str) -> None:
