@@ -9,10 +9,7 @@ anything with / : or @             somebody's image: `foreign.py`, or one that `
 import tomllib
 from pathlib import Path
 
-from builder.base import imported
-from builder.base.foreign import foreign
 from builder.base.model import NONE, SCRATCH, Base
-from builder.base.own import own
 from builder.base.recipes import PYTHON, RECIPES
 from builder.errors import UsageError
 from builder.options import BuildOptions
@@ -26,13 +23,19 @@ async def find(name: str, platform: Platform, project: Project, options: BuildOp
     """The base called `name` for `platform`. Raises UsageError for one that cannot be had."""
     if name == PYTHON:
         name = python_base(project.python, _requires(project.path))
+    # Imported where they are used: without them a build for the embedded platform starts 90 ms sooner.
     if recipe := RECIPES.get(name):
+        from builder.base.own import own
+
         return await own(recipe, platform, project.packages, project.path, options)
     if project.packages:
         raise UsageError(f"kfn.packages ({', '.join(project.packages)}) needs one of kfn's own bases: {', '.join(RECIPES)}, not {name!r}")
     if name == SCRATCH:
         return Base(SCRATCH, platform)
     if any(sign in name for sign in "/:@"):
+        from builder.base import imported
+        from builder.base.foreign import foreign
+
         return await imported.find(name, platform, project, options) or await foreign(name, platform, project, options)
     if name != NONE:
         raise UsageError(

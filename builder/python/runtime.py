@@ -6,7 +6,6 @@ Without a base, httptools is what is installed beside kfn, so that nothing has t
 
 import ast
 import hashlib
-import importlib.metadata
 import importlib.util
 import os
 from dataclasses import asdict
@@ -53,9 +52,11 @@ async def runtime_layer(cache: Cache, base: Base, target: Target, options: Build
         content = _own(kfn.__path__[0])
         components = [Component(f"pkg:pypi/kfn@{VERSION}", "kfn", VERSION, licenses=("Apache-2.0",))]
         if own:
+            from importlib.metadata import version as installed
+
             for library in LIBRARIES:
                 content |= _library(library)
-                version = importlib.metadata.version(library)
+                version = installed(library)
                 components.append(Component(f"pkg:pypi/{library}@{version}", library, version))
         else:
             files, more = await _locked(scratch / "wheels", target, options)
@@ -100,27 +101,35 @@ def _fingerprint(cache: Cache, libraries: bool) -> str:
     """Of everything that the layer can be made of, a little more than it has. What files hold is read only when their inode, size or
     time of change is another one than when they were last read."""
     roots = [Path(kfn.__path__[0]), *(_root(library) for library in LIBRARIES if libraries)]
-    paths = {path: os.path.relpath(path, root.parent) for root in roots for path in _files(root)}
-    marks = []
-    for path in paths:
-        status = os.stat(path)
-        marks.append((path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    marks = [(path, *_mark(status)) for root in roots for path, status in _files(root)]
     name = key("runtime files", marks)
     if facts := cache.facts(name):
         return str(facts["sha256"])
     seen = hashlib.sha256()
-    for path, inside in paths.items():
-        data = Path(path).read_bytes()
-        seen.update(f"{inside}\0{len(data)}\0".encode() + data)
+    for root in roots:
+        for path, _ in _files(root):
+            data = Path(path).read_bytes()
+            seen.update(f"{os.path.relpath(path, root.parent)}\0{len(data)}\0".encode() + data)
     cache.remember(name, {"sha256": seen.hexdigest()})
     return seen.hexdigest()
 
 
-def _files(root: Path) -> list[str]:
-    found = []
-    for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        found += [os.path.join(folder, name) for name in names if os.path.splitext(name)[1] in _KEPT]
+def _mark(status: os.stat_result) -> tuple[int, ...]:
+    """What is another one whenever the content is."""
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _files(root: Path) -> list[tuple[str, os.stat_result]]:
+    """What of a folder can go into the layer, sorted by path."""
+    found, pending = [], [str(root)]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name != "__pycache__":
+                        pending.append(entry.path)
+                elif entry.name.endswith(_KEPT):
+                    found.append((entry.path, entry.stat()))
     return sorted(found)
 
 
@@ -167,7 +176,7 @@ def _root(library: str) -> Path:
 def _library(name: str) -> dict[str, bytes]:
     """What is installed beside kfn."""
     root = _root(name)
-    found = {f"{name}/{Path(path).relative_to(root).as_posix()}": Path(path).read_bytes() for path in _files(root)}
+    found = {f"{name}/{Path(path).relative_to(root).as_posix()}": Path(path).read_bytes() for path, _ in _files(root)}
     for licence in root.parent.glob(f"{name}-*.dist-info/licenses/**/*"):
         if licence.is_file():
             found[licence.relative_to(root.parent).as_posix()] = licence.read_bytes()
