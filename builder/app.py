@@ -110,7 +110,7 @@ async def _build(found: Checkout, options: BuildOptions, progress: Progress, war
         read = partial(read_programs, project.binary, platforms, options.max_source_bytes)
     tree = await anyio.to_thread.run_sync(read)
     async with caches.opened(options) as cache, goes.checking():
-        job = Job(project, tree, options, cache, tell, found.origin)
+        job = Job(project, tree, options, cache, tell, found.origin, found.fetched)
         builds = language(job)
         await builds.check()
         made = [await _make(job, builds, platform) for platform in platforms]
@@ -122,20 +122,14 @@ async def _build(found: Checkout, options: BuildOptions, progress: Progress, war
         layers = tuple(layer for one in made for layer in one.layers)
         reference = await goes.deliver(job, content, (*attached, *beside.referrers), layers, beside.tagged)
         shared = await caches.share(cache, options, layers, goes.repository, tell)
-    told = (
-        *warnings,
-        *tree.warnings,
-        *(text for one in made for text in (*one.base.warnings, *one.parts.warnings, *one.profile.warnings)),
-        *_heavy(first.layers),
-        *shared,
-    )
+    told = [text for one in made for text in (*one.base.warnings, *one.parts.warnings, *one.profile.warnings)]
     return BuildResult(
         reference=reference,
         digest=content.digest,
         handler=first.parts.handler,
         layers=first.layers,
         seconds=anyio.current_time() - start,
-        warnings=tuple(dict.fromkeys((*warnings, *tree.warnings, *told, *_heavy(first.layers)))),
+        warnings=tuple(dict.fromkeys((*warnings, *tree.warnings, *told, *shared, *_heavy(first.layers)))),
         project=project,
         name=name,
         namespace=namespace,
@@ -179,15 +173,17 @@ async def _finished(job: Job, parts: Parts, layers: list[Layer], platform: Platf
     with single():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(compress)
-            if options.profile and parts.start and platform == host() and (project.cold_start or not _elsewhere(parts)):
+            if _profiled(job, parts) and parts.start and platform == host():
                 own = await job.cache.plain([one.layer for one in parts.layers])
                 told = await profiled(job.cache, own, parts.start, project.cold_start, options.strict, job.tell)
     return done[0], told
 
 
-def _elsewhere(parts: Parts) -> bool:
-    """Whether a layer is in a registry only. To measure a start it would have to come here, which only a budget is worth."""
-    return any(one.layer.origin for one in parts.layers)
+def _profiled(job: Job, parts: Parts) -> bool:
+    """Whether the handler is imported. Unless somebody says so, only that of a folder of the user's own, for it runs what it builds;
+    and not if a layer is in a registry only and would have to come here, which only a budget is worth."""
+    asked = job.options.profile if job.options.profile is not None else not job.fetched
+    return asked and bool(job.project.cold_start or not any(one.layer.origin for one in parts.layers))
 
 
 def _base(job: Job, builds: Language) -> str:

@@ -24,6 +24,7 @@ class Job:
     cache: Cache
     tell: Progress
     origin: Origin = UNKNOWN
+    fetched: bool = False  # the source came from elsewhere for this build
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class BuildOptions:
     strict: bool = False  # what would be a warning about the function's own budget is an error
     extras: tuple[str, ...] = ()  # of pyproject.toml's optional dependencies, beside those that func.yaml names
     allow_sdists: bool = False  # run the builds of source distributions, which are foreign code
-    profile: bool = True  # import the handler once, to see what its start costs
+    profile: bool | None = None  # import the handler once, to see what its start costs; None: unless it was fetched from elsewhere
     timestamp: str = "epoch"  # what the image says when it was created: epoch, commit or now
     git_annotations: bool = False  # name repository and commit in the image, which is then another one in each commit
     attest: bool | None = None  # attach SBOM and provenance to what leaves; None: to what is pushed or signed

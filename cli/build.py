@@ -28,7 +28,9 @@ def flags(command: "output.F") -> "output.F":
     """The options that `kfn build` and `kfn deploy` share."""
     for option in (
         click.option("-q", "--quiet", is_flag=True, help="Print only the result."),
-        click.option("--profile/--no-profile", default=True, help="Import the handler once, to see what its start costs."),
+        click.option(
+            "--profile/--no-profile", default=None, help="Import the handler, to see what its start costs (default: yes for a folder)."
+        ),
         click.option("--strict", is_flag=True, help="Fail where the function is over its own budget, instead of warning."),
         click.option("--allow-sdists", is_flag=True, help="Build source distributions, which runs their code."),
         click.option("--extra", "extras", multiple=True, metavar="NAME", help="Also install these optional dependencies; may be repeated."),
@@ -43,6 +45,11 @@ def flags(command: "output.F") -> "output.F":
 def targets(command: "output.F") -> "output.F":
     """The options about what image is made and into which registry it goes."""
     for option in (
+        click.option(
+            "--registry-auth", type=click.Path(path_type=Path), multiple=True, help="Docker configuration or pull secret to log in with."
+        ),
+        click.option("--registry-ca", type=click.Path(path_type=Path), help="Certificates to trust beside the system's."),
+        click.option("--plain-http", multiple=True, metavar="HOST", help="A registry without TLS; loopback needs no mention."),
         click.option(
             "--compression", type=click.Choice(("gzip", "zstd", "none")), default="gzip", help="Of layers that leave (default gzip)."
         ),

@@ -16,7 +16,7 @@ async def opened(source: Path | GitUrl, options: BuildOptions) -> AsyncIterator[
     """Raises what `sources/git.py` raises."""
     if isinstance(source, GitUrl):
         async with checkout(source, options) as found:
-            yield found
+            yield replace(found, fetched=True)
     else:
         yield Checkout(source, await local.find(source, options.cache))
 

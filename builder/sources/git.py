@@ -41,6 +41,7 @@ class Checkout:
     path: Path
     origin: Origin
     warnings: tuple[str, ...] = ()
+    fetched: bool = False
 
 
 @asynccontextmanager
