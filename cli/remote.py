@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FLAGS = ("remote", "detach", "timeout", "push_secret", "pull_secret", "index_secret", "git_secret")
 POSSIBLE = {
     *FLAGS, "path", "name", "namespace", "platforms", "base", "tags", "compression", "locked", "no_cache", "allow_sdists", "strict",
-    "quiet", "outputs", "push", "profile", "allow_secret_files",
+    "quiet", "outputs", "push", "profile", "allow_secret_files", "plain_http", "registry_ca", "registry_auth",
 }  # fmt: skip
 
 
@@ -173,7 +173,8 @@ async def _upload(folder: Path, ref: "ImageRef", progress: output.Progress, give
     from builder.registry.client import Registries
 
     start = anyio.current_time()
-    options = BuildOptions(store=None, allow_secret_files=tuple(given.get("allow_secret_files", ())))
+    asked = {name: given[name] for name in ("allow_secret_files", "plain_http", "registry_ca", "registry_auth") if given.get(name)}
+    options = BuildOptions(store=None, **asked)
     collected = await anyio.to_thread.run_sync(source_artifact.collect, folder, options)
     for warning in collected.source.warnings:
         click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
@@ -181,7 +182,7 @@ async def _upload(folder: Path, ref: "ImageRef", progress: output.Progress, give
         progress.done("upload", f"{count(len(files), 'file')}, {size(collected.source.size)}, in the Build itself")
         return {"inline": files}
     made = await anyio.to_thread.run_sync(source_artifact.assemble, collected, Cache(options.cache))
-    async with Registries() as registries:
+    async with Registries(options.registry_settings()) as registries:
         sent = await source_artifact.upload(registries, made, ref.bare, lambda step: None)
     text = f"{count(made.files, 'file')}, {size(made.size)}{'' if sent else '   cached'}"
     progress.done("upload", text, anyio.current_time() - start)

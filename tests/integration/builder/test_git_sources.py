@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from builder.app import build
 from builder.errors import BadEntry, GitError, GitRefused, GitUnreachable, SourceTooLarge
 from builder.options import BuildOptions
 from builder.source import read_source
@@ -261,3 +262,14 @@ class TestABuild:
         server.repository("repo", {"func.py": HANDLER, "requirements.txt": requirements})
         result = await workshop.build(giturl.parse(server.url("repo")))
         assert any("kfn.lock made for this build alone" in warning for warning in result.warnings)
+
+
+class TestTheHandlerOfARepository:
+    async def test_is_imported_only_when_asked_for(self, server: GitServer, workshop: Workshop) -> None:
+        server.repository(files={"func.py": HANDLER})
+        where = giturl.parse(server.url())
+        await build(where, BuildOptions(store=workshop.root / "images", cache=workshop.root / "cache"), workshop.steps.append)
+        assert "profile" not in [step.name for step in workshop.steps]
+        asked = BuildOptions(store=workshop.root / "images", cache=workshop.root / "cache", profile=True)
+        await build(where, asked, workshop.steps.append)
+        assert "profile" in [step.name for step in workshop.steps]
