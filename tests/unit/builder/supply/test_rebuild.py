@@ -26,7 +26,7 @@ class TestABase:
 
     @pytest.mark.parametrize("own", ["", "python", "registry.example/other:1"])
     def test_of_somebody_else_is_not_run(self, own: str) -> None:
-        with pytest.raises(NotVerified, match="if that is right give --base registry.example/team/base:1"):
+        with pytest.raises(NotVerified, match=r"if that is right give --base registry\.example/team/base:1"):
             _base(own, {"base": "registry.example/team/base:1", "baseReference": PINNED})
 
 
