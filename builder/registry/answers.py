@@ -86,4 +86,5 @@ def unexpected(ref: ImageRef, doing: str, answer: Answer) -> BuildError:
         )
     if answer.status == 404:
         return ImageMissing(f"{ref} ({answer.words}); check name, tag and spelling")
-    return RegistryError(f"{ref.registry} answered {answer.words} to: {doing} {ref.repository}")
+    hint = "; a proxy before it limits what may be sent (nginx: client_max_body_size 0)" if answer.status == 413 else ""
+    return RegistryError(f"{ref.registry} answered {answer.words} to: {doing} {ref.repository}{hint}")

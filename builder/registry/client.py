@@ -91,7 +91,7 @@ class Registries:
         answer = await self._ask("HEAD", ref, f"manifests/{ref.reference}", "pull", PULLING, {"Accept": ACCEPT})
         digest, length = answer.header("docker-content-digest"), answer.header("content-length")
         kind = answer.header("content-type").partition(";")[0].strip()
-        whole = answer.status == 200 and is_digest(digest) and length.isdigit() and kind in (*INDEXES, *IMAGES)
+        whole = answer.status == 200 and is_digest(digest) and length.isascii() and length.isdigit() and kind in (*INDEXES, *IMAGES)
         if whole and ref.digest in ("", digest):
             return Descriptor(digest, int(length[:15]), kind)
         found = await self.manifest(ref)
@@ -168,7 +168,8 @@ class Registries:
         async for page in self._pages(ref, f"tags/list?n={min(limit, 1000)}"):
             if page is None:
                 return ()
-            found += [str(tag) for tag in page.get("tags") or ()]
+            tags = page.get("tags")
+            found += [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
             if len(found) >= limit:
                 break
         return tuple(found[:limit])

@@ -62,7 +62,7 @@ def manifest(data: bytes, media_type: str, origin: str) -> Content:
     config = _descriptor(body.get("config"), origin)
     layers = [_descriptor(one, origin) for one in _list(body, "layers", MOST_LAYERS, origin)]
     blobs = tuple(Blob(one.digest, one.size, one.media_type, origin=origin) for one in (config, *layers))
-    return Content(data, kind, blobs, artifact_type=str(body.get("artifactType", "")), annotations=notes)
+    return Content(data, kind, blobs, artifact_type=str(body.get("artifactType") or ""), annotations=notes)
 
 
 def entries(index: Content, origin: str) -> tuple[Descriptor, ...]:
@@ -120,7 +120,7 @@ def _descriptor(value: Any, origin: str) -> Descriptor:
         raise RegistryError(f"{origin}: the media type of {digest[:19]} is no text")
     where = value.get("platform")
     text = "/".join(str(where[key]) for key in ("os", "architecture", "variant") if where.get(key)) if isinstance(where, dict) else ""
-    return Descriptor(digest, size, kind, str(value.get("artifactType", "")), text, _notes(value, origin))
+    return Descriptor(digest, size, kind, str(value.get("artifactType") or ""), text, _notes(value, origin))
 
 
 def _notes(value: dict[str, Any], origin: str) -> dict[str, str]:

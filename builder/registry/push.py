@@ -6,7 +6,6 @@ A push that is cut anywhere leaves no tag on something incomplete, and the next 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import anyio
 
@@ -43,14 +42,12 @@ class Pushed:
 async def push(registries: Registries, content: Content, refs: Sequence[ImageRef], tell: Progress) -> Pushed:
     """Put `content` under each of `refs` (a tag, or only a repository). `tell` gets one step for each repository."""
     done = Pushed(content.digest)
-    ordered = sorted(refs, key=lambda ref: ref.name)
-    for name, group in groupby(ordered, key=lambda ref: ref.name):
-        tags = [ref for ref in group if ref.tag]
-        repository = ordered[[ref.name for ref in ordered].index(name)].bare
+    for repository in dict.fromkeys(ref.bare for ref in refs):
+        tags = dict.fromkeys(ref.tag for ref in refs if ref.bare == repository and ref.tag)
         one = await _one(registries, content, repository)
-        for ref in tags:
-            await registries.put_manifest(ref.tagged(ref.tag), content)
-        names = ", ".join(ref.tag for ref in tags)
+        for tag in tags:
+            await registries.put_manifest(repository.tagged(tag), content)
+        name, names = repository.name, ", ".join(tags)
         tell(Step("push", f"{name}{f':{names}' if names else ''} {one}", cached=not one.uploaded))
         done += one
     return done

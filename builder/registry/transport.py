@@ -80,7 +80,8 @@ class Transport:
 
         import httpx
 
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log addresses, which may be signed and so secret
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # they would log addresses, which may be signed and so secret
         settings = self.settings
         timeout = httpx.Timeout(settings.read_timeout, connect=settings.connect_timeout, pool=POOL_WAIT)
         plain = {_host(one) for one in settings.plain_http} | set(_LOOPBACK)

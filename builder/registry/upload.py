@@ -105,7 +105,7 @@ class Upload:
         """Give a session up. Some registries do not let one; it ends by itself."""
         try:
             await self._call("DELETE", session.location, replay=False)
-        except (RegistryUnreachable, RegistryRefused):
+        except BuildError:
             pass
 
     async def _chunks(self, session: "_Session") -> None:
@@ -117,8 +117,10 @@ class Upload:
             piece = body(self.transport, self.blob, offset, end - offset)
             try:
                 answer = await self._call("PATCH", session.location, headers, piece, replay=False)
+            except GivenUp:
+                raise
             except RegistryUnreachable:
-                answer = Answer(0, {})
+                answer = Answer(0, {})  # it may have arrived, in part or whole
             if answer.status in (405, 501):
                 raise _Lost
             if answer.status == 202:

@@ -202,6 +202,15 @@ class TestAnUpload:
             assert failed.value.exit_code == 75
             assert not fake.manifests
 
+    async def test_from_a_registry_that_is_down_names_that_one(self, tmp_path: Path, client: Client) -> None:
+        async with fake_registry() as other:
+            origin = f"{other.host}/base"
+        async with fake_registry() as fake, client(retries=1, **CHUNKS) as registries:
+            blob = replace(blob_file(tmp_path, 250_000), path=None, origin=origin)
+            with pytest.raises(RegistryUnreachable, match=f"{other.host}.*given up after 2 tries"):
+                await registries.push_blob(ImageRef(fake.host, "app"), blob)
+            assert fake.count("PATCH") == 1
+
     async def test_is_not_led_to_a_place_without_tls(self, tmp_path: Path, client: Client) -> None:
         async with fake_registry() as fake:
             fake.when("POST", Response(202, headers={"Location": "http://elsewhere.example/upload"}), times=9)
@@ -388,6 +397,12 @@ class TestARequest:
                 await registries.manifest(ImageRef(fake.host, "app", "1"))
             assert fake.count("GET") == 1
 
+    async def test_that_is_too_large_for_a_proxy_names_its_setting(self, tmp_path: Path, client: Client) -> None:
+        async with fake_registry() as fake, client() as registries:
+            fake.when("PUT", Response(413, b"<html>", {"Content-Type": "text/html"}))
+            with pytest.raises(RegistryError, match=r"413 .*client_max_body_size"):
+                await registries.push_blob(ImageRef(fake.host, "app"), blob_file(tmp_path, 900))
+
     async def test_that_is_denied_is_made_once(self, client: Client) -> None:
         async with fake_registry() as fake, client() as registries:
             fake.when("GET", error(403, "DENIED", "not you"), times=9)
@@ -407,6 +422,22 @@ class TestARequest:
             fake.when("POST", hangs_up, times=2)
             await registries.check_push(ImageRef(fake.host, "app"))
             assert [line.partition(" ")[0] for line in fake.log] == ["POST", "POST", "POST", "DELETE"]
+
+    async def test_for_a_token_is_made_with_the_identity_token(self, tmp_path: Path, client: Client) -> None:
+        forms: list[bytes] = []
+
+        async def token_server(request: Request) -> Response:
+            forms.append(await request.body())
+            return Response.json({"access_token": "t1"})
+
+        async with fake_registry() as fake, serve(token_server) as realm:
+            fake.when("POST", Response(401, headers={"WWW-Authenticate": f'Bearer realm="http://{realm}/t",service="s"'}))
+            secret = json.dumps({"auths": {fake.host: {"auth": "bWU6", "identitytoken": "geheim"}}}).encode()
+            async with client(pull_secrets=(("secret", secret),)) as registries:
+                await registries.check_push(ImageRef(fake.host, "app"))
+            assert fake.seen[-1].headers["authorization"] == "Bearer t1"
+        assert [b"grant_type=refresh_token&refresh_token=geheim" in form for form in forms] == [True]
+        assert b"scope=repository%3Aapp%3Apull%2Cpush" in forms[0]
 
     async def test_for_a_token_never_goes_to_a_server_without_tls(self, client: Client) -> None:
         async with fake_registry() as fake, client() as registries:
