@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import build, objects, output, reasons, session, source
+from cli import build, objects, output, reasons, session, source, supply
 from cli.failures import CliError
 from cli.waiting import NotReady, until_ready
 from kfn.api import core, kinds, names, serving
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--no-wait", is_flag=True, help="Return as soon as the platform has accepted it.")
 @build.targets
+@supply.flags
 @build.flags
 @session.options
 def command(

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import random
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from builder.oci import Content
 from builder.registry.descriptor import subject
 from builder.supply import bundle, claims, keys, sign
 from builder.supply.attach import KEY, Wanted, attached, new
-from builder.supply.dsse import Malformed, pae, read, statement
+from builder.supply.dsse import PAYLOAD_TYPE, Malformed, pae, read, statement
 from builder.supply.model import BUNDLE, PROVENANCE_PREDICATE, SIGNATURE_PREDICATE, Run
 from tests.unit.builder.supply.test_sbom import described
 
@@ -105,6 +106,35 @@ class TestABundle:
         assert checked(json.dumps(body).encode()).is_signature
         with pytest.raises(Malformed, match="its signature is wrong"):
             checked(json.dumps(body).encode(), ANOTHER)
+
+
+class TestHostileBytes:
+    def test_are_refused_in_words_or_change_nothing_that_is_signed(self) -> None:
+        """Six bytes in a thousand are the hint, which is not signed; a change elsewhere is refused, never a crash."""
+        chance, good = random.Random(7), TestABundle.GOOD
+        said = bundle.read(good).payload
+        for _ in range(1500):
+            data = bytearray(good)
+            for _ in range(chance.choice((1, 1, 2, 5))):
+                data[chance.randrange(len(data))] = chance.randrange(256)
+            body = bytes(data[: chance.randrange(len(data))] if chance.random() < 0.1 else data)
+            try:
+                checked(body)
+            except Malformed:
+                continue
+            assert bundle.read(body).payload == said
+
+    @pytest.mark.parametrize("value", [None, 1, [], {}, "x", True, [[]], {"a": {}}], ids=repr)
+    def test_of_a_wrong_kind_are_refused_in_words(self, value: object) -> None:
+        """Signed by the key, so that every check behind the signature is reached."""
+        whole = json.loads(statement([(IMAGE.digest, "")], "t", {}))
+        for name in (*whole, "digest"):
+            said = {**whole, name: value} if name in whole else {**whole, "subject": [{"digest": value}]}
+            body = json.dumps(said).encode()
+            signed = bundle.write(body, SIGNER.sign(pae(PAYLOAD_TYPE, body)), SIGNER.verifier.hint)
+            if name in ("_type", "subject", "digest"):
+                with pytest.raises(Malformed):
+                    checked(signed)
 
 
 class TestAnOldSignature:
