@@ -16,6 +16,7 @@ from builder.base import app as bases
 from builder.base.model import NONE, Base
 from builder.caching import app as caches
 from builder.caching import bound
+from builder.caching.explain import remembered
 from builder.compress import compressed
 from builder.deliver import delivery
 from builder.errors import BlobCorrupt, StoreError, UsageError, single
@@ -104,13 +105,14 @@ async def _build(found: Checkout, options: BuildOptions, progress: Progress, war
     tell(Step("project", f"{name}, {project.runtime}, {', '.join(map(str, platforms))}"))
 
     limits = options.max_source_bytes, options.max_source_files, options.warn_source_bytes
-    remembered = None if options.no_cache else options.cache / "stats"
-    read = partial(read_source, project.path, *limits, allow=options.allow_secret_files, stats=remembered)
+    stats = None if options.no_cache else options.cache / "stats"
+    read = partial(read_source, project.path, *limits, allow=options.allow_secret_files, stats=stats)
     if project.binary:
         read = partial(read_programs, project.binary, platforms, options.max_source_bytes)
     tree = await anyio.to_thread.run_sync(read)
     async with caches.opened(options) as cache, goes.checking():
         job = Job(project, tree, options, cache, tell, found.origin, found.fetched)
+        cache.note("source", handler=project.handler, files={one.path: one.link or one.sha256 for one in tree.files})
         builds = language(job)
         await builds.check()
         made = [await _make(job, builds, platform) for platform in platforms]
@@ -121,6 +123,7 @@ async def _build(found: Checkout, options: BuildOptions, progress: Progress, war
         beside = supply.beside(job, described, content, asked, began, goes.repository, job.origin, handler=first.parts.handler)
         layers = tuple(layer for one in made for layer in one.layers)
         reference = await goes.deliver(job, content, (*attached, *beside.referrers), layers, beside.tagged)
+        changes = await anyio.to_thread.run_sync(remembered, options.cache, found.name or str(project.path), cache.named)
         shared = await caches.share(cache, options, layers, goes.repository, tell)
     told = [text for one in made for text in (*one.base.warnings, *one.parts.warnings, *one.profile.warnings)]
     return BuildResult(
@@ -136,6 +139,7 @@ async def _build(found: Checkout, options: BuildOptions, progress: Progress, war
         content=content,
         described=described,
         origin=found.origin,
+        changes=changes,
     )
 
 
@@ -149,6 +153,8 @@ async def _make(job: Job, builds: Language, platform: Platform) -> Made:
     base = await bases.find(_base(job, builds), platform, job.project, options)
     if base.layers:
         job.tell(Step("base", f"{base.name} {base.digest[:19]} for {platform}", base.cached))
+    python = base.python.version if base.python else ""
+    job.cache.note(f"base for {platform}", name=base.name, digest=base.digest, python=python, compression=options.compression)
     parts = await builds.parts(base)
     built = (*(BuiltLayer(layer, base.name, base.cached) for layer in base.layers), *parts.layers)
     layers, told = await _finished(job, parts, [one.layer for one in built], base.platform)

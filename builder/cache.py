@@ -55,7 +55,7 @@ class Cache:
 
     def __init__(self, path: Path, *, read: bool = True, second: Second | None = None) -> None:
         self.path, self.read, self.second = path, read, second
-        self.named: dict[str, dict[str, str]] = {}
+        self.named: dict[str, dict[str, Any]] = {}
         self.used: dict[str, Cached] = {}
         self.wholes: dict[str, dict[str, Any]] = {}  # facts that list the keys of layers
         self.elsewhere: dict[str, Cached] = {}
@@ -100,10 +100,9 @@ class Cache:
             found.append(layer)
         return tuple(found)
 
-    def name(self, kind: str, what: str = "", **parts: Any) -> str:
-        """The key of something made of `parts`. They are noted for `kfn build --explain` under `kind` and `what` (`numpy`, a platform)."""
-        self.named[f"{kind} {what}".rstrip()] = {name: json.dumps(value, sort_keys=True, default=str) for name, value in parts.items()}
-        return key(kind, parts)
+    def note(self, layer: str, **parts: Any) -> None:
+        """What a layer depends on, for `kfn build --explain`; a mapping is compared entry by entry."""
+        self.named[layer] = parts
 
     def facts(self, key: str) -> dict[str, Any] | None:
         if not self.read:

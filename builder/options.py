@@ -148,7 +148,7 @@ class BuildResult:
     content: Content
     origin: Origin = UNKNOWN
     described: tuple[Described, ...] = ()  # what an SBOM says of the image for each platform
-    changes: tuple[str, ...] = ()  # for each layer that was made anew, what changed since the last build
+    changes: tuple[str, ...] = ()  # one for each layer: what it depends on that changed since the last build
 
     @property
     def size(self) -> int:

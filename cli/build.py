@@ -154,6 +154,8 @@ def build(path: "Path | str", options: "BuildOptions", progress: output.Progress
         progress.clear()
     for warning in result.warnings:
         click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
+    for change in result.changes if options.explain else ():
+        click.echo(f"{click.style('explain:', bold=True)} {change}", err=True)
     return result
 
 

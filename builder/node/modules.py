@@ -63,6 +63,12 @@ class Installing:
         runs = (await npm.abi(),) if self.project.allow_scripts else ()
         pins = [entry.pin for entry in self.lock.wanted]
         whole = key("node", FORMAT, flags, runs, pins, sorted(self.package.wanted.items()))
+        self.cache.note(
+            f"deps for {base.platform}",
+            flags=list(flags),
+            scripts=list(runs),
+            packages={entry.path: entry.version for entry in self.lock.wanted},
+        )
         async with self.cache.making(whole, self.options.install_timeout):
             await self.cache.look(whole)
             facts = self.cache.facts(whole) or {}

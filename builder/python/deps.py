@@ -50,12 +50,24 @@ async def dependencies(job: Job, lock: Wanted | None, target: Target) -> Depende
     if lock is None or not lock.pins:
         return Dependencies(warnings=lock.warnings if lock else ())
     name = key(FORMAT, "deps", target.python.version, target.python.tag, target.wheels, [str(pin) for pin in lock.pins])
+    parts = {"python": target.python.version, "wheels": target.wheels, "packages": _versions(lock.pins)}
+    job.cache.note(f"deps for {target.platform}", **parts)
     await job.cache.look(name)
     found = _known(job, name)
     if found is None:
         async with job.cache.making(name, job.options.install_timeout):
             found = _known(job, name) or await _made(job, lock, target, name)
     return replace(found, warnings=(*lock.warnings, *found.warnings))
+
+
+def _versions(pins: Sequence[Pin]) -> dict[str, str]:
+    """For a person, by name. The same version with other hashes counts too."""
+    found: dict[str, str] = {}
+    for pin in pins:
+        version = pin.spec.partition(";")[0].strip().removeprefix(f"{pin.name}==")
+        files = "" if "==" in pin.spec else f" {key(pin.spec, pin.hashes)[:8]}"
+        found[pin.name] = ", ".join(filter(None, (found.get(pin.name), version + files)))
+    return found
 
 
 def _known(job: Job, name: str) -> Dependencies | None:

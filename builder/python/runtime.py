@@ -45,6 +45,7 @@ async def runtime_layer(cache: Cache, base: Base, target: Target, options: Build
     own = base.name == NONE
     libraries = [] if own else [("lock", hashlib.sha256(LOCK.read_bytes()).hexdigest()), ("wheels", target.wheels)]
     name = key("runtime", FORMAT, python.version, python.tag, target.platform.machine, _fingerprint(cache, own), libraries)
+    cache.note(f"runtime for {target.platform}", python=python.version, kfn=f"{VERSION} {name[:8]}", wheels=target.wheels)
     await cache.look(name)
     if found := cache.get(name):
         return found, True

@@ -36,12 +36,13 @@ _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """`path` is the folder that was asked for, with nothing of git's own in it."""
+    """`path` is the folder that was asked for, with nothing of git's own in it. `name` is what to know it by; empty: the path."""
 
     path: Path
     origin: Origin
     warnings: tuple[str, ...] = ()
     fetched: bool = False
+    name: str = ""
 
 
 @asynccontextmanager
@@ -60,7 +61,8 @@ async def checkout(url: GitUrl, options: BuildOptions) -> AsyncIterator[Checkout
         pointers = await anyio.to_thread.run_sync(tree.write, path, entries, content)
         content.unlink()
         when = committed(await repository.commit(commit))
-        yield Checkout(path, Origin(url.url, commit, url.ref, url.folder, when), _warnings(url, entries, pointers))
+        origin = Origin(url.url, commit, url.ref, url.folder, when)
+        yield Checkout(path, origin, _warnings(url, entries, pointers), fetched=True, name=f"{url.url}#{url.folder}")
 
 
 def _warnings(url: GitUrl, entries: Sequence[Entry], pointers: Sequence[str]) -> tuple[str, ...]:

@@ -1,16 +1,31 @@
 """What may be in a source folder, on a real file system."""
 
+import ctypes
+import hashlib
 import os
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from builder import source as source_module
 from builder.errors import BadEntry, SourceTooLarge
-from builder.source import Source, read_file, read_source
+from builder.source import Source, open_file, read_file, read_source
 
 
 def read(root: Path, max_bytes: int = 1_000_000, max_files: int = 100, warn_bytes: int = 500_000) -> Source:
     return read_source(root, max_bytes, max_files, warn_bytes)
+
+
+def without_roots_rights() -> None:
+    """Let this thread read only what its user may read, even if that is root."""
+    head, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()  # version 3, this thread; three sets, twice 32 bits
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.capget(head, data) == 0
+    data[0] &= ~0b110  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    assert libc.capset(head, data) == 0
 
 
 @pytest.fixture
@@ -119,3 +134,151 @@ class TestIgnoreRules:
         (folder / "func.py").chmod(0o644)
         (folder / "func.py").rename(folder / "main.py")
         assert read(folder).digest != first
+
+
+class TestNestedRules:
+    def test_a_folder_that_is_left_out_is_not_entered_and_kfnignore_brings_back_what_a_gitignore_left_out(self, folder: Path) -> None:
+        for path in ("dist/app.js", "dist/keep", "build/x", "pkg/gen.so", "pkg/a.py"):
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_text("x")
+        (folder / ".gitignore").write_text("dist/\nbuild/\n*.so\n")
+        (folder / "pkg/.kfnignore").write_text("!*.so\n")
+        (folder / ".kfnignore").write_text("!dist/\n!build/x\n")
+        assert [file.path for file in read(folder).files] == ["dist/app.js", "dist/keep", "func.py", "pkg/a.py", "pkg/gen.so"]
+
+    @pytest.mark.parametrize("name", [".kfnignore", ".funcignore"])
+    def test_an_ignore_file_that_is_a_link_is_refused(self, folder: Path, name: str) -> None:
+        (folder.parent / "rules").write_text("*")
+        (folder / name).symlink_to("../rules")
+        with pytest.raises(BadEntry, match=name):
+            read(folder)
+
+    def test_a_gitignore_that_is_a_link_is_not_read_as_git_does_not(self, folder: Path) -> None:
+        (folder.parent / "rules").write_text("*")
+        (folder / ".gitignore").symlink_to("../rules")
+        assert [file.path for file in read(folder).files] == ["func.py"]
+
+    def test_large_build_output_that_a_gitignore_keeps_out_is_told(self, folder: Path) -> None:
+        (folder / ".gitignore").write_text("weights/\n")
+        (folder / "weights").mkdir()
+        with (folder / "weights/model.bin").open("wb") as file:
+            file.truncate(20_000_000)
+        assert "weights/ (20 MB or more)" in read(folder).warnings[0]
+        (folder / ".kfnignore").write_text("/weights/\n")
+        assert read(folder).warnings == ()
+
+
+class TestSecrets:
+    KEY = "-----BEGIN PRIVATE KEY-----\n" + "MIIEvQIBADANBgkqh" * 4 + "\n-----END PRIVATE KEY-----\n"
+
+    def test_by_content_are_told_and_may_be_allowed(self, folder: Path) -> None:
+        (folder / "deploy_key").write_text(self.KEY)
+        assert "deploy_key (a private key) looks like a secret" in read(folder).warnings[0]
+        allowed = read_source(folder, 10**6, 100, 10**6, allow=("./deploy_key",))
+        assert allowed.warnings == ()
+
+    def test_that_were_brought_back_are_told_unless_they_are_certificates_or_allowed(self, folder: Path) -> None:
+        (folder / ".env").write_text("A=1")
+        (folder / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+        (folder / ".kfnignore").write_text("!.env\n!*.pem\n")
+        (told,) = read(folder).warnings
+        assert ".env (its name says so)" in told
+        assert "ca.pem" not in told
+        assert "--allow-secret-file .env" in told
+        assert read_source(folder, 10**6, 100, 10**6, allow=(".env",)).warnings == ()
+
+    def test_an_allowed_file_that_does_not_go_in_is_told(self, folder: Path) -> None:
+        assert "no such file" in read_source(folder, 10**6, 100, 10**6, allow=("nothing",)).warnings[0]
+
+
+class TestRememberedHashes:
+    def read(self, folder: Path) -> Source:
+        return read_source(folder, 10**6, 100, 10**6, stats=folder.parent / "stats")
+
+    def aged(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+        """As if everything had been written so long ago."""
+        monkeypatch.setattr(source_module, "now", lambda: time.time_ns() + int(seconds * 1e9))
+
+    def test_spare_reading_what_is_unchanged(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.aged(monkeypatch, 10)
+        (folder / "deploy_key").write_text(TestSecrets.KEY)
+        first = self.read(folder)
+        monkeypatch.setattr(source_module.walk, "open_file", lambda *_: pytest.fail("it was read again"))
+        assert self.read(folder) == first
+
+    def test_notice_a_change_that_keeps_size_and_time(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.aged(monkeypatch, 10)
+        first = self.read(folder)
+        info = (folder / "func.py").stat()
+        (folder / "func.py").write_text("x = 2\n")
+        os.utime(folder / "func.py", ns=(info.st_atime_ns, info.st_mtime_ns))
+        assert self.read(folder).digest != first.digest
+
+    def test_do_not_trust_a_file_that_was_just_written(self, folder: Path) -> None:
+        for n in range(50):  # within one tick of the file system's clock, so that size and times are the same
+            (folder / "func.py").write_text(f"x = {n % 10}\n")
+            assert self.read(folder).files[0].sha256 == hashlib.sha256(f"x = {n % 10}\n".encode()).hexdigest()
+        assert not (folder.parent / "stats").exists(), "nothing is kept of it"
+
+    @pytest.mark.parametrize("damage", [b"", b"x", b"\x92\x01\x81\xa7func.py\x01", b"\x92\x63\x80"])
+    def test_that_are_damaged_count_as_none(self, folder: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes) -> None:
+        self.aged(monkeypatch, 10)
+        first = self.read(folder)
+        (file,) = (folder.parent / "stats").iterdir()
+        file.write_bytes(damage)
+        assert self.read(folder) == first
+
+
+class TestOddEntries:
+    def test_sockets_and_devices_are_refused_by_their_kind(self, folder: Path) -> None:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(folder / "s"))
+            with pytest.raises(BadEntry, match="s is a socket"):
+                read(folder)
+
+    def test_a_file_that_cannot_be_read_is_named(self, folder: Path) -> None:
+        (folder / "func.py").chmod(0)
+        with ThreadPoolExecutor(1, initializer=without_roots_rights) as pool, pytest.raises(BadEntry) as error:
+            pool.submit(read, folder).result()
+        assert "func.py cannot be read: Permission denied. Make it readable, or add it to .kfnignore" in str(error.value)
+
+    def test_a_tree_of_many_levels_is_refused(self, folder: Path) -> None:
+        deep = folder
+        for _ in range(102):
+            deep = deep / "d"
+        deep.mkdir(parents=True)
+        with pytest.raises(BadEntry, match="more than 100 folders"):
+            read(folder)
+
+    def test_a_folder_that_becomes_a_link_while_it_is_read_leads_nowhere(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (folder.parent / "outside").mkdir()
+        (folder.parent / "outside/x.py").write_text("secret")
+        (folder / "pkg").mkdir()
+        (folder / "pkg/x.py").write_text("public")
+        swapped = source_module.walk.opened_folder
+
+        def swap(root: int, path: str) -> object:
+            if path == "pkg" and not (folder / "pkg").is_symlink():
+                (folder / "pkg").rename(folder.parent / "old")
+                (folder / "pkg").symlink_to("../outside")
+            return swapped(root, path)
+
+        monkeypatch.setattr(source_module.walk, "opened_folder", swap)
+        with pytest.raises(BadEntry, match="pkg cannot be read"):
+            read(folder)
+
+    def test_a_link_to_what_is_left_out_is_told(self, folder: Path) -> None:
+        (folder / "app.log").write_text("x")
+        (folder / "latest").symlink_to("app.log")
+        assert read(folder).warnings == ("latest is a link to app.log, which is left out of the image",)
+
+    def test_a_large_file_is_never_held_whole(self, folder: Path) -> None:
+        (folder / "big.bin").write_bytes(b"x" * 700_000)
+        found = read(folder, 10**6)
+        big = next(file for file in found.files if file.path == "big.bin")
+        with open_file(folder, big) as opened:
+            assert sum(len(chunk) for chunk in iter(lambda: opened.read(1000), b"")) == 700_000
+        (folder / "big.bin").write_bytes(b"x" * 699_999 + b"y")
+        with open_file(folder, big) as opened, pytest.raises(BadEntry, match="changed while it was read"):
+            while opened.read(1000):
+                pass
