@@ -113,6 +113,10 @@ class CompileFailed(SourceError):
     """The source does not compile."""
 
 
+class StepFailed(SourceError):
+    """The Dockerfile cannot be built."""
+
+
 class TransientError(BuildError):
     """Something outside did not answer; trying again may help."""
 

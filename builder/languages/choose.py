@@ -5,11 +5,18 @@ from collections.abc import Callable
 from builder.errors import UsageError
 from builder.language import Job, Language
 from builder.languages.binary import ReadyProgram
+from builder.languages.dockerfile import ContainerFile
 from builder.languages.golang import GoFunction
 from builder.languages.node import NodeFunction
 from builder.languages.python import PythonFunction
 
-LANGUAGES: dict[str, Callable[[Job], Language]] = {"python": PythonFunction, "node": NodeFunction, "go": GoFunction, "binary": ReadyProgram}
+LANGUAGES: dict[str, Callable[[Job], Language]] = {
+    "python": PythonFunction,
+    "node": NodeFunction,
+    "go": GoFunction,
+    "binary": ReadyProgram,
+    "dockerfile": ContainerFile,
+}
 
 
 def language(job: Job) -> Language:

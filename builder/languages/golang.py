@@ -16,7 +16,8 @@ from builder.errors import HandlerNotFound, ProjectInvalid
 from builder.golang import buildinfo, module, scaffold, toolchain
 from builder.language import Job, Parts
 from builder.options import FORMAT, BuiltLayer, Step, size
-from builder.source import open_file, read_file
+from builder.source import read_file
+from builder.staging import stage
 from builder.tar import Member
 
 FUNC, PROGRAM = "func", "function"
@@ -138,16 +139,8 @@ class GoFunction:
 
     def _stage(self, root: Path) -> str:
         """The whole source, and the generated program in a folder that the source does not have; returns the package to compile."""
-        source, plan = self._job.source, self._planned()
-        for file in source.files:
-            target = root / file.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if file.link:
-                target.symlink_to(file.link)
-                continue
-            with open_file(source.root, file) as read, target.open("wb") as write:
-                while chunk := read.read(1 << 20):
-                    write.write(chunk)
+        plan = self._planned()
+        stage(self._job.source, root)
         if not plan.main:
             return plan.package
         folder = next(name for name in scaffold.NAMES if not (root / name).exists())

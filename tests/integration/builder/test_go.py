@@ -27,6 +27,7 @@ from builder.errors import (
 from builder.golang import buildinfo
 from builder.options import BuildResult
 from tests.integration.builder.conftest import Workshop
+from tests.peers.golang import offline
 
 MAIN = 'package main\n\nfunc main() { println("hello") }\n'
 MOD = "module function\n\ngo 1.24\n"
@@ -75,13 +76,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("go"), reason="go is not on thi
 
 @pytest.fixture(autouse=True)
 def _go(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """One cache of compiled packages for all tests, or each would compile the standard library; and nothing from outside."""
-    base = tmp_path_factory.getbasetemp()
-    monkeypatch.setenv("GOCACHE", str(base / "go-cache"))
-    monkeypatch.setenv("GOPATH", str(base / "gopath"))
-    monkeypatch.setenv("GOPROXY", "off")
-    monkeypatch.setenv("GOTOOLCHAIN", "local")
-    monkeypatch.setenv("GOFLAGS", "-modcacherw")
+    offline(monkeypatch, tmp_path_factory)
 
 
 def program(workshop: Workshop, result: BuildResult, into: Path) -> Path:

@@ -12,6 +12,7 @@ from builder.options import BuildOptions
 from builder.store import ImageStore
 from kfn.api.core import Pod
 from tests.integration.node.platform import Platform, get, platform, ready
+from tests.peers.golang import offline
 from tests.peers.npm_registry import Registry, npm_registry
 
 NODE = """const local = require('own'), small = require('small');
@@ -105,7 +106,10 @@ class TestANodeFunction:
 
 @needs_go
 class TestAGoFunction:
-    async def test_answers_and_stops(self, tmp_path: Path) -> None:
+    async def test_answers_and_stops(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        offline(monkeypatch, tmp_path_factory)
         async with platform(tmp_path) as p:
             image = await made(p, tmp_path / "app", {"go.mod": "module function\n\ngo 1.24\n", "handle.go": GO})
             await p.deploy(image, env=[{"name": "GREETING", "value": "world"}])
