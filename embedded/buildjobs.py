@@ -17,7 +17,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 from msgspec.structs import replace
 
-from builder.cluster import manifest
+from builder.cluster import manifest, wire
 from embedded import buildprocess
 from embedded.api.server import Logs
 from embedded.buildprocess import CannotStart, Ended, Settings
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 NODE = "kfn-builds"  # what its pods have as nodeName, so that the node of functions leaves them alone
 SECRET_AGAIN = 2.0  # seconds between looks for a Secret that is not there
 LOGS_KEPT = 7 * 86400.0  # seconds
+LOST, LOST_MESSAGE = "NodeLost", "the platform was stopped while it ran"
 _LETTERS = string.ascii_lowercase + string.digits
 
 
@@ -145,9 +146,9 @@ class BuildJobs:
                 await self._tell_pod(pod, _status("Running", pod, ContainerState(running=ContainerStateRunning(timestamp()))))
                 env = {variable.name: variable.value for variable in container.env}
                 ended = await buildprocess.run(self._settings, running.pod, env, mounted, running.log, running.stop)
-            except CannotStart as error:
-                running.log.feed(f"{error}\n".encode())
-                ended = Ended(128, "")
+            except (CannotStart, OSError) as error:  # what is wrong with one build is no reason to end the platform
+                told = wire.Result(wire.FAILED, 1, "CannotStart", str(error))
+                ended = Ended(128, wire.write_result(told))
             except _Stopped:
                 ended = Ended(143, "")
             tasks.cancel_scope.cancel()
@@ -199,23 +200,14 @@ class BuildJobs:
             return
 
     async def _forget_last_run(self) -> None:
-        """What ran when the platform was killed was killed with it, or is by the node's own search for leftovers."""
+        """What ran when the platform was killed is ended by the node's own search for leftovers. Pods live in memory only, Jobs do not."""
         for pod in (await self._client.list(kinds.POD, labels=manifest.BUILD_LABEL))[0]:
             if pod.spec.node_name == NODE and pod.status.phase not in ("Succeeded", "Failed"):
-                status = replace(
-                    pod.status, phase="Failed", reason="NodeLost", message="the platform was stopped while it ran", container_statuses=[]
-                )
+                status = replace(pod.status, phase="Failed", reason=LOST, message=LOST_MESSAGE, container_statuses=[])
                 await self._tell_pod(pod, status)
-                for owner in pod.metadata.owner_references:
-                    await self._fail(owner, pod.metadata.namespace)
-
-    async def _fail(self, owner: OwnerReference, namespace: str) -> None:
-        try:
-            job = await self._client.get(kinds.JOB, owner.name, namespace)
-        except errors.NotFound:
-            return
-        if job.metadata.uid == owner.uid and not batch.ended(job):
-            await self._tell_job(job, _failed("BackoffLimitExceeded", "the platform was stopped while it ran"))
+        for job in (await self._client.list(kinds.JOB, labels=manifest.BUILD_LABEL))[0]:
+            if job.status.start_time and not batch.ended(job):
+                await self._tell_job(job, _failed(LOST, LOST_MESSAGE))
 
 
 class _Stopped(Exception):

@@ -19,6 +19,7 @@ import anyio.abc
 import anyio.to_thread
 
 from builder.cluster import wire
+from embedded import asuser
 from embedded.node.logfile import LogFile
 from embedded.node.pool import MARKER
 
@@ -33,7 +34,7 @@ class Settings:
     """Times in seconds."""
 
     data: Path  # the platform's data directory
-    python: str = sys.executable
+    python: str = field(default_factory=lambda: os.environ.get("KFN_BUILD_PYTHON") or sys.executable)
     grace: float = 10.0  # to end in order after SIGTERM
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
 
@@ -114,23 +115,20 @@ async def _start(settings: Settings, folder: Path, env: Mapping[str, str], user:
         **_marker(settings.data),
     }
     given = {k: v for k, v in env.items() if v}
+    argv = [settings.python, "-m", "builder.cluster.runner"]
+    if user is not None:
+        argv = [sys.executable, "-IS", asuser.__file__, str(user), own[wire.TERMINATION_LOG], *argv]
     try:
         return await anyio.open_process(
-            [settings.python, "-m", "builder.cluster.runner"],
+            argv,
             cwd=folder / "tmp",
             env={**passed, **given, **own},
             stdin=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            user=user,
-            group=user,
-            extra_groups=None if user is None else [],
         )
     except OSError as error:
-        as_whom = f" as uid {user}, because this platform is root's" if user is not None else ""
-        raise CannotStart(
-            f"{settings.python} cannot be started{as_whom}: {error.strerror}. Run `kfn up` as an ordinary user, or build without --remote"
-        ) from None
+        raise CannotStart(f"{argv[0]} cannot be started: {error.strerror}") from None
 
 
 def _marker(data: Path) -> dict[str, str]:

@@ -116,6 +116,11 @@ def _over(seen: Seen, job: Job, status: BuildStatus, settings: Settings, now: da
     result = _result(seen)
     if result is None and seen.build.spec.cancel:
         return _ended(status, seen.build, "Cancelled", "it was cancelled before it could say anything", now)
+    end = batch.ended(job)
+    lost = result is None and end is not None and end.type == "Complete" and _terminated(seen.pod) is None
+    if lost and status.attempts < settings.attempts:
+        # It did succeed, and where its pod is gone nothing tells with which digest: everything is cached, so it is told at once.
+        return _again(status, "its Job has succeeded, and the result was lost with its pod", settings, now)
     if result is None:
         return _ended(_with_log(status, seen), seen.build, *_untold(seen, job), now)
     return _told(result, seen, status, settings, now)
@@ -139,10 +144,14 @@ def _told(result: wire.Result, seen: Seen, status: BuildStatus, settings: Settin
     if result.result == wire.CANCELLED and build.spec.cancel:
         return _ended(status, build, "Cancelled", result.message, now)
     if result.code == TRANSIENT and status.attempts < settings.attempts and not build.spec.cancel:
-        again = replace(status, attempts=status.attempts + 1, job="")
-        said = f"attempt {status.attempts} of {settings.attempts}: {result.message}"
-        return Plan(_mark(again, "Retrying", said, now), again_after=settings.retry_after)
+        return _again(status, result.message, settings, now)
     return _ended(status, build, result.reason or "Failed", result.message, now)
+
+
+def _again(status: BuildStatus, why: str, settings: Settings, now: datetime) -> Plan:
+    again = replace(status, attempts=status.attempts + 1, job="")
+    said = f"attempt {status.attempts} of {settings.attempts}: {why}"
+    return Plan(_mark(again, "Retrying", said, now), again_after=settings.retry_after)
 
 
 def _result(seen: Seen) -> wire.Result | None:
@@ -167,6 +176,8 @@ def _untold(seen: Seen, job: Job) -> tuple[str, str]:
         return "Killed", f"the builder was killed (exit code {state.exit_code}); create another Build"
     if seen.pod is not None and seen.pod.status.reason:
         return seen.pod.status.reason, seen.pod.status.message or "the pod was ended by its node"
+    if state is None and end is not None and end.type == "Failed" and end.reason not in ("", "BackoffLimitExceeded"):
+        return end.reason, end.message
     if state is not None:
         return "Failed", f"the builder ended with exit code {state.exit_code} and said nothing more"
     return "ResultLost", "the Job has ended and its pod is gone, so nothing tells how; create another Build"

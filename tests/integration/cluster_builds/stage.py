@@ -143,17 +143,7 @@ class Stage:
         await self.client.patch(kinds.BUILD, build.metadata.name, build.metadata.namespace, {"spec": {"cancel": True}})
 
     def processes(self) -> list[int]:
-        """The runners that live, found by where they work."""
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                env = (entry / "environ").read_bytes().split(b"\0")
-                argv = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if b"builder.cluster.runner" in argv and any(str(self.data).encode() in v for v in env if v.startswith(b"TMPDIR=")):
-                found.append(int(entry.name))
-        return found
+        return runners(self.data)
 
 
 @asynccontextmanager
@@ -195,6 +185,19 @@ async def silence() -> AsyncIterator[str]:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+
+
+def runners(data: Path) -> list[int]:
+    """The runners of a platform that live, found by where they work."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            env, argv = (entry / "environ").read_bytes().split(b"\0"), (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"builder.cluster.runner" in argv and any(str(data).encode() in v for v in env if v.startswith(b"TMPDIR=")):
+            found.append(int(entry.name))
+    return found
 
 
 def succeeded(build: Build) -> Condition:

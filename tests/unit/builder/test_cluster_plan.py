@@ -198,13 +198,20 @@ class TestABuildWhoseJobHasEnded:
             (pod(ContainerState(terminated=ContainerStateTerminated(1))), "BackoffLimitExceeded", "Failed"),
             (pod(reason="Evicted", message="disk"), "BackoffLimitExceeded", "Evicted"),
             (None, "DeadlineExceeded", "Timeout"),
+            (None, "NodeLost", "NodeLost"),
             (None, "BackoffLimitExceeded", "ResultLost"),
         ],
-        ids=["out of memory", "killed", "crashed", "evicted", "deadline", "pod gone"],
+        ids=["out of memory", "killed", "crashed", "evicted", "deadline", "node lost", "pod gone"],
     )
     def test_whose_runner_said_nothing_tells_what_can_be_known(self, the_pod: Pod | None, job_reason: str, reason: str) -> None:
         of = build()
         assert ended(decide(of, job=job(of, ended="Failed", reason=job_reason), pod=the_pod)) == ("False", reason)
+
+    def test_that_succeeded_and_whose_result_is_lost_is_built_again_for_its_digest(self) -> None:
+        of = build(attempts=1, job="b-1")
+        assert ended(decide(of, job=job(of, ended="Complete"))) == ("Unknown", "Retrying")
+        last = build(attempts=2, job="b-2")
+        assert ended(decide(last, job=job(last, ended="Complete", attempt=2))) == ("False", "ResultLost")
 
     def test_that_is_over_stays_so(self) -> None:
         of = build(done="True")
