@@ -31,6 +31,7 @@ import (
 
 func Handle(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello ", os.Getenv("GREETING"), " from ", r.URL.Path) }
 """
+EXAMPLES = Path(__file__).parents[3] / "examples"
 needs_node = pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="node or npm is not on this machine")
 needs_go = pytest.mark.skipif(not shutil.which("go"), reason="go is not on this machine")
 
@@ -143,3 +144,20 @@ class TestAReadyProgram:
         image = Image("x", "sha256:0", {"architecture": other.architecture, "config": {"Entrypoint": ["/func/x"]}}, ())
         with pytest.raises(BadImage, match=f"the image is for {other.architecture}, this machine is {host().architecture}"):
             command(image, tmp_path)
+
+
+class TestTheExamples:
+    @pytest.mark.parametrize(
+        ("name", "said"),
+        [pytest.param("node", "hello kfn, from Node ", marks=needs_node), pytest.param("go", "hello kfn, from Go", marks=needs_go)],
+    )
+    async def test_are_built_run_and_answer(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, name: str, said: str
+    ) -> None:
+        offline(monkeypatch, tmp_path_factory)
+        async with platform(tmp_path) as p:
+            shutil.copytree(EXAMPLES / name, tmp_path / "app")
+            await p.deploy(await made(p, tmp_path / "app", {}))
+            await p.pod_when(ready)
+            [piece] = await p.slices()
+            assert said in await get(piece, "/?name=kfn")
