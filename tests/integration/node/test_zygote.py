@@ -37,9 +37,11 @@ def main():
 
 
 @asynccontextmanager
-async def zygote(tmp_path: Path, *preload: str, path: tuple[str, ...] = (), rehearse: str = "pass") -> AsyncIterator[Zygote]:
+async def zygote(
+    tmp_path: Path, *preload: str, path: tuple[str, ...] = (), deps: tuple[str, ...] = (), rehearse: str = "pass"
+) -> AsyncIterator[Zygote]:
     (tmp_path / "fake_entry.py").write_text(f"{ENTRY}\ndef rehearse():\n    {rehearse}\n")
-    warmth = Warmth(sys.executable, (str(tmp_path), *path), ("json", "random"), preload, "fake_entry:main")
+    warmth = Warmth(sys.executable, (str(tmp_path), *path), ("json", "random"), preload, "fake_entry:main", deps)
     warm = Zygote(warmth, "test", marker={"KFN_NODE": "test"})
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(warm.run)
@@ -94,6 +96,23 @@ async def test_an_uncaught_error_is_in_the_log_and_exits_1(tmp_path: Path) -> No
         ended, text = await run(warm, WHAT="raise")
     assert ended.exit_code == 1
     assert "RuntimeError: on purpose" in text
+
+
+async def test_dependencies_come_behind_the_standard_library_with_what_their_pth_files_name(tmp_path: Path) -> None:
+    files = {
+        "one/numbers.py": "raise ImportError",
+        "one/plain.py": "",
+        "one/more.pth": "more\n",
+        "one/more/hidden.py": "",
+        "two/second.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    deps = (str(tmp_path / "one"), str(tmp_path / "two"))
+    async with zygote(tmp_path, "numbers", "plain", "hidden", "second", deps=deps) as warm:
+        assert (await run(warm, WHAT="exit"))[0] == Exit(3)
+        assert warm.dropped == {}
 
 
 async def test_two_children_draw_different_random_numbers(tmp_path: Path) -> None:
