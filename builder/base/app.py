@@ -6,9 +6,6 @@ python3.13 python3.11 node static  kfn's own: `own.py` chooses the lock, `compos
 anything with / : or @             somebody's image: `foreign.py`, or one that `kfn base import` brought: `imported.py`
 """
 
-import tomllib
-from pathlib import Path
-
 from builder.base.model import NONE, SCRATCH, Base
 from builder.base.recipes import PYTHON, RECIPES
 from builder.errors import UsageError
@@ -16,13 +13,14 @@ from builder.options import BuildOptions
 from builder.platform import Platform, host
 from builder.project import Project
 from builder.python import interpreter
+from builder.python.requirements import requires_python
 from builder.python.versions import base as python_base
 
 
 async def find(name: str, platform: Platform, project: Project, options: BuildOptions) -> Base:
     """The base called `name` for `platform`. Raises UsageError for one that cannot be had."""
     if name == PYTHON:
-        name = python_base(project.python, _requires(project.path))
+        name = python_base(project.python, requires_python(project.path))
     # Imported where they are used: without them a build for the embedded platform starts 90 ms sooner.
     if recipe := RECIPES.get(name):
         from builder.base.own import own
@@ -44,12 +42,3 @@ async def find(name: str, platform: Platform, project: Project, options: BuildOp
     if platform != host():
         raise UsageError(f"an image for {platform} needs a base; without one it is run by this machine's own interpreter")
     return Base(NONE, platform, python=await interpreter.find(options.python) if project.runtime == "python" else None)
-
-
-def _requires(folder: Path) -> str:
-    """requires-python; what is wrong with the file is said by who reads its dependencies."""
-    try:
-        found = tomllib.loads((folder / "pyproject.toml").read_text("utf-8")).get("project", {}).get("requires-python", "")
-    except (OSError, ValueError, AttributeError):
-        return ""
-    return found if isinstance(found, str) else ""
