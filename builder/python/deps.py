@@ -132,13 +132,16 @@ async def _pins(job: Job, uv: Uv, target: Target) -> tuple[tuple[Pin, ...], tupl
         await anyio.to_thread.run_sync(files.write, path, lockfile.with_header(known, lowest, resolved).encode())
     except OSError as error:
         return pins, (f"{LOCK} could not be written ({error.strerror}), so the next build may choose other versions",)
-    if old and fits:
-        return pins, (f"{LOCK} was for one platform and is now for all, with the versions that it had",)
+    if old and not lockfile.universal(old):
+        kept = "the versions that it had" if fits else "those of its versions that still fit"
+        return pins, (f"{LOCK} was for one platform and is now for all, with {kept}",)
     return pins, ((f"{LOCK} was made anew from {inputs.file}",) if old else ())
 
 
 def _why(old: str, inputs: Inputs) -> str:
     what = inputs.file if inputs.file != "pyproject.toml" else f"{inputs.file}, or the extras that are asked for,"
+    if old and not lockfile.universal(old):
+        return f"it is an earlier kfn's, for one platform only, or {what} changed since it was made"
     return f"{what} changed since it was made" if old else "there is none"
 
 

@@ -10,6 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _UV = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX")
+_NOT_OURS = (  # what would change what is installed and how, or for whom
+    "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME", "UV_PYTHON", "UV_PYTHON_PLATFORM", "UV_SYSTEM_PYTHON", "UV_LINK_MODE",
+    "UV_COMPILE_BYTECODE", "UV_NO_BINARY", "UV_NO_BINARY_PACKAGE", "UV_NO_BUILD", "UV_NO_BUILD_ISOLATION", "UV_REQUIRE_HASHES",
+    "UV_NO_VERIFY_HASHES", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "UV_WORKING_DIR", "UV_LOCKED", "UV_FROZEN", "UV_NO_SYNC",
+    "UV_CUSTOM_COMPILE_COMMAND",
+)  # fmt: skip
 _PIP_TO_UV = {  # pip's option: uv's variable, and what stands between its values
     "index-url": ("UV_DEFAULT_INDEX", " "),
     "extra-index-url": ("UV_INDEX", " "),
@@ -33,7 +39,7 @@ def uv_settings(environ: Mapping[str, str], pip: Mapping[str, str], uv_has_a_fil
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
     """The whole environment for uv: this process's, pip's settings under uv's names, `extra`."""
-    env = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME")}
+    env = {key: value for key, value in os.environ.items() if key not in _NOT_OURS}
     home = Path(env.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     uv_file = any(path.is_file() for path in (home / "uv" / "uv.toml", Path("/etc/uv/uv.toml")))
     return env | uv_settings(env, _pip_options(env, home), uv_file) | dict(extra) | {"UV_NO_PROGRESS": "1", "NO_COLOR": "1"}

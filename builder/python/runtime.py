@@ -8,7 +8,7 @@ import ast
 import hashlib
 import importlib.util
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import kfn
 from builder.base.model import NONE, Base
 from builder.cache import Cache, Cached, key
 from builder.components import Component
-from builder.errors import BuildError, UsageError
+from builder.errors import BuildError, IndexUnreachable, UsageError
 from builder.options import FORMAT, BuildOptions
 from builder.python import lockfile, wheels
 from builder.python.compiling import compile_files
@@ -80,8 +80,17 @@ async def _locked(folder: Path, target: Target, options: BuildOptions) -> tuple[
     """The libraries for a base, from `runtime.lock`."""
     text = LOCK.read_text("utf-8")
     uv = Uv(LOCK.parent, Inputs("hashed", LOCK.name, text, ""), options.offline, ())
-    picks = await uv.pick(lockfile.parse(text, LOCK.name), target, options.resolve_timeout)
-    await uv.install(picks, target, folder, options.install_timeout)
+    pins = lockfile.parse(text, LOCK.name)
+    try:
+        picks = await uv.pick(pins, target, options.resolve_timeout)
+        await uv.install(picks, target, folder, options.install_timeout)
+    except IndexUnreachable as error:
+        try:  # what uv has in its cache is as good
+            uv = replace(uv, offline=True)
+            picks = await uv.pick(pins, target, options.resolve_timeout)
+            await uv.install(picks, target, folder, options.install_timeout)
+        except BuildError:
+            raise error from None
     found = await anyio.to_thread.run_sync(wheels.read, folder)
     content = {
         file: (folder / file).read_bytes()

@@ -6,7 +6,7 @@ import pytest
 
 from builder.errors import DependencyError
 from builder.python import lockfile, wheels
-from builder.python.index import uv_settings
+from builder.python.index import environment, uv_settings
 from builder.python.lockfile import Pin
 from builder.python.wheels import LARGE, Distribution
 
@@ -75,6 +75,14 @@ class TestIndexSettings:
     def test_an_index_told_to_uv_is_never_overridden(self) -> None:
         assert uv_settings({"UV_INDEX_URL": "u", "PIP_INDEX_URL": "p"}, {}, False) == {}
         assert uv_settings({"PIP_INDEX_URL": "p"}, {}, True) == {}
+
+    def test_settings_that_would_change_what_is_installed_do_not_reach_uv(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("UV_NO_VERIFY_HASHES", "UV_COMPILE_BYTECODE", "UV_PYTHON", "VIRTUAL_ENV"):
+            monkeypatch.setenv(name, "1")
+        monkeypatch.setenv("UV_HTTP_TIMEOUT", "7")
+        env = environment({"UV_CONCURRENT_DOWNLOADS": "2"})
+        assert not {"UV_NO_VERIFY_HASHES", "UV_COMPILE_BYTECODE", "UV_PYTHON", "VIRTUAL_ENV"} & env.keys()
+        assert (env["UV_HTTP_TIMEOUT"], env["UV_CONCURRENT_DOWNLOADS"]) == ("7", "2")
 
 
 class TestWheels:
