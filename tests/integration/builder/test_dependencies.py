@@ -107,6 +107,24 @@ class TestRequirements:
             await workshop.build(workshop.source(func_py=USES, requirements_txt=text))
         assert not (workshop.root / "images").exists()
 
+    @pytest.mark.parametrize("kind", ["requirements", "uv.lock"])
+    async def test_an_unchanged_lock_needs_no_uv_at_all(
+        self, workshop: Workshop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+    ) -> None:
+        source = workshop.source(func_py=USES, requirements_txt="idna\n")
+        if kind == "uv.lock":
+            (source / "requirements.txt").unlink()
+            text = '[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = ["idna==3.7"]\n'
+            (source / "pyproject.toml").write_text(text)
+            subprocess.run([binary(), "lock", "--quiet"], cwd=source, env=environment({}), check=True, timeout=60)
+        python = str(Path(sys.prefix) / "bin/python")
+        first = await workshop.build(source, python=python)
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+        monkeypatch.setenv("PATH", str(tmp_path))
+        (source / "func.py").write_text(USES + "# changed\n")
+        again = await workshop.build(source, python=python, profile=False)
+        assert again.layers[1].layer == first.layers[1].layer
+
     async def test_no_uv_is_told_with_what_to_do(self, workshop: Workshop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
         monkeypatch.setenv("PATH", str(tmp_path))
