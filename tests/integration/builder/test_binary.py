@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from builder.base.model import Base
 from builder.errors import BadEntry, HandlerNotFound, ProgramUnfit, UsageError
 from builder.options import BuildResult
 from builder.platform import host
+from builder.programs import check
 from tests.integration.builder.conftest import Workshop
 from tests.unit.builder.test_elf import program
 
@@ -114,6 +116,24 @@ class TestARefusedProgram:
 
 
 class TestADynamicProgram:
+    DYNAMIC = program(HOST, 3, b"/lib64/ld-linux-x86-64.so.2", (b"libm.so.6", b"libc.so.6"))
+
+    def test_on_a_base_without_libraries_is_refused_with_their_names_and_another_base(self, tmp_path: Path) -> None:
+        file = write(tmp_path / "hello", self.DYNAMIC)
+        said = r"needs /lib64/ld-linux-x86-64\.so\.2, libm\.so\.6, libc\.so\.6, which the base static does not have\. Link it statically"
+        with pytest.raises(ProgramUnfit, match=said) as told:
+            check(file, "hello", Base("static", host()), frozenset({"passwd"}))
+        assert "--base python" in str(told.value)
+
+    def test_on_a_base_that_has_them_is_fine_and_what_is_missing_is_named_alone(self, tmp_path: Path) -> None:
+        file, has = write(tmp_path / "hello", self.DYNAMIC), {"ld-linux-x86-64.so.2", "libm.so.6", "libc.so.6"}
+        check(file, "hello", Base("python3.13", host()), frozenset(has))
+        with pytest.raises(ProgramUnfit, match=r"needs libm\.so\.6, which the base python3\.13"):
+            check(file, "hello", Base("python3.13", host()), frozenset(has - {"libm.so.6"}))
+
+    def test_on_a_base_that_cannot_be_looked_into_is_let_through(self, tmp_path: Path) -> None:
+        check(write(tmp_path / "hello", self.DYNAMIC), "hello", Base("registry/own:1", host()), None)
+
     async def test_of_this_machine_runs_without_a_base(self, workshop: Workshop, tmp_path: Path) -> None:
         shutil.copy(os.path.realpath(sys.executable), tmp_path / "program")
         assert (await workshop.build(tmp_path, binary=str(tmp_path / "program"))).handler == "program"
