@@ -1,8 +1,7 @@
 """Where a runner's source comes from: an artifact in a registry, a git repository, or the Build itself. And how an artifact goes away."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import anyio.to_thread
@@ -10,10 +9,10 @@ import anyio.to_thread
 from builder.cluster.extract import Limits, SourceUnsafe, extract
 from builder.cluster.source_artifact import layer_of
 from builder.errors import ImageMissing
-from builder.options import BuildOptions, count
+from builder.options import count
 from builder.registry.client import Registries
 from builder.registry.reference import parse_ref
-from builder.sources import git, giturl
+from builder.sources import giturl
 from builder.sources.giturl import GitUrl, Password
 from kfn.api.build import BuildSpec, GitSource
 
@@ -21,24 +20,14 @@ AUTH_FILES = "KFN_REGISTRY_AUTH"  # as the registry client reads it
 Tell = Callable[[str, str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A folder to build, and the commit it is of, if it is of one."""
-
-    path: Path
-    commit: str = ""
-
-
-@asynccontextmanager
-async def source(spec: BuildSpec, scratch: Path, secrets: Path, tell: Tell) -> AsyncIterator[Fetched]:
-    """The source in a folder that is named like the function. Raises a BuildError."""
-    folder = scratch / (spec.name or spec.image.repository.rpartition("/")[2])
+async def source(spec: BuildSpec, scratch: Path, secrets: Path, tell: Tell) -> Path | GitUrl:
+    """What to build: a folder in `scratch` that is named like the function, or a repository, which the build fetches itself. Raises a
+    BuildError."""
     if spec.source.git is not None:
         url = git_url(spec.source.git, secrets)
         tell("fetch", f"git {url}")
-        async with git.checkout(url, BuildOptions(store=None)) as checkout:
-            yield Fetched(checkout.path, checkout.origin.commit)
-        return
+        return url
+    folder = scratch / (spec.name or spec.image.repository.rpartition("/")[2])
     folder.mkdir()
     if spec.source.inline:
         await anyio.to_thread.run_sync(write, spec.source.inline, folder)
@@ -46,7 +35,7 @@ async def source(spec: BuildSpec, scratch: Path, secrets: Path, tell: Tell) -> A
     else:
         size = await download(spec.source.artifact, scratch, folder)
         tell("fetch", f"{spec.source.artifact}, {size} bytes")
-    yield Fetched(folder)
+    return folder
 
 
 def write(inline: dict[str, str], folder: Path) -> None:

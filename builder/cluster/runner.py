@@ -74,9 +74,9 @@ async def _work(request: wire.Request, told: Told) -> int:
             await fetch.sweep(request.spec.source.artifact)
             return _end(told, wire.SWEPT, 0, "", "the source artifact is gone")
         with tempfile.TemporaryDirectory(prefix="kfn-source-") as scratch:
-            async with fetch.source(request.spec, Path(scratch), secrets(), told.line) as source:
-                result = await build(source.path, options(request.spec, request.namespace), told.step)
-        return _succeeded(told, request.spec, result, source.commit)
+            source = await fetch.source(request.spec, Path(scratch), secrets(), told.line)
+            result = await build(source, options(request.spec, request.namespace), told.step)
+        return _succeeded(told, request.spec, result)
     except Exception as error:
         cause = _first(error)
         if isinstance(cause, BuildError):
@@ -125,12 +125,12 @@ def use_secrets(folder: Path) -> None:
         os.environ["UV_DEFAULT_INDEX"] = index.read_text().strip()
 
 
-def _succeeded(told: Told, spec: BuildSpec, result: BuildResult, commit: str) -> int:
+def _succeeded(told: Told, spec: BuildSpec, result: BuildResult) -> int:
     end = wire.Result(
         wire.OK,
         image=f"{spec.image.repository}@{result.digest}",
         digest=result.digest,
-        commit=commit,
+        commit=result.origin.commit,
         cache_hits=told.hits,
         phases=tuple(told.phases),
         warnings=result.warnings,

@@ -22,7 +22,7 @@ _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_HOST}/{_PART}(?:/{_PART})*")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_GIT = re.compile(r"(?:https|ssh|git)://[^\s/?#]+/\S+|[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:(?!/)\S+")
+_GIT = re.compile(r"(?:https?|ssh|git)://[^\s/?#]+/\S+|[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:(?!/)\S+")
 
 
 def build(obj: Build, old: Build | None) -> list[FieldError]:

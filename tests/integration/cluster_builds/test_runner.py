@@ -21,6 +21,7 @@ from builder.registry.push import push
 from builder.registry.reference import parse_ref
 from kfn.api.base import decode
 from kfn.api.build import BuildSpec
+from tests.integration.builder import git_server
 from tests.integration.cluster_builds.stage import HANDLER, environment, python, uploaded
 from tests.peers.registry import PASSWORD, USER, registry, skopeo
 from tests.unit.builder.test_cluster_source import HOSTILE, PLAIN
@@ -163,6 +164,37 @@ class TestABuild:
         async with registry(folder) as reg:
             assert (await bench.run(inline(reg.host))).code == 0
         assert list((folder / "tmp").iterdir()) == []
+
+
+class TestAGitRepository:
+    async def test_is_built_at_the_commit_that_is_told(self, bench: Bench, folder: Path) -> None:
+        with git_server.serving(folder / "git") as served:
+            work = served.repository(files={"functions/hello/func.py": HANDLER})
+            commit = git_server.git("rev-parse", "HEAD", at=work)
+            async with registry(folder) as reg:
+                source = {"git": {"url": served.url(), "ref": "main", "subdir": "functions/hello"}}
+                ran = await bench.run(inline(reg.host) | {"source": source})
+                assert (ran.code, ran.result.get("commit")) == (0, commit), ran
+
+    async def test_that_is_private_is_read_with_the_mounted_secret_only(self, bench: Bench, folder: Path) -> None:
+        with git_server.serving(folder / "git") as served:
+            served.repository("private")
+            secrets = folder / "secrets"
+            (secrets / "git").mkdir(parents=True)
+            (secrets / "git" / "username").write_text(git_server.USER)
+            (secrets / "git" / "password").write_text(f"{git_server.PASSWORD}\n")
+            async with registry(folder) as reg:
+                spec = inline(reg.host) | {"source": {"git": {"url": served.url("private")}}}
+                refused = await bench.run(spec)
+                assert (refused.code, refused.result["result"]) == (4, "failed")
+                ran = await bench.run(spec, secrets)
+                assert ran.code == 0, ran
+                assert git_server.PASSWORD not in json.dumps(ran.lines) + ran.message + ran.errors
+
+    async def test_that_is_not_there_is_told(self, bench: Bench, folder: Path) -> None:
+        with git_server.serving(folder / "git") as served:
+            ran = await bench.run(inline("127.0.0.1:1") | {"source": {"git": {"url": served.url("nowhere")}}})
+        assert (ran.code, ran.result["result"]) in ((3, "failed"), (4, "failed"))
 
 
 class TestAFailure:
