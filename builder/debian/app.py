@@ -6,7 +6,7 @@ the cache, each with the hash that the signed index or the lock names. Nothing i
 """
 
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -25,8 +25,9 @@ from builder.debian.index import Index, Joined
 from builder.debian.model import Origin, Package, Selection, Snapshot, Wanted
 from builder.debian.sources import Mirrors
 from builder.debian.suites import Reader, Suite
+from builder.debian.together import together
 from builder.debian.unpack import Damaged
-from builder.errors import ArchiveRefused, BuildError, PackageUnresolvable
+from builder.errors import ArchiveRefused, PackageUnresolvable
 from kfn.clock import utcnow
 
 
@@ -113,7 +114,7 @@ class Debian:
             if suite:
                 found[name] = suite, [i for c in wanted.components for i in await reader.indices(suite, c, wanted.architecture)]
 
-        await _all([partial(one, name, origin) for name, origin in names.items()])
+        await together([partial(one, name, origin) for name, origin in names.items()])
         warnings = []
         for name, origin in names.items():
             if name not in found:
@@ -130,21 +131,3 @@ def _missing(origin: Origin, guessed: bool) -> str:
         return f"set {sources.MIRROR} to a mirror that has that suite"
     way = f"set {sources.SECURITY_MIRROR} to the address of Debian's security archive"
     return way + (f", or to {sources.NONE} to do without security updates" if guessed else "")
-
-
-async def _all(calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
-    """At once. The first that fails ends the others, and its own error comes out, not a group."""
-    failed: list[BuildError] = []
-
-    async def guarded(call: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
-        try:
-            await call()
-        except BuildError as error:
-            failed.append(error)
-            scope.cancel()
-
-    async with anyio.create_task_group() as tasks:
-        for call in calls:
-            tasks.start_soon(guarded, call, tasks.cancel_scope)
-    if failed:
-        raise failed[0]

@@ -155,6 +155,8 @@ class Downloads:
         except httpx.InvalidURL as error:
             raise ArchiveRefused(f"{shown(url)} is no address: {error}") from None
         except httpx.TransportError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise ArchiveRefused(f"{shown(url)}: {error}; SSL_CERT_FILE names the file of an authority of your own") from None
             raise _Again(str(error) or type(error).__name__) from None
         except httpx.TooManyRedirects:
             raise ArchiveRefused(f"{shown(url)} redirects too often") from None

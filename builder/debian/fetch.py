@@ -3,15 +3,16 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import anyio
 import anyio.to_thread
 
 from builder.cache import Cache
 from builder.debian.download import Downloads, Expected, shown
 from builder.debian.model import Package
 from builder.debian.sources import Mirrors
+from builder.debian.together import together
 from builder.errors import ArchiveRefused, MirrorUnreachable, PackageGone
 
 MAX_DEB = 2_000_000_000  # bytes of one package
@@ -27,25 +28,8 @@ class Fetched:
 
 async def fetch(cache: Cache, packages: Sequence[Package], mirrors: Mirrors | None, downloads: Downloads | None) -> tuple[Fetched, ...]:
     """In the order of `packages`. Without `downloads` only from the cache."""
-    at_once = anyio.CapacityLimiter(8)
-
-    async def one(package: Package) -> None:
-        async with at_once:
-            await _one(cache, package, mirrors, downloads)
-
-    try:
-        async with anyio.create_task_group() as tasks:
-            for package in packages:
-                tasks.start_soon(one, package)
-    except* (PackageGone, ArchiveRefused, MirrorUnreachable) as several:
-        raise _first(several) from None
+    await together([partial(_one, cache, package, mirrors, downloads) for package in packages])
     return tuple(Fetched(package, cache.blob(package.digest)) for package in packages)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one to tell: what a mirror refuses is worse than one that does not answer."""
-    found = [_first(error) if isinstance(error, BaseExceptionGroup) else error for error in group.exceptions]
-    return min(found, key=lambda error: (isinstance(error, MirrorUnreachable), str(error)))
 
 
 async def missing(cache: Cache, packages: Sequence[Package]) -> list[Package]:
