@@ -145,7 +145,7 @@ def clean(name: str) -> str:
     if path in ("", "."):
         return ""
     parts = path.split("/")
-    if path.startswith("/") or not all(parts) or {".", ".."} & set(parts):
+    if not all(parts) or {".", ".."} & set(parts):
         raise Damaged(f"the path {name!r} in it could lead out of the package")
     if len(path.encode()) > MAX_PATH or any(len(part.encode()) > MAX_PART for part in parts):
         raise Damaged(f"the path {name[:60]!r}... in it is longer than Linux takes")

@@ -136,8 +136,11 @@ def _take(data: bytes, at: int, size: int) -> bytes:
 def _mpis(data: bytes, count: int) -> tuple[tuple[bytes, ...], int]:
     found, at = [], 0
     for _ in range(count):
-        size = (int.from_bytes(_take(data, at, 2)) + 7) // 8
+        bits = int.from_bytes(_take(data, at, 2))
+        size = (bits + 7) // 8
         found.append(_take(data, at + 2, size))
+        if int.from_bytes(found[-1]).bit_length() != bits:
+            raise Malformed("a number does not have the length that it says")
         at += 2 + size
     return tuple(found), at
 

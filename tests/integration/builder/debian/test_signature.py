@@ -1,13 +1,15 @@
 """Our OpenPGP beside the real gpgv: on the same bytes both say yes, and where gpgv says no, we do."""
 
+import base64
 import random
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from builder.debian.keyring import trusted
-from builder.debian.openpgp import Certificate, certificates
+from builder.debian.openpgp import Certificate, certificates, packets
 from builder.debian.signature import Untrusted, detached, inline
 from kfn.clock import utcnow
 from tests.fakes.debian_archive import Gpg, gpg_home, missing
@@ -92,7 +94,7 @@ class TestSoundSignatures:
 
 
 class TestWrongSignatures:
-    def refused(self, data: bytes, ring: Path | list[Certificate], says: str = "", at: float | None = None) -> None:
+    def refused(self, data: bytes, ring: Path | list[Certificate], says: str | None = None, at: float | None = None) -> None:
         with pytest.raises(Untrusted, match=says):
             inline(data, keys(ring) if isinstance(ring, Path) else ring, at if at is not None else now())
 
@@ -110,6 +112,38 @@ class TestWrongSignatures:
             assert bytes(spoilt[at : at + 1]).isspace() or data[at : at + 1].isspace(), (
                 f"byte {at}: {data[at : at + 1]!r} is not white space"
             )
+
+    @pytest.mark.parametrize("algorithm", ["ed25519", "rsa2048"])
+    def test_every_flipped_bit_of_a_signature_without_a_checksum_is_refused(self, tmp_path: Path, algorithm: str) -> None:
+        """Only what OpenPGP itself leaves unsigned in a signature may change: the hint which key made it."""
+        with gpg_home(_home("k"), algorithm) as own:
+            certified, data = keys(own.keyring(tmp_path / "ring")), own.clearsigned("x\n")
+            raw = own.run("--dearmor", data=BEGIN + data.split(BEGIN)[1])
+        ((_, body),) = packets(raw)
+        start = len(raw) - len(body)
+        hashed = start + 6 + int.from_bytes(body[4:6])
+        unsigned = range(hashed + 2, hashed + 2 + int.from_bytes(raw[hashed : hashed + 2]))
+        text, tried = data.split(BEGIN)[0], 0
+        for at in range(len(raw) * 8):
+            if at // 8 not in unsigned:
+                spoilt = bytearray(raw)
+                spoilt[at // 8] ^= 1 << at % 8
+                armor = BEGIN + b"\n\n" + base64.b64encode(spoilt) + b"\n-----END PGP SIGNATURE-----\n"
+                with pytest.raises(Untrusted):
+                    assert not inline(text + armor, certified, now()), f"bit {at} of {len(raw) * 8} was changed"
+                tried += 1
+        assert tried > 600
+
+    def test_a_subkey_that_does_not_confirm_its_primary_key_is_refused(self, tmp_path: Path) -> None:
+        """Else the owner of one key could pass off another's signatures as made for him."""
+        with gpg_home(_home("k"), "ed25519", usage="cert") as own:
+            primary = own.run("--list-keys", "--with-colons").decode().split("fpr:::::::::")[1].split(":")[0]
+            own.run("--quick-add-key", primary, "ed25519", "sign", "never")
+            (certificate,), data = certificates(own.run("--export")), own.clearsigned(TEXT)
+            inline(data, [certificate], now())
+            ((subkey, bound),) = certificate.subkeys
+            certificate.subkeys[:] = [(subkey, [replace(one, embedded=None) for one in bound])]
+            self.refused(data, [certificate], "not confirmed by itself")
 
     def test_what_gpgv_refuses_is_refused(self, gpg: Gpg, keyring: Path) -> None:
         """Random damage: deletions, doublings, swaps of whole lines."""
