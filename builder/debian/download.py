@@ -8,12 +8,12 @@ import fcntl
 import hashlib
 import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial as bound
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -84,10 +84,11 @@ class Downloads:
                 if not _there(response):
                     return None
                 data = bytearray()
-                async for chunk in response.aiter_raw():
-                    data += chunk
-                    if len(data) > most:
-                        raise ArchiveRefused(f"{shown(base)}/{path} has more than {most} bytes")
+                async with aclosing(_raw(response)) as chunks:  # else an error leaves it open until it is collected
+                    async for chunk in chunks:
+                        data += chunk
+                        if len(data) > most:
+                            raise ArchiveRefused(f"{shown(base)}/{path} has more than {most} bytes")
                 return Answer(base, bytes(data), response.headers.get("etag", ""), True)
 
         return await self._tried(once, f"{shown(base)}/{path}", READ + most / SLOWEST)
@@ -124,13 +125,14 @@ class Downloads:
                 if response.status_code != 206:
                     os.ftruncate(fd, 0)
                     digest, have, pieced = hashlib.sha256(), 0, False
-                async for chunk in response.aiter_raw():  # as it comes: what a size would hold back is lost when the connection ends
-                    have += len(chunk)
-                    if have > expected.size:
-                        os.ftruncate(fd, 0)
-                        raise ArchiveRefused(f"{expected.name} should have {expected.size} bytes, {shown(url)} has more")
-                    digest.update(chunk)
-                    _write(fd, chunk, have - len(chunk))
+                async with aclosing(_raw(response)) as chunks:  # as they come: what a size would hold back is lost at a cut
+                    async for chunk in chunks:
+                        have += len(chunk)
+                        if have > expected.size:
+                            os.ftruncate(fd, 0)
+                            raise ArchiveRefused(f"{expected.name} should have {expected.size} bytes, {shown(url)} has more")
+                        digest.update(chunk)
+                        _write(fd, chunk, have - len(chunk))
             if have < expected.size:
                 raise _Again(f"the connection ended after {have} of {expected.size} bytes")
         if digest.hexdigest() == expected.sha256:
@@ -190,6 +192,10 @@ def _client(proxies: Mapping[str, str]) -> "httpx.AsyncClient":
         limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
         mounts=mounts,
     )
+
+
+def _raw(response: "httpx.Response") -> AsyncGenerator[bytes]:
+    return cast("AsyncGenerator[bytes]", response.aiter_raw())
 
 
 def _there(response: "httpx.Response") -> bool:

@@ -199,7 +199,7 @@ class TestPackages:
     async def test_a_package_with_another_hash_is_refused_and_not_kept(self, shop: Shop) -> None:
         data = bytearray(self.pool(shop).read_bytes())
         data[-1] ^= 1
-        shop.server.faults = {"hello_1.0": [Fault(body=bytes(data))]}
+        shop.server.faults = {"/hello_1.0": [Fault(body=bytes(data))]}
         with pytest.raises(ArchiveRefused, match=r"hello 1.0 from http://\S+hello_1.0_amd64.deb has the sha256"):
             await self.fetch(shop)
         assert not any(data == path.read_bytes() for path in shop.cache.rglob("*") if path.is_file())
