@@ -24,6 +24,7 @@ from builder.debian.signature import Untrusted
 from builder.debian.unpack import Damaged
 from builder.errors import ArchiveRefused, MirrorUnreachable
 
+UNUSED = 14 * 86400.0  # seconds after which an index is forgotten
 MAX_RELEASE = 8_000_000  # bytes; trixie's has 140,000
 MAX_PACKED, MAX_INDEX = 200_000_000, 1_000_000_000  # trixie's main has 10 and 57 million
 
@@ -123,8 +124,10 @@ class Reader:
     async def _index(self, suite: Suite, file: File) -> Index:
         path = self.folder / "indices" / f"{file.sha256}.{index.FORMAT}"
         try:
-            return await anyio.to_thread.run_sync(Index, path, suite.origin)
-        except Damaged:
+            found = await anyio.to_thread.run_sync(Index, path, suite.origin)
+            os.utime(path)
+            return found
+        except (Damaged, FileNotFoundError):
             pass  # not there, or to be made again
         if self.downloads is None:
             raise MirrorUnreachable(f"the cache has no index of {suite.name}, and --offline asks no mirror")
@@ -139,6 +142,7 @@ class Reader:
             raise ArchiveRefused(f"{shown(suite.base)} does not have {file.path} of {suite.name}, which its Release file names")
         try:
             await anyio.to_thread.run_sync(partial(_write, path, packed, file))
+            _forget(path.parent, self.now - UNUSED)
             return await anyio.to_thread.run_sync(Index, path, suite.origin)
         except Damaged as error:
             raise ArchiveRefused(f"{file.path} of {suite.name} at {shown(suite.base)}: {error}") from None
@@ -150,6 +154,16 @@ def _write(path: Path, packed: Path, file: File) -> None:
     method = {"xz": "xz", "gz": "gz"}.get(file.path.rpartition(".")[2], "")
     with packed.open("rb") as source:
         index.write(path, unpack.unpacked(unpack.reader(source, 0, file.size), file.size, method, MAX_INDEX))
+
+
+def _forget(folder: Path, before: float) -> None:
+    """Every update of a suite leaves an index behind: the old ones go when a new one comes."""
+    for path in folder.iterdir():
+        try:
+            if path.stat().st_mtime < before:
+                path.unlink()
+        except OSError:
+            continue  # another build was faster
 
 
 def _load(path: Path) -> dict[str, str]:

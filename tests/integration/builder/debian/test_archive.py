@@ -1,6 +1,7 @@
 """Choosing and fetching from a real archive: built by dpkg-deb, signed by gpg, served on loopback, sound and otherwise."""
 
 import lzma
+import os
 import socket
 from datetime import timedelta
 from pathlib import Path
@@ -64,6 +65,17 @@ class TestASoundArchive:
         async with shop.debian(offline=True) as debian:
             assert len(await debian.fetch(first.packages)) == 2
         assert not shop.server.asked
+
+    async def test_an_index_that_nobody_used_for_weeks_goes_when_a_new_one_comes(self, shop: Shop) -> None:
+        await shop.select("hello")
+        indices = shop.cache / "debian" / "indices"
+        (used, unused) = sorted(indices.iterdir())
+        os.utime(unused, (1, 1))
+        os.utime(used, (1, 1))
+        shop.archive.add("trixie", "more")
+        shop.archive.publish("trixie")
+        await shop.select("hello")
+        assert len(list(indices.iterdir())) == 2, "the new one, and the one that updates and security still share"
 
     async def test_indices_are_asked_for_by_their_hash_and_by_name_where_that_is_not_kept(self, shop: Shop) -> None:
         shop.server.faults = {"/by-hash/": [Fault(404)]}
