@@ -12,7 +12,7 @@ from builder.app import build
 from builder.errors import BadEntry, GitError, GitRefused, GitUnreachable, SourceTooLarge
 from builder.options import BuildOptions
 from builder.source import read_source
-from builder.sources import giturl, local
+from builder.sources import giturl, local, tree
 from builder.sources.git import checkout
 from builder.sources.origin import Origin
 from tests.integration.builder.conftest import HANDLER, Workshop
@@ -273,3 +273,40 @@ class TestTheHandlerOfARepository:
         asked = BuildOptions(store=workshop.root / "images", cache=workshop.root / "cache", profile=True)
         await build(where, asked, workshop.steps.append)
         assert "profile" in [step.name for step in workshop.steps]
+
+
+class TestATreeThatGitWouldLetThrough:
+    """Behind git's own checks of what it fetches."""
+
+    A, B = "a" * 40, "b" * 40
+
+    @pytest.mark.parametrize("name", [b"..", b"a/../../b", b".git/config", b"a/.GIT/hooks/x", b"/etc/x", b"a//b", b"."])
+    def test_has_no_name_that_leads_elsewhere(self, name: bytes) -> None:
+        with pytest.raises(GitError, match="damaged, or an attack"):
+            tree.parse(f"100644 blob {self.A}\t".encode() + name + b"\0")
+
+    @pytest.mark.parametrize(
+        "entries",
+        [
+            [("100644", A, "x"), ("100644", B, "x")],
+            [("100644", A, "x"), ("100644", B, "x/y")],
+            [("100644", A, "x/y"), ("100644", B, "x")],
+            [("120000", A, "x"), ("100644", B, "x")],
+            [("120000", A, "x"), ("100644", B, "x/y")],
+            [("120000", A, "x/y"), ("120000", B, "x")],
+        ],
+    )
+    def test_writes_nothing_over_or_through_another_entry(self, tmp_path: Path, entries: list[tuple[str, str, str]]) -> None:
+        (tmp_path / "outside").mkdir()
+        target = str(tmp_path / "outside").encode()
+        content = tmp_path / "content"
+        content.write_bytes(b"".join(f"{oid} blob {len(target)}\n".encode() + target + b"\n" for oid in (self.A, self.B)))
+        with pytest.raises(GitError):
+            tree.write(tmp_path / "into", [tree.Entry(*entry) for entry in entries], content)
+        assert not list((tmp_path / "outside").iterdir())
+
+    def test_of_a_blob_that_did_not_come_whole_is_refused(self, tmp_path: Path) -> None:
+        content = tmp_path / "content"
+        content.write_bytes(f"{self.A} blob 100\nabc".encode())
+        with pytest.raises(GitError, match="did not come whole"):
+            tree.write(tmp_path / "into", [tree.Entry("100644", self.A, "x")], content)
