@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.errors import DependencyError, ProjectInvalid
+from builder.python import nobuild
 from builder.python.lockfile import logical_lines, normal
 
 _INCLUDE = re.compile(r"(?:-r|-c|--requirement|--constraint)[= ]?\s*(\S+)")
@@ -27,7 +28,7 @@ _MAX_BYTES = 32 << 20
 class Inputs:
     """`kind` is uv, pylock, hashed or open; an open one has to be resolved. `digest` names what decides about the result.
     `index` are the lines that say where packages are, which a lock does not hold; `sources` and `indexes` are what `[tool.uv]`
-    says of it; `warnings` are for the user."""
+    says of it; `builds` names what tells uv to run packages' code; `warnings` are for the user."""
 
     kind: str
     file: str
@@ -40,6 +41,7 @@ class Inputs:
     groups: tuple[str, ...] = ()  # of pyproject.toml's dependency groups
     sources: Mapping[str, Any] = field(default_factory=dict)
     indexes: tuple[Mapping[str, Any], ...] = ()
+    builds: str = ""
 
 
 def find(root: Path, extras: Iterable[str] = ()) -> Inputs | None:
@@ -81,7 +83,7 @@ def _found(root: Path, pyproject: dict[str, Any] | None, extras: tuple[str, ...]
         read = _Requirements(root)
         read.add(root / "requirements.txt")
         found = _inputs("open", "requirements.txt", text, "\n".join(read.lines), _uv_settings(pyproject))
-        return replace(found, index=tuple(read.index), warnings=tuple(read.warnings))
+        return replace(found, index=tuple(read.index), warnings=tuple(read.warnings), builds=read.builds)
     if pyproject is not None:
         return _from_pyproject(root, pyproject, extras)
     return None
@@ -158,6 +160,7 @@ class _Requirements:
     lines: list[str] = field(default_factory=list)
     index: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    builds: str = ""
     seen: set[Path] = field(default_factory=set)
 
     def add(self, path: Path) -> None:
@@ -167,14 +170,24 @@ class _Requirements:
         name, text = path.relative_to(self.root).as_posix(), _read(path)
         self.warnings += _passwords(name, text)
         for line in logical_lines(text):
-            if _EDITABLE.match(line):
-                # uv would run its build in spite of --only-binary.
-                raise DependencyError(f"{name}: `-e` would run that package's code in the build; put its folder into the source instead")
+            self._refuse_editable(name, line)
             self.lines.append(line)
             if found := _INCLUDE.match(line):
                 self.add(self._target(path, name, found[1]))
             elif found := _INDEX.match(line):
                 self.index.append(self._place(path, found[1], found[2]))
+        for line in text.splitlines():
+            # For uv a comment ends with its line, also one that ends in a backslash; what looks like its continuation counts.
+            begun = line.strip(" \t\\\ufeff")
+            if nobuild.line(begun):
+                self.builds = f"{name} has the line {begun[:80]!r}"
+            self._refuse_editable(name, begun)
+            if found := _INCLUDE.match(begun):
+                self.add(self._target(path, name, found[1]))
+
+    def _refuse_editable(self, name: str, line: str) -> None:
+        if _EDITABLE.match(line):
+            raise DependencyError(f"{name}: `-e` would run that package's code in the build; put its folder into the source instead")
 
     def _target(self, path: Path, name: str, wanted: str) -> Path:
         if "://" in wanted or wanted.startswith("file:"):

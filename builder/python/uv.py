@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import anyio.to_thread
+
 from builder import files, process
 from builder.errors import BuildError, DependencyError, IndexRefused, IndexUnreachable, ToolMissing
-from builder.python import index, lockfile, sdists
+from builder.python import index, lockfile, nobuild, sdists
 from builder.python import picks as picking
 from builder.python.lockfile import Pin
 from builder.python.picks import Pick
@@ -25,6 +27,7 @@ _NO_ANSWER = (
     "connect error", "network is unreachable", "network (connectivity is|was) disabled", r"\b(429|50[0234]) ", "temporary failure",
     "tls handshake", "tcp connect", "unexpected eof",
 )  # fmt: skip
+_NO_BUILD = ("--no-build",)  # not `--only-binary :all:`, to which a project's own settings can add `:none:`
 _NETWORK = re.compile("|".join(_NO_ANSWER), re.IGNORECASE)
 _REFUSED = re.compile(r"\b(401|403)\b|unauthorized|forbidden", re.IGNORECASE)
 _HASHES = re.compile(r"hash mismatch", re.IGNORECASE)
@@ -95,7 +98,7 @@ class Uv:
 
     async def install(self, picks: Sequence[Pick], target: Target, folder: Path, timeout: float) -> None:
         """Put exactly these files into `folder`."""
-        arguments = ["pip", "install", "--quiet", "--target", str(folder), "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+        arguments = ["pip", "install", "--quiet", "--target", str(folder), "--no-deps", "--require-hashes", *_NO_BUILD]
         arguments += ["--link-mode", "hardlink", *_for(target)]
         with tempfile.TemporaryDirectory(prefix="kfn-") as name:
             asked = self._asked(Path(name), [pick.spec for pick in picks], {pick.spec: pick.sha256 for pick in picks})
@@ -133,13 +136,15 @@ class Uv:
         return f"{pin.name} @ {(self.root / pin.local).resolve().as_uri()}{rest}" if pin.local else pin.spec
 
     def _wheels(self) -> list[str]:
-        return [] if self.sdists else ["--only-binary", ":all:"]
+        return [] if self.sdists else list(_NO_BUILD)
 
     async def _run(self, arguments: Sequence[str], timeout: float) -> process.Ended:
         """With source distributions allowed, uv may run code of packages at any time, also to read what they depend on."""
         argv = [binary(), *arguments, *(["--offline"] if self.offline else [])]
         env = index.environment(dict(self.build_envs))
         if not self.sdists:
+            if told := self.inputs.builds or await anyio.to_thread.run_sync(nobuild.settings, self.root.absolute()):
+                raise DependencyError(f"{told}, which would run packages' code in the build; take it out, or build with --allow-sdists")
             return await process.run(argv, cwd=self.root, env=env, timeout=timeout)
         with sdists.surroundings(env, self.inputs.indexes, dict(self.build_envs), timeout) as around:
             return await process.run([*around.argv, *argv], cwd=self.root, env=around.env, timeout=timeout)
