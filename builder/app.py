@@ -30,6 +30,7 @@ from builder.programs import read_programs
 from builder.project import NAME_RULE, Project, load_project, name_from, valid_name
 from builder.source import read_source
 from builder.sources import app as sources
+from builder.sources import rights
 from builder.sources.git import Checkout
 from builder.sources.giturl import GitUrl
 from builder.supply import app as supply
@@ -97,8 +98,7 @@ async def _repaired(found: Checkout, options: BuildOptions, progress: Progress) 
 async def _build(found: Checkout, options: BuildOptions, progress: Progress, warnings: tuple[str, ...]) -> BuildResult:
     start, began = anyio.current_time(), utcnow()
     tell = _Clock(progress, start)
-    load = partial(load_project, found.path, builder=options.builder, binary=options.binary)
-    project = await anyio.to_thread.run_sync(load)
+    project = await anyio.to_thread.run_sync(_project, found, options)
     name, namespace = _names(project, options)
     platforms = options.platforms or (host(),)
     goes, asked = delivery(options, project, namespace, name), supply.wanted(options)
@@ -141,6 +141,15 @@ async def _build(found: Checkout, options: BuildOptions, progress: Progress, war
         origin=found.origin,
         changes=changes,
     )
+
+
+def _project(found: Checkout, options: BuildOptions) -> Project:
+    """Of somebody else's source without this machine's environment, and only if it asks for no more than `options` allow."""
+    environ: dict[str, str] | None = {} if found.fetched else None
+    project = load_project(found.path, environ, builder=options.builder, binary=options.binary)
+    if found.fetched:
+        rights.check(project, options)
+    return project
 
 
 def _described(name: str, made: Made) -> Described:

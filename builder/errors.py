@@ -55,6 +55,10 @@ class BadEntry(SourceError):
     """The source holds something that cannot go into an image."""
 
 
+class ForeignSource(SourceError):
+    """The source is somebody else's and asks for more than it may."""
+
+
 class ProjectInvalid(SourceError):
     """func.yaml is wrong."""
 

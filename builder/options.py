@@ -71,6 +71,7 @@ class BuildOptions:
     strict: bool = False  # what would be a warning about the function's own budget is an error
     extras: tuple[str, ...] = ()  # of pyproject.toml's optional dependencies, beside those that func.yaml names
     allow_sdists: bool = False  # run the builds of source distributions, which are foreign code
+    foreign: bool = False  # the source is somebody else's, though a folder: func.yaml alone gives it no right to run code
     profile: bool | None = None  # import the handler once, to see what its start costs; None: unless it was fetched from elsewhere
     timestamp: str = "epoch"  # what the image says when it was created: epoch, commit or now
     git_annotations: bool = False  # name repository and commit in the image, which is then another one in each commit

@@ -21,6 +21,7 @@ from builder.python.picks import Pick
 from builder.python.requirements import Inputs
 from builder.python.target import Target
 from builder.python.uv import Uv
+from builder.sources import rights
 
 LOCK = "kfn.lock"
 
@@ -40,9 +41,19 @@ async def wanted(job: Job, target: Target) -> Wanted | None:
     inputs = await anyio.to_thread.run_sync(requirements.find, project.path, (*project.extras, *options.extras))
     if inputs is None:
         return None
+    if job.fetched:
+        _check_foreign(inputs.texts or ((inputs.file, f"{inputs.text}{inputs.sources}{inputs.indexes}"),))
     uv = Uv(project.path, inputs, options.offline, project.build_envs, options.allow_sdists or project.allow_sdists)
     pins, told = await _pins(job, uv, target)
+    if job.fetched:
+        _check_foreign(tuple((LOCK, pin.spec) for pin in pins))
     return Wanted(uv, pins, (*inputs.warnings, *told))
+
+
+def _check_foreign(texts: Sequence[tuple[str, str]]) -> None:
+    """Of a source that is somebody else's no variable of this machine goes anywhere. Raises ForeignSource."""
+    if file := next((file for file, text in texts if rights.expands(text)), ""):
+        raise rights.refuse_variables(file)
 
 
 async def dependencies(job: Job, lock: Wanted | None, target: Target) -> Dependencies:

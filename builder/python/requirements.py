@@ -28,7 +28,7 @@ _MAX_BYTES = 32 << 20
 class Inputs:
     """`kind` is uv, pylock, hashed or open; an open one has to be resolved. `digest` names what decides about the result.
     `index` are the lines that say where packages are, which a lock does not hold; `sources` and `indexes` are what `[tool.uv]`
-    says of it; `builds` names what tells uv to run packages' code; `warnings` are for the user."""
+    says of it; `builds` names what tells uv to run packages' code, `texts` are all that was read; `warnings` are for the user."""
 
     kind: str
     file: str
@@ -42,6 +42,7 @@ class Inputs:
     sources: Mapping[str, Any] = field(default_factory=dict)
     indexes: tuple[Mapping[str, Any], ...] = ()
     builds: str = ""
+    texts: tuple[tuple[str, str], ...] = ()  # file and text
 
 
 def find(root: Path, extras: Iterable[str] = ()) -> Inputs | None:
@@ -83,7 +84,7 @@ def _found(root: Path, pyproject: dict[str, Any] | None, extras: tuple[str, ...]
         read = _Requirements(root)
         read.add(root / "requirements.txt")
         found = _inputs("open", "requirements.txt", text, "\n".join(read.lines), _uv_settings(pyproject))
-        return replace(found, index=tuple(read.index), warnings=tuple(read.warnings), builds=read.builds)
+        return replace(found, index=tuple(read.index), warnings=tuple(read.warnings), builds=read.builds, texts=tuple(read.texts))
     if pyproject is not None:
         return _from_pyproject(root, pyproject, extras)
     return None
@@ -161,6 +162,7 @@ class _Requirements:
     index: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     builds: str = ""
+    texts: list[tuple[str, str]] = field(default_factory=list)
     seen: set[Path] = field(default_factory=set)
 
     def add(self, path: Path) -> None:
@@ -168,6 +170,7 @@ class _Requirements:
             return
         self.seen.add(path)
         name, text = path.relative_to(self.root).as_posix(), _read(path)
+        self.texts.append((name, text))
         self.warnings += _passwords(name, text)
         for line in logical_lines(text):
             self._refuse_editable(name, line)

@@ -18,7 +18,7 @@ async def opened(source: Path | GitUrl, options: BuildOptions) -> AsyncIterator[
         async with checkout(source, options) as found:
             yield replace(found, fetched=True)
     else:
-        yield Checkout(source, await local.find(source, options.cache))
+        yield Checkout(source, await local.find(source, options.cache), fetched=options.foreign)
 
 
 def locks(folder: Path) -> dict[str, bytes]:

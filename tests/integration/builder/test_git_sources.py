@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from builder.app import build
-from builder.errors import BadEntry, GitError, GitRefused, GitUnreachable, SourceTooLarge
+from builder.errors import BadEntry, ForeignSource, GitError, GitRefused, GitUnreachable, ProjectInvalid, SourceTooLarge
 from builder.options import BuildOptions
 from builder.source import read_source
 from builder.sources import giturl, local, tree
@@ -310,3 +310,68 @@ class TestATreeThatGitWouldLetThrough:
         content.write_bytes(f"{self.A} blob 100\nabc".encode())
         with pytest.raises(GitError, match="did not come whole"):
             tree.write(tmp_path / "into", [tree.Entry("100644", self.A, "x")], content)
+
+
+class TestASourceOfSomebodyElse:
+    @pytest.mark.parametrize(
+        ("yaml", "told", "allowed"),
+        [
+            ("kfn: {allowSdists: true}", "--allow-sdists", {"allow_sdists": True}),
+            ("kfn: {allowScripts: true}", "allowScripts", None),
+            ("kfn: {builder: dockerfile}", "--builder dockerfile", None),
+            ("build: {buildEnvs: [{name: GOFLAGS, value: -toolexec=./x}]}", "GOFLAGS", None),
+            ("kfn: {base: 'registry.example/evil:1'}", "--base registry.example/evil:1", {"base": "none"}),
+        ],
+    )
+    async def test_decides_nothing_that_runs_code(
+        self, server: GitServer, workshop: Workshop, yaml: str, told: str, allowed: dict[str, Any] | None
+    ) -> None:
+        server.repository(files={"func.py": HANDLER, "func.yaml": f"runtime: python\n{yaml}\n", "Dockerfile": "FROM scratch\n"})
+        where, out = giturl.parse(server.url()), f"oci:{workshop.root / 'out'}"
+        with pytest.raises(ForeignSource, match=told):
+            await workshop.build(where, store=None, outputs=(out,), base="")
+        if allowed:
+            await workshop.build(where, store=None, outputs=(out,), **allowed)
+
+    async def test_may_not_read_a_file_of_this_machine_by_a_link_that_the_ignore_rules_leave_out(
+        self, server: GitServer, workshop: Workshop
+    ) -> None:
+        (workshop.root / "secret").write_text("hunter2\n")
+        server.repository(
+            files={"func.py": HANDLER, "requirements.txt": f"-> {workshop.root / 'secret'}", ".kfnignore": "requirements.txt\n"}
+        )
+        with pytest.raises(ForeignSource, match=r"requirements\.txt is a link") as error:
+            await workshop.build(giturl.parse(server.url()))
+        assert "hunter2" not in str(error.value)
+
+    @pytest.mark.parametrize(
+        "files",
+        [
+            {"requirements.txt": "--index-url http://127.0.0.1:9/${SECRET}/simple\nx\n"},
+            {"requirements.txt": "-r more.txt\n", "more.txt": "x @ http://127.0.0.1:9/${SECRET}/x-1-py3-none-any.whl\n"},
+            {"pyproject.toml": '[project]\nname = "a"\nversion = "1"\ndependencies = ["x @ http://127.0.0.1:9/\\u0024{SECRET}/x.whl"]\n'},
+            {".npmrc": "registry=http://127.0.0.1:9/${SECRET}/\n"},
+            {".npmrc": "git=./evil\n"},
+            {"func.yaml": "run: {envs: [{name: A, value: '{{ env:SECRET }}'}]}\n"},
+        ],
+    )
+    async def test_gets_no_variable_of_this_machine(
+        self, server: GitServer, workshop: Workshop, monkeypatch: pytest.MonkeyPatch, files: dict[str, str]
+    ) -> None:
+        monkeypatch.setenv("SECRET", "hunter2")
+        server.repository(files={"func.py": HANDLER, **files})
+        with pytest.raises((ForeignSource, ProjectInvalid)) as error:
+            await workshop.build(giturl.parse(server.url()))
+        assert "hunter2" not in str(error.value)
+
+    async def test_may_say_where_npm_finds_packages(self, server: GitServer, workshop: Workshop) -> None:
+        server.repository(
+            files={"func.py": HANDLER, ".npmrc": "; ours\nregistry=https://npm.example/\n@us:registry = https://npm.example/\n"}
+        )
+        assert (await workshop.build(giturl.parse(server.url()))).digest
+
+    async def test_is_somebody_elses_in_a_cluster_too(self, workshop: Workshop) -> None:
+        source = workshop.source(func_py=HANDLER, func_yaml="runtime: python\nkfn: {allowSdists: true}\n")
+        assert (await workshop.build(source)).digest, "a folder is its owner's"
+        with pytest.raises(ForeignSource):
+            await workshop.build(source, foreign=True)
