@@ -321,6 +321,19 @@ class TestADownload:
             await self.downloaded(fake, client, tmp_path)
             assert fake.count("GET") == 4
 
+    async def test_that_goes_on_at_another_place_is_refused(self, tmp_path: Path, client: Client) -> None:
+        async with fake_registry() as fake:
+
+            async def cut(request: Request) -> Response | None:
+                whole = fake._blob(request, "app", request.path.rpartition("/")[2])
+                whole.cut = len(whole.body) // 2
+                return whole
+
+            fake.when("GET", cut)
+            fake.when("GET", Response(206, b"x" * 1_500_000, {"Content-Range": "bytes 7-1500006/3000000"}))
+            with pytest.raises(RegistryError, match="sent it from 7 on"):
+                await self.downloaded(fake, client, tmp_path)
+
     async def test_is_led_elsewhere_without_the_login(self, tmp_path: Path, client: Client) -> None:
         blob = blob_file(tmp_path, 5000)
         asked: list[Request] = []
