@@ -167,7 +167,7 @@ class Registries:
         found: list[str] = []
         async for page in self._pages(ref, f"tags/list?n={min(limit, 1000)}"):
             if page is None:
-                return ()
+                break
             tags = page.get("tags")
             found += [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
             if len(found) >= limit:

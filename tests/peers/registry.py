@@ -122,6 +122,15 @@ def _config(folder: Path, auth: Auth, tokens: TokenServer | None, tls: Issued | 
     return json.dumps(config)  # YAML reads JSON
 
 
+def distribution_3() -> str:
+    """The registry of the distribution project's version 3, if somebody has built it:
+    GOBIN=~/.cache/kfn-tools/distribution-v3.0.0 go install github.com/distribution/distribution/v3/cmd/registry@v3.0.0"""
+    built = sorted(Path.home().glob(".cache/kfn-tools/distribution-v3*/registry"))
+    if not built:
+        pytest.skip("no registry of version 3 in ~/.cache/kfn-tools (tests/peers/registry.py says how to build it)")
+    return str(built[-1])
+
+
 @asynccontextmanager
 async def registry(
     tmp_path: Path, auth: Auth = "none", program: str = "docker-registry", tls: Issued | None = None

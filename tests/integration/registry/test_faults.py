@@ -120,6 +120,18 @@ class TestAnUpload:
 
             fake.when("PATCH", twice)
             await pushed(fake, an_image(blob_file(tmp_path, 250_000)), client, **CHUNKS)
+            assert fake.count("PATCH") == 1 + 3  # at once, not after the digest has told
+
+    async def test_that_a_proxy_answered_for_is_not_sent_twice(self, tmp_path: Path, client: Client) -> None:
+        async with fake_registry() as fake:
+
+            async def arrives(request: Request) -> Response | None:
+                fake.sessions[request.path.rpartition("/")[2]] += await request.body()
+                return error(503, "UNAVAILABLE")
+
+            fake.when("PATCH", arrives)
+            await pushed(fake, an_image(blob_file(tmp_path, 250_000)), client, **CHUNKS)
+            assert fake.count("PATCH") == 3
 
     async def test_asks_for_the_state_when_an_answer_has_no_range(self, tmp_path: Path, client: Client) -> None:
         async with fake_registry() as fake:
@@ -492,6 +504,12 @@ class TestReferrers:
             content = an_image(blob_file(tmp_path, 900))
             await push(registries, content, [ref], quiet)
             many = [oci.artifact(f"x/{n}", content, (), {}) for n in range(4)]
+
+            async def slowly(request: Request) -> Response | None:
+                await asyncio.sleep(0.5)  # so that whoever read before this PUT has long looked whether his own is there
+                return None
+
+            fake.when("PUT", slowly, content.digest.replace(":", "-"))
             async with asyncio.TaskGroup() as tasks:
                 for artifact in many:
                     tasks.create_task(attach(registries, [artifact], ref))
@@ -527,6 +545,7 @@ class TestTags:
         async with fake_registry() as fake, client() as registries:
             fake.when("GET", Response.json({"tags": ["a"]}, Link='<http://elsewhere.example/v2/app/tags/list>; rel="next"'))
             assert await registries.tags(ImageRef(fake.host, "app")) == ("a",)
+            assert fake.count("GET") == 1
             fake.when("GET", Response.json({"tags": ["a"]}, Link='</v2/app/tags/list?n=1>; rel="next"'), times=999)
             assert len(await registries.tags(ImageRef(fake.host, "app"), limit=20)) == 20
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from builder import oci
-from builder.errors import RegistryUntrusted
+from builder.errors import RegistryRefused, RegistryUntrusted
 from builder.registry import pull
 from builder.registry.push import attach, push
 from builder.registry.reference import ImageRef
@@ -15,7 +15,7 @@ from builder.store import ImageStore
 from tests.fakes.authority import Authority
 from tests.fakes.cutting import wire
 from tests.integration.registry.conftest import AMD64, Client, an_image, blob_file, quiet
-from tests.peers.registry import registry, skopeo
+from tests.peers.registry import PASSWORD, USER, distribution_3, registry, skopeo
 
 
 class TestAConnectionThatBreaks:
@@ -37,6 +37,34 @@ class TestAConnectionThatBreaks:
                 await others.download(ImageRef(cut.host, "app"), blob, tmp_path / "out")
                 assert cut.connections == 3
         assert oci.sha256((tmp_path / "out").read_bytes()) == blob.digest
+
+
+class TestVersion3:
+    async def test_takes_chunks_cuts_mounts_and_referrers(self, tmp_path: Path, client: Client) -> None:
+        blob, program = blob_file(tmp_path, 3_000_000), distribution_3()
+        async with registry(tmp_path, program=program) as reg, wire(reg.host, (1_500_000, 0), (0, 150)) as cut:
+            async with client(monolithic=50_000, chunk=1_000_000, parallel=1) as registries:
+                content = an_image(blob)
+                await push(registries, content, [ImageRef(cut.host, "app", "1")], quiet)
+            async with client() as registries:
+                ref = ImageRef(reg.host, "app", "1")
+                away = await pull.everything(registries, ref)
+                done = await push(registries, away, [ImageRef(reg.host, "second", "1")], quiet)
+                assert done.mounted == sum(one.size for one in away.blobs)
+                sbom = oci.artifact("x/sbom", content, (oci.blob(b"sbom", "text/plain"),), {})
+                await attach(registries, [sbom], ref)
+                assert [one.digest for one in await registries.referrers(ref, content.digest, "x/sbom")] == [sbom.digest]
+                await pull.local(registries, away, tmp_path / "out")
+                await skopeo("copy", "--src-tls-verify=false", f"docker://{ref}", f"oci:{tmp_path}/copy:1")
+
+    async def test_takes_a_password(self, tmp_path: Path, client: Client) -> None:
+        async with registry(tmp_path, auth="basic", program=distribution_3()) as reg:
+            secret = json.dumps({"auths": {reg.host: {"username": USER, "password": PASSWORD}}}).encode()
+            async with client(pull_secrets=(("secret", secret),)) as registries:
+                await registries.check_push(ImageRef(reg.host, "app"))
+            async with client() as registries:
+                with pytest.raises(RegistryRefused):
+                    await registries.check_push(ImageRef(reg.host, "app"))
 
 
 class TestTls:
