@@ -19,6 +19,7 @@ from builder.options import FORMAT
 from builder.platform import Platform
 from builder.source import Source, SourceFile, open_file
 from builder.tar import Member
+from builder.untar import Bounded
 
 ARCH = "{arch}"
 _CHUNK = 1 << 20
@@ -100,7 +101,7 @@ def names_in(cache: Cache, base: Base) -> frozenset[str] | None:
         facts = cache.facts(name)
         if facts is None:
             try:
-                with tarfile.open(cache.blob(layer.digest), "r:*") as tar:
+                with tarfile.open(cache.blob(layer.digest), "r:*", tarinfo=Bounded) as tar:
                     facts = {"names": sorted({PurePosixPath(member.name).name for member in tar if not member.isdir()})}
             except (OSError, tarfile.TarError):
                 return None

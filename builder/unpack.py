@@ -29,7 +29,7 @@ def unpacked(cache: Cache, layer: Layer) -> Path:
     with cache.folder() as scratch:
         root = (scratch / "root").resolve()
         root.mkdir()
-        with tarfile.open(blob, mode="r:") as tar:
+        with tarfile.open(blob, mode="r:", tarinfo=untar.Bounded) as tar:
             for member in tar:
                 untar.place(tar, member, root)
         try:

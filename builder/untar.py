@@ -7,8 +7,24 @@ import os
 import shutil
 import tarfile
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from builder.errors import LayerUnsafe
+
+MOST_HEAD = 1 << 20  # bytes of one extended header; a path has 4096 at most
+
+
+class Bounded(tarfile.TarInfo):
+    """For `tarfile.open(tarinfo=...)`, which holds long names and PAX headers in memory, however long they say they are."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> Self:
+        if self.type in _EXTENDED and not 0 <= self.size <= MOST_HEAD:
+            raise LayerUnsafe(f"a header in it has {self.size} bytes, {MOST_HEAD} are allowed")
+        made: Self = super()._proc_member(tar)  # type: ignore[misc]
+        return made
+
+
+_EXTENDED = {tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE}
 
 
 def place(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
@@ -34,7 +50,10 @@ def place(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
             raise LayerUnsafe(f"{member.name!r} links to {member.linkname!r}, outside the layer")
         path.symlink_to(member.linkname)
     elif member.islnk():
-        os.link(_inside(target, member.linkname, member), path, follow_symlinks=False)
+        there = _inside(target, member.linkname, member)
+        if there.is_symlink():  # seen from another folder it may lead out
+            raise LayerUnsafe(f"{member.name!r} is a hard link to {member.linkname!r}, which is a symbolic one")
+        os.link(there, path, follow_symlinks=False)
     else:
         raise LayerUnsafe(f"{member.name!r} is neither a file, a folder nor a link")
 

@@ -27,6 +27,7 @@ from builder.options import BuildOptions
 from builder.platform import Platform, host
 from builder.project import Project
 from builder.registry.reference import parse_ref
+from builder.untar import Bounded
 
 FOLDER = "imported"
 MOST_FILES = 5000
@@ -122,7 +123,7 @@ def _extract(source: Path, root: Path) -> None:
     links: dict[str, str] = {}
     count = total = 0
     try:
-        with tarfile.open(source, mode="r|*") as tar:
+        with tarfile.open(source, mode="r|*", tarinfo=Bounded) as tar:
             for member in tar:
                 count, total = count + 1, total + member.size
                 if count > MOST_FILES or total > MOST_BYTES:

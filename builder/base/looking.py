@@ -78,12 +78,17 @@ async def look(cache: Cache, base: Base, fetch: Fetch) -> Found:
 def libc_of(tree: Tree, machine: str) -> str:
     """`glibc 2.36`, `musl 1.2` or nothing."""
     if loader := tree.find(f"lib/ld-musl-{machine}.so.1"):
-        match = re.search(rb"\0(1\.\d+)\.\d+\0", loader.read_bytes()[:LIBC_BYTES])
+        match = re.search(rb"\0(1\.\d+)\.\d+\0", _begin(loader))
         return f"musl {match[1].decode()}" if match else "musl 1.2"
     for folder in _LIBC_FOLDERS:
-        if (found := tree.find(f"{folder.format(machine)}/libc.so.6")) and (match := _GLIBC.search(found.read_bytes()[:LIBC_BYTES])):
+        if (found := tree.find(f"{folder.format(machine)}/libc.so.6")) and (match := _GLIBC.search(_begin(found))):
             return f"glibc {match[1].decode()}"
     return ""
+
+
+def _begin(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(LIBC_BYTES)
 
 
 async def _have(cache: Cache, layer: Layer, fetch: Fetch, scratch: Path) -> Path:

@@ -14,7 +14,7 @@ from builder import elf, files, process
 from builder.base.tree import Tree
 from builder.cache import Cache
 from builder.errors import BuildError
-from builder.python.interpreter import Interpreter
+from builder.python.interpreter import Interpreter, environment
 
 FOLDER = "rootfs"
 _FACTS = ".kfn-python.json"  # in the root: what was found in it
@@ -71,7 +71,7 @@ def find(tree: Tree, env: Mapping[str, str]) -> Path | None:
 
 async def ask(python: Interpreter) -> Interpreter:
     """Start it once; what it says of itself."""
-    ended = await process.run([*python.command, "-I", "-S", "-c", _ASK], timeout=60)
+    ended = await process.run([*python.command, "-I", "-S", "-c", _ASK], timeout=60, env=environment())
     if ended.code:
         raise BuildError(f"the base's Python does not start here: {ended.stderr.decode('utf-8', 'replace').strip()[-500:]}")
     version, tag, _prefix = ended.stdout.decode().split(maxsplit=2)

@@ -4,15 +4,18 @@ Links are made relative and are kept below the root, so that the host may follow
 out; whiteouts are obeyed. Only for looking at an image and running its interpreter: the function's image keeps its layers as they are.
 """
 
+import gzip
 import os
 import posixpath
 import shutil
 import tarfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 from builder.errors import LayerUnsafe
+from builder.untar import Bounded
 
 MOST_ENTRIES = 500_000
 MOST_BYTES = 20_000_000_000
@@ -31,11 +34,11 @@ class Tree:
         """Lay an uncompressed tar over what is there. Raises LayerUnsafe."""
         own: set[str] = set()
         try:
-            with tarfile.open(fileobj=layer, mode="r|") as tar:
+            with tarfile.open(fileobj=layer, mode="r|", tarinfo=Bounded) as tar:
                 for member in tar:
                     self._count(member)
                     self._place(tar, member, own)
-        except tarfile.TarError as error:
+        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise LayerUnsafe(f"a layer is no tar: {error}") from None
 
     def find(self, path: str) -> Path | None:
@@ -99,11 +102,16 @@ class Tree:
     def _hard(self, member: tarfile.TarInfo, path: str) -> None:
         parts = _parts(member.linkname)
         there = os.path.join(self._folder(parts[:-1]), parts[-1]) if parts else self.root
-        if not os.path.isfile(there) and not os.path.islink(there):
+        if not os.path.islink(there) and not os.path.isfile(there):
             raise LayerUnsafe(f"{member.name!r} is a hard link to {member.linkname!r}, which is not there")
-        if there != path:
-            _remove(path)
-            os.link(there, path, follow_symlinks=False)
+        if there == path:
+            return
+        _remove(path)
+        if os.path.islink(there):  # it is relative to its own folder; as it stands it could lead out of the root from another one
+            target = os.path.join(os.path.dirname(there), os.readlink(there))
+            os.symlink(os.path.relpath(os.path.normpath(target), os.path.dirname(path)), path)
+        else:
+            os.link(there, path)
 
     def _folder(self, parts: list[str]) -> str:
         """The real folder of these parts, made if it is not there. Links below the root are followed, as a container would."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from builder import files as files_on_disk
 from builder import process
 from builder.errors import BuildError, SyntaxInvalid
-from builder.python.interpreter import Interpreter
+from builder.python.interpreter import Interpreter, environment
 
 _WORKER = Path(__file__).with_name("worker.py")
 _WALL = 4.0  # times the processor time: on a busy machine a file is slow, not hostile
@@ -69,7 +69,9 @@ async def compile_files(
         "seconds": max(1, int(timeout)),
         "kfn": str(_WORKER.parents[2]),
     }
-    ended = await process.run([*python.command, "-I", "-S", "-B", str(_WORKER)], stdin=json.dumps(job).encode(), timeout=_WALL * timeout)
+    ended = await process.run(
+        [*python.command, "-I", "-S", "-B", str(_WORKER)], stdin=json.dumps(job).encode(), timeout=_WALL * timeout, env=environment()
+    )
     lines = ended.stdout.decode("utf-8", "replace").rstrip("\n").split("\n")
     if ended.code:
         raise files_on_disk.said_full(ended.stderr.decode("utf-8", "replace"), out) or _crash(python.command[-1], ended, lines[-1])

@@ -1,5 +1,6 @@
 """Which Python the image is for. Its exact version is part of every layer's key: another patch release makes other bytecode."""
 
+import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ class Interpreter:
 
 def running() -> Interpreter:
     return Interpreter((sys.executable,), platform.python_version(), sys.implementation.cache_tag or "")
+
+
+def environment() -> dict[str, str]:
+    """All that a Python sees of this process's environment. It may be a base's, and so foreign code; secrets of a build are variables."""
+    return {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "TMPDIR") if name in os.environ} | {"LC_ALL": "C.UTF-8"}
 
 
 async def find(path: str) -> Interpreter:

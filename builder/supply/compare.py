@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, cast
 
 from builder.errors import NotVerified
 from builder.oci import LAYER_KIND, LAYER_TAR, LAYER_ZSTD
+from builder.untar import Bounded
 
 SHOWN = 20  # paths for a layer
 MOST_ENTRIES = 1_000_000  # of one layer
@@ -81,7 +82,7 @@ def _how(a: tuple[object, ...], b: tuple[object, ...]) -> str:
 def _entries(layer: LayerFile) -> dict[str, tuple[object, ...]]:
     found: dict[str, tuple[object, ...]] = {}
     try:
-        with _plain(layer) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
+        with _plain(layer) as plain, tarfile.open(fileobj=plain, mode="r|", tarinfo=Bounded) as tar:
             for member in tar:
                 body = tar.extractfile(member) if member.isreg() else None
                 digest = hashlib.file_digest(cast(Any, body), "sha256").hexdigest() if body else ""

@@ -125,7 +125,7 @@ class Layers:
         plain = _Hashing(source)  # type: ignore[arg-type]
         target = target.resolve()
         size = count = 0
-        with tarfile.open(fileobj=plain, mode="r|") as tar:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=plain, mode="r|", tarinfo=untar.Bounded) as tar:  # type: ignore[call-overload]
             for member in tar:
                 size, count = size + member.size, count + 1
                 if count > MEMBERS:

@@ -2,11 +2,15 @@
 
 import io
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from builder.errors import DependencyError
+from builder.base import rootfs
+from builder.errors import BuildError, DependencyError
+from builder.python.compiling import compile_files
+from builder.python.interpreter import Interpreter
 from tests.integration.builder.conftest import HANDLER, Workshop
 
 PYPROJECT = '[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = ["foreign"]\n'
@@ -90,3 +94,19 @@ class TestNoCodeOfAPackageRuns:
         with pytest.raises(DependencyError, match="foreign code ran"):
             await workshop.build(workshop.root / "hello", allow_sdists=True)
         assert ran.exists(), "else the tests above prove nothing"
+
+
+class TestAnInterpreterThatCompiles:
+    async def test_sees_no_variable_that_could_be_a_secret_for_it_may_be_a_foreign_bases(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("KFN_REGISTRY_PASSWORD", "hunter2")
+        (tmp_path / "python").write_text(f"#!/bin/sh\nenv > {tmp_path / 'env'}\necho '{{\"errors\": []}}'\n")
+        (tmp_path / "python").chmod(0o755)
+        python = Interpreter((str(tmp_path / "python"),), "3.13.0", "cpython-313")
+        for work in (rootfs.ask(python), compile_files(python, tmp_path, [], tmp_path, "", timeout=5)):
+            with suppress(ValueError, BuildError):
+                await work
+            assert "PATH=" in (tmp_path / "env").read_text()
+            assert "hunter2" not in (tmp_path / "env").read_text()
+            (tmp_path / "env").unlink()

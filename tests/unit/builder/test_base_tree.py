@@ -1,5 +1,6 @@
 """Layers of a foreign image as a folder: nothing leads out of it, links work in it, whiteouts are obeyed."""
 
+import gzip
 import io
 import os
 import tarfile
@@ -64,6 +65,7 @@ class TestLinks:
             pytest.param([link("l", ".."), link("m", "l/.."), ("m/outside", b"x", {})], id="links-of-links"),
             pytest.param([link("d", "/a/b"), link("a/b/up", "../../.."), ("d/up/outside", b"x", {})], id="link-made-in-a-linked-folder"),
             pytest.param([link("h", "../outside", tarfile.LNKTYPE)], id="hard-link-out"),
+            pytest.param([link("a/b/l", "/outside"), link("h", "a/b/l", tarfile.LNKTYPE)], id="hard-link-to-a-link-further-down"),
             pytest.param([("../outside", b"x", {})], id="name"),
         ],
     )
@@ -107,6 +109,22 @@ class TestLayersOverEachOther:
         tree = unpack([layer(folder("root", 0o700), ("root/python3", b"x", {}), ("usr/python3", b"x", {}))], root)
         assert tree.closed_to_others(root / "root/python3") == "/root"
         assert tree.closed_to_others(root / "usr/python3") == ""
+
+    def test_a_hard_link_to_a_link_leads_where_that_leads(self, root: Path) -> None:
+        unpack([layer(("a/x", b"1", {}), link("a/b/l", "/a/x"), link("c/d/e/h", "a/b/l", tarfile.LNKTYPE))], root)
+        assert (root / "c/d/e/h").read_bytes() == b"1"
+
+    @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+    def test_a_header_that_would_fill_the_memory_is_refused_before_it_is_read(self, root: Path, kind: bytes) -> None:
+        head = tarfile.TarInfo("x")
+        head.type, head.size = kind, 20_000_000_000
+        with pytest.raises(LayerUnsafe, match="a header in it has 20000000000 bytes"):
+            unpack([io.BytesIO(head.tobuf(tarfile.GNU_FORMAT))], root)
+
+    def test_a_layer_whose_compression_is_cut_off_is_refused(self, root: Path) -> None:
+        packed = gzip.compress(layer(("a", os.urandom(50_000), {})).getvalue())
+        with pytest.raises(LayerUnsafe, match="no tar"):
+            unpack([gzip.GzipFile(fileobj=io.BytesIO(packed[:20_000]))], root)  # type: ignore[list-item]
 
     def test_what_is_no_tar_is_refused(self, root: Path) -> None:
         with pytest.raises(LayerUnsafe, match="no tar"):

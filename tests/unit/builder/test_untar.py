@@ -57,6 +57,7 @@ def test_files_folders_and_inner_links_are_unpacked_with_plain_modes(tmp_path: P
 
 
 HOSTILE: list[tuple[str, list[Member]]] = [
+    ("hard link to a link further down", [("x/y/z", b"", {}), link("x/y/l", "../.."), link("out", "x/y/l", tarfile.LNKTYPE)]),
     ("dots", [("../evil", b"x", {})]),
     ("dots-inside", [("a/../../evil", b"x", {})]),
     ("absolute", [("/evil", b"x", {})]),
