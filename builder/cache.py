@@ -60,6 +60,7 @@ class Cache:
         self.wholes: dict[str, dict[str, Any]] = {}  # facts that list the keys of layers
         self.elsewhere: dict[str, Cached] = {}
         self.told: dict[str, dict[str, Any]] = {}  # facts from the second level
+        files.private(path)
         for name in ("blobs/sha256", "keys", "locks", "tmp"):
             (path / name).mkdir(parents=True, exist_ok=True)
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from builder.errors import Busy, DiskFull
+from builder.errors import Busy, DiskFull, StoreError
 
 TEMP_PREFIX = ".tmp-"
 STALE_SECONDS = 3600.0  # no single file takes an hour to write
@@ -44,6 +44,18 @@ def _full(words: str, folder: Path) -> DiskFull:
     return DiskFull(
         f"writing in {folder} failed ({words}){free}; free some space, or point XDG_CACHE_HOME and the data directory elsewhere"
     )
+
+
+def private(folder: Path) -> None:
+    """Make the folder, for this user only: what is in it is run, and a source or a secret in it is nobody else's. Raises StoreError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    info, user = folder.stat(), os.geteuid()
+    if info.st_uid == user and info.st_mode & 0o077:
+        folder.chmod(0o700)
+    elif user and info.st_uid not in (user, 0):
+        raise StoreError(
+            f"{folder} belongs to another user (uid {info.st_uid}), who could change what builds run; point XDG_CACHE_HOME elsewhere"
+        )
 
 
 @contextmanager

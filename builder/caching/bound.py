@@ -37,6 +37,7 @@ class Freed:
 @contextmanager
 def using(path: Path) -> Iterator[None]:
     """Hold this while a build uses the cache. Ends with the process, however that ends."""
+    files.private(path)
     with files.locked(path / "locks" / "use", shared=True):
         yield
 
