@@ -19,23 +19,24 @@ from builder.caching import bound
 from builder.caching.explain import remembered
 from builder.compress import compressed
 from builder.deliver import delivery
-from builder.errors import BlobCorrupt, StoreError, UsageError, single
+from builder.errors import BlobCorrupt, StoreError, UsageError
 from builder.language import Job, Language, Parts
 from builder.languages.choose import language
+from builder.languages.programs import read_programs
 from builder.oci import Content, Layer
 from builder.options import BuildOptions, BuildResult, BuiltLayer, Progress, Step, size
 from builder.platform import Platform, host
 from builder.profile.app import Told, artifact, profiled
-from builder.programs import read_programs
 from builder.project import NAME_RULE, Project, load_project, name_from, valid_name
-from builder.source import read_source
 from builder.sources import app as sources
 from builder.sources import rights
 from builder.sources.git import Checkout
 from builder.sources.giturl import GitUrl
+from builder.sources.source import read_source
 from builder.supply import app as supply
 from builder.supply.model import Described
 from builder.supply.stamp import stamped
+from builder.together import single
 from kfn.clock import utcnow
 
 DEFAULT_NAMESPACE = "default"

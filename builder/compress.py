@@ -17,8 +17,9 @@ import anyio
 import anyio.to_thread
 
 from builder.cache import Cache, key
-from builder.errors import BlobCorrupt, ToolMissing, single
+from builder.errors import BlobCorrupt, ToolMissing
 from builder.oci import LAYER_GZIP, LAYER_TAR, LAYER_ZSTD, Layer
+from builder.together import single
 
 METHODS = ("gzip", "zstd", "none")
 GZIP_LEVEL, ZSTD_LEVEL = 6, 3

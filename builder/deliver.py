@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from builder import layout
 from builder.cache import Cache
-from builder.errors import BlobCorrupt, ImageMissing, UsageError, single
+from builder.errors import BlobCorrupt, ImageMissing, UsageError
 from builder.language import Job
 from builder.layout import Output
 from builder.oci import Content
@@ -24,11 +24,11 @@ from builder.reference import image_name
 from builder.registry.client import Registries
 from builder.registry.descriptor import subject
 from builder.registry.reference import ImageRef, parse_ref
-from builder.registry.together import each
 from builder.store import ImageStore
 from builder.supply.attach import new
 from builder.supply.model import BUNDLE
 from builder.supply.sign import Tagged, joined
+from builder.together import each, single
 
 
 @dataclass(slots=True)

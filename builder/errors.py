@@ -1,22 +1,5 @@
 """What can go wrong in a build. The docstring of a class is the start of its message; `exit_code` is what the command line ends with."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-
-@contextmanager
-def single() -> Iterator[None]:
-    """Around a task group: one error instead of the group, a build's own before others. Who catches it need not know of groups."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        leaves = _leaves(group)
-        raise next((error for error in leaves if isinstance(error, BuildError)), leaves[0]) from group
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    return [leaf for one in error.exceptions for leaf in _leaves(one)] if isinstance(error, BaseExceptionGroup) else [error]
-
 
 class BuildError(Exception):
     """The build failed."""

@@ -10,8 +10,8 @@ from builder.components import Component
 from builder.options import BuildOptions, BuiltLayer, Progress
 from builder.profile.run import Start
 from builder.project import Project
-from builder.source import Source
 from builder.sources.origin import UNKNOWN, Origin
+from builder.sources.source import Source
 
 
 @dataclass(frozen=True, slots=True)

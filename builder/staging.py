@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from builder.source import Source, open_file
+from builder.sources.source import Source, open_file
 
 
 def stage(source: Source, root: Path) -> None:

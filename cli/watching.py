@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from builder.ignore import Rules, Verdict
+from builder.sources.ignore import Rules, Verdict
 from cli import failures
 
 PAUSE = 0.3  # seconds between looks, at least

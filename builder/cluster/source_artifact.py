@@ -1,5 +1,5 @@
 """A source folder as an OCI artifact: what a build in the cluster is made of. The same source is the same artifact, so that uploading it
-again is one question. Which files belong to it is `builder/source.py`'s business; reading one back is `extract.py`'s.
+again is one question. Which files belong to it is `source.py`'s business; reading one back is `extract.py`'s.
 """
 
 import gzip
@@ -20,7 +20,7 @@ from builder.options import FORMAT, BuildOptions, Progress
 from builder.registry.client import Registries
 from builder.registry.push import push
 from builder.registry.reference import ImageRef
-from builder.source import Source, SourceFile, read_file, read_source
+from builder.sources.source import Source, SourceFile, read_file, read_source
 from kfn.api.validate_build import INLINE_BYTES
 
 ARTIFACT = "application/vnd.kfn.source.v1"

@@ -25,9 +25,9 @@ from builder.debian.index import Index, Joined
 from builder.debian.model import Origin, Package, Selection, Snapshot, Wanted
 from builder.debian.sources import Mirrors
 from builder.debian.suites import Reader, Suite
-from builder.debian.together import together
 from builder.debian.unpack import Damaged
 from builder.errors import ArchiveRefused, PackageUnresolvable
+from builder.together import each
 from kfn.clock import utcnow
 
 
@@ -109,12 +109,13 @@ class Debian:
             names[f"{wanted.suite}-security"] = "security"
         found: dict[str, tuple[Suite, list[Index]]] = {}
 
-        async def one(name: str, origin: Origin) -> None:
+        async def one(name: str) -> None:
+            origin = names[name]
             suite = await reader.suite(name, origin, mirrors.bases(origin))
             if suite:
                 found[name] = suite, [i for c in wanted.components for i in await reader.indices(suite, c, wanted.architecture)]
 
-        await together([partial(one, name, origin) for name, origin in names.items()])
+        await each(one, names)
         warnings = []
         for name, origin in names.items():
             if name not in found:

@@ -12,10 +12,11 @@ from builder.cache import Cache
 from builder.debian.download import Downloads, Expected, shown
 from builder.debian.model import Package
 from builder.debian.sources import Mirrors
-from builder.debian.together import together
 from builder.errors import ArchiveRefused, MirrorUnreachable, PackageGone
+from builder.together import each
 
 MAX_DEB = 2_000_000_000  # bytes of one package
+AT_ONCE = 8  # each holds a file open
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Fetched:
 
 async def fetch(cache: Cache, packages: Sequence[Package], mirrors: Mirrors | None, downloads: Downloads | None) -> tuple[Fetched, ...]:
     """In the order of `packages`. Without `downloads` only from the cache."""
-    await together([partial(_one, cache, package, mirrors, downloads) for package in packages])
+    await each(partial(_one, cache, mirrors, downloads), packages, AT_ONCE)
     return tuple(Fetched(package, cache.blob(package.digest)) for package in packages)
 
 
@@ -38,7 +39,7 @@ async def missing(cache: Cache, packages: Sequence[Package]) -> list[Package]:
     return [package for package, there in zip(packages, whole, strict=True) if not there]
 
 
-async def _one(cache: Cache, package: Package, mirrors: Mirrors | None, downloads: Downloads | None) -> None:
+async def _one(cache: Cache, mirrors: Mirrors | None, downloads: Downloads | None, package: Package) -> None:
     if not await missing(cache, [package]):
         return
     what = f"{package.name} {package.version}"

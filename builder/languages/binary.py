@@ -4,11 +4,11 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from builder import programs
 from builder.base.model import Base
 from builder.cache import Cached, key
 from builder.golang.buildinfo import components
 from builder.language import Job, Parts
+from builder.languages import programs
 from builder.options import FORMAT, BuiltLayer, Step, count, size
 from builder.platform import host
 

@@ -16,7 +16,7 @@ from builder.errors import HandlerNotFound, ProjectInvalid
 from builder.golang import buildinfo, module, scaffold, toolchain
 from builder.language import Job, Parts
 from builder.options import FORMAT, BuiltLayer, Step, size
-from builder.source import read_file
+from builder.sources.source import read_file
 from builder.staging import stage
 from builder.tar import Member
 

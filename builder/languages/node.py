@@ -12,6 +12,7 @@ from builder.base.model import NONE, Base
 from builder.cache import Cached, key
 from builder.errors import HandlerNotFound, ProjectInvalid, UsageError
 from builder.language import Job, Parts
+from builder.languages.programs import members, names_in
 from builder.node import lock as locks
 from builder.node import npm
 from builder.node import package as packages
@@ -19,8 +20,7 @@ from builder.node.lock import Lock
 from builder.node.modules import FUNC, Installing, Modules
 from builder.node.package import FILE, Package, Start
 from builder.options import FORMAT, BuiltLayer, Step, count, size
-from builder.programs import members, names_in
-from builder.source import Source
+from builder.sources.source import Source
 
 MOST = 64 << 20  # bytes of a lock file
 

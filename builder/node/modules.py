@@ -24,7 +24,7 @@ from builder.node.lock import Entry, Lock
 from builder.node.package import FILE, Package
 from builder.options import FORMAT, BuildOptions, BuiltLayer, count
 from builder.project import Project
-from builder.source import Source
+from builder.sources.source import Source
 from builder.tar import Member
 
 FUNC = "func"

@@ -15,8 +15,8 @@ from builder.python.interpreter import Interpreter, running
 from builder.python.paths import FUNC
 from builder.python.runtime import bytecode
 from builder.python.versions import allows
-from builder.source import Source, SourceFile, open_file, read_file
 from builder.sources import leftout
+from builder.sources.source import Source, SourceFile, open_file, read_file
 from builder.tar import Member
 
 _SHOWN = 20

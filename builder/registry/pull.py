@@ -12,8 +12,8 @@ from builder.platform import Platform
 from builder.registry.client import Registries
 from builder.registry.descriptor import IMAGES, entries, platform_of
 from builder.registry.reference import ImageRef, parse_repository
-from builder.registry.together import each
 from builder.store import Image, ImageStore
+from builder.together import each
 
 DEPTH = 3  # indexes in indexes
 _ELSEWHERE = ("foreign", "nondistributable")  # in the media type of layers that no registry has

@@ -15,7 +15,7 @@ from builder.options import Progress, Step, size
 from builder.registry.client import BlobsMissing, Moved, Registries
 from builder.registry.descriptor import Descriptor, entries, subject
 from builder.registry.reference import ImageRef
-from builder.registry.together import each
+from builder.together import each
 
 TURNS = 5  # to win a race for the fallback tag
 LOOK_AGAIN = 1.0  # seconds at most until what was written is looked at

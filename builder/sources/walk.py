@@ -1,7 +1,7 @@
 """Every entry of a source folder that goes into the image, by names and sizes alone. Reads no content but the ignore files'.
 
 Folders are opened through their parent and never through a link, so that what is walked is what lies below the root, whatever somebody
-renames meanwhile. Limits count while walking. Reading and hashing is `builder/source.py`.
+renames meanwhile. Limits count while walking. Reading and hashing is `source.py`.
 """
 
 import os
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import BadEntry, SourceTooLarge
-from builder.ignore import FUNC, GIT, KFN, Rules, Verdict
 from builder.sources import names
+from builder.sources.ignore import FUNC, GIT, KFN, Rules, Verdict
 from builder.sources.leftout import LeftOut
 from builder.sources.patterns import Patterns, patterns, split
 

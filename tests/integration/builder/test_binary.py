@@ -10,9 +10,9 @@ import pytest
 
 from builder.base.model import Base
 from builder.errors import BadEntry, HandlerNotFound, ProgramUnfit, UsageError
+from builder.languages.programs import check
 from builder.options import BuildResult
 from builder.platform import host
-from builder.programs import check
 from tests.integration.builder.conftest import Workshop
 from tests.unit.builder.test_elf import program
 

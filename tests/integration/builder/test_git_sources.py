@@ -11,10 +11,10 @@ import pytest
 from builder.app import build
 from builder.errors import BadEntry, ForeignSource, GitError, GitRefused, GitUnreachable, ProjectInvalid, SourceTooLarge
 from builder.options import BuildOptions
-from builder.source import read_source
 from builder.sources import giturl, local, tree
 from builder.sources.git import checkout
 from builder.sources.origin import Origin
+from builder.sources.source import read_source
 from tests.integration.builder.conftest import HANDLER, Workshop
 from tests.integration.builder.git_server import PASSWORD, USER, GitServer, git, serving
 from tests.integration.builder.test_private_index import wheel

@@ -172,7 +172,7 @@ class TestAGoFunction:
         from builder.options import BuildOptions
         from builder.platform import Platform
         from builder.project import load_project
-        from builder.source import read_source
+        from builder.sources.source import read_source
 
         folder = workshop.source("app", **{"go.mod": MOD, "main.go": MAIN})
         options = BuildOptions(None, cache=tmp_path / "cache2")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from builder import source as source_module
 from builder.errors import BadEntry, SourceTooLarge
-from builder.source import Source, open_file, read_file, read_source
+from builder.sources import source as source_module
+from builder.sources.source import Source, open_file, read_file, read_source
 
 
 def read(root: Path, max_bytes: int = 1_000_000, max_files: int = 100, warn_bytes: int = 500_000) -> Source:

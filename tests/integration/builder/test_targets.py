@@ -23,7 +23,7 @@ from builder.options import BuildOptions, Step
 from builder.platform import Platform
 from builder.project import load_project
 from builder.python.interpreter import Interpreter
-from builder.source import read_source
+from builder.sources.source import read_source
 from tests.integration.builder.conftest import HANDLER, Workshop
 
 MACHINES = {62: "amd64", 183: "arm64"}  # in an ELF header

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from builder.funcyaml import FuncYaml
-from builder.ignore import Rules, Verdict
+from builder.sources.ignore import Rules, Verdict
 
 TEXT = (Path(__file__).parents[3] / "docs/func-yaml.md").read_text("utf-8")
 

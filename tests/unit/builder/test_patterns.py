@@ -2,7 +2,7 @@
 
 import pytest
 
-from builder.ignore import Rules, Verdict
+from builder.sources.ignore import Rules, Verdict
 from builder.sources.leftout import LeftOut, handler, large, modules
 from builder.sources.names import warnings
 from builder.sources.patterns import patterns, split

@@ -17,7 +17,7 @@ from builder.cache import Cache, key
 from builder.errors import BadEntry, HandlerNotFound, ProgramUnfit, SourceTooLarge
 from builder.options import FORMAT
 from builder.platform import Platform
-from builder.source import Source, SourceFile, open_file
+from builder.sources.source import Source, SourceFile, open_file
 from builder.tar import Member
 from builder.untar import Bounded
 
