@@ -71,9 +71,13 @@ def _read(ended: process.Ended, start: Start) -> Profile:
     if ended.code or not lines:
         last = err.strip().splitlines()[-1:] or [f"exit code {ended.code}"]
         raise NotMeasured(f"the interpreter ended: {last[0][:300]}")
-    answer = json.loads(lines[-1])
-    if answer["error"]:
-        raise NotMeasured(answer["error"])
+    try:
+        answer = json.loads(lines[-1])
+        if answer["error"]:
+            raise NotMeasured(str(answer["error"])[:600])
+        interpreter, runtime = (round(max(0.0, float(answer[phase])) * 1e6) for phase in ("interpreter", "runtime"))
+        standard = frozenset(map(str, answer["standard"]))
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        raise NotMeasured("what was imported wrote over the answer") from None
     handler = err.partition(f"\n{MARKS[1]}\n")[2].partition(f"\n{MARKS[2]}\n")[0]
-    interpreter, runtime = (round(max(0.0, answer[phase]) * 1e6) for phase in ("interpreter", "runtime"))
-    return report.profile(interpreter, runtime, parse(handler), start.own, frozenset(answer["standard"]))
+    return report.profile(interpreter, runtime, parse(handler), start.own, standard)

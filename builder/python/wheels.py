@@ -143,8 +143,8 @@ def _record_of(info: Path) -> dict[str, str]:
         if not row or not row[0]:
             continue
         path = PurePosixPath(row[0])
-        if path.is_absolute() or ".." in path.parts or "\\" in row[0]:
-            raise DependencyError(f"{info.name} claims the file {row[0]}, outside its folder; it is not a proper wheel")
+        if path.is_absolute() or ".." in path.parts or "\\" in row[0] or any(ord(c) < 32 or ord(c) == 127 for c in row[0]):
+            raise DependencyError(f"{info.name} claims the file {row[0]!r}, outside its folder; it is not a proper wheel")
         if not _left_out(path.as_posix()):
             # uv writes this machine's interpreter into scripts, so their hash says nothing.
             found[path.as_posix()] = row[1] if len(row) > 1 and path.parts[0] != "bin" else ""

@@ -111,8 +111,7 @@ class Authorizer:
         parts = urlsplit(realm)
         if parts.username or parts.password or not parts.hostname:
             raise RegistryError(f"{ref.registry} names a token server {shown(realm)!r}, which is no address")
-        plain = parts.scheme == "http" and self._settings.is_plain(ref.registry) and self._settings.is_plain(parts.netloc)
-        if parts.scheme != "https" and not plain:
+        if not self._settings.allows(parts, ref.registry):
             raise RegistryUntrusted(
                 f"{ref.registry} sends logins to {shown(realm)!r}, which is not https; if that is meant, list both hosts in --plain-http"
             )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
+from urllib.parse import SplitResult
 
 from builder.errors import UsageError
 
@@ -74,6 +75,12 @@ class RegistrySettings:
             logins=_logins(env),
             environ=env,
         )
+
+    def allows(self, parts: SplitResult, registry: str) -> bool:
+        """Whether an address that `registry` gave is asked: over TLS, or over plain HTTP from one plain host to another. A registry of the
+        network has no business with this machine's own ports, and `127.0.0.1:x@host` is that host."""
+        plain = parts.scheme == "http" and self.is_plain(registry) and self.is_plain(parts.netloc)
+        return "@" not in parts.netloc and (parts.scheme == "https" or plain)
 
     def is_plain(self, registry: str) -> bool:
         """Whether this registry is spoken to over plain HTTP."""

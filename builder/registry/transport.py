@@ -180,7 +180,7 @@ class Transport:
             parts = urlsplit(target)
             if call.method not in ("GET", "HEAD"):
                 raise RegistryError(f"{call.ref.registry} sends a {call.method} on to {shown(target)}; name that registry instead")
-            if parts.scheme != "https" and not (parts.scheme == "http" and self.settings.is_plain(parts.netloc)):
+            if not self.settings.allows(parts, call.ref.registry):
                 raise RegistryUntrusted(f"{call.ref.registry} leads to {shown(parts.scheme + '://' + parts.netloc)}, which is not https")
             url = target
         raise RegistryError(f"{call.ref.registry} redirected {REDIRECTS} times and never answered")

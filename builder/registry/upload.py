@@ -205,7 +205,7 @@ class Upload:
         parts, ours = urlsplit(url), urlsplit(own)
         if parts.netloc == ours.netloc:
             return parts._replace(scheme=ours.scheme).geturl()
-        if parts.scheme != "https" and not self.transport.settings.is_plain(parts.netloc):
+        if not self.transport.settings.allows(parts, self.ref.registry):
             raise RegistryError(f"{self.ref.registry} wants the upload at {answers.shown(url.partition('?')[0])}, which is not https")
         return url
 

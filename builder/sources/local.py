@@ -6,6 +6,7 @@ the files through a repository of ours that borrows objects and index.
 
 import os
 import shutil
+import stat
 from pathlib import Path
 
 import anyio.to_thread
@@ -115,5 +116,8 @@ def _borrow(scratch: Path, private: Path, common: Path, commit: str) -> None:
 
 
 def _text(path: Path) -> str:
-    with path.open("rb") as file:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not make it wait
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(f"{path} is no file")
         return file.read(_LARGEST).decode("utf-8", "replace").strip()

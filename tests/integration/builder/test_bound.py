@@ -6,13 +6,15 @@ import os
 import random
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
+from builder import files
 from builder.caching import bound
-from builder.errors import Busy
+from builder.errors import Busy, StoreError
 from builder.files import TEMP_PREFIX, locked
 from tests.integration.builder.conftest import HANDLER, Workshop
 from tests.integration.builder.test_faults import start
@@ -24,6 +26,34 @@ def blobs(workshop: Workshop) -> list[Path]:
 
 def aged(path: Path, seconds: float) -> None:
     os.utime(path, (time.time() - seconds,) * 2)
+
+
+class TestTheFolder:
+    async def test_is_this_users_only_whatever_the_umask_and_also_if_it_was_open(self, workshop: Workshop) -> None:
+        cache = workshop.root / "cache"
+        cache.chmod(0o777)
+        old = os.umask(0)
+        try:
+            await workshop.build(workshop.source())
+            assert cache.stat().st_mode & 0o777 == 0o700
+            files.private(workshop.root / "new/cache")
+        finally:
+            os.umask(old)
+        assert (workshop.root / "new/cache").stat().st_mode & 0o777 == 0o700
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder somebody else's")
+    def test_of_another_user_is_refused_for_he_could_change_what_builds_run(self) -> None:
+        with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+            folder = Path(name) / "kfn"
+            folder.mkdir(mode=0o777)
+            os.chown(folder, 65533, 65533)
+            os.chmod(name, 0o755)
+            os.seteuid(65534)
+            try:
+                with pytest.raises(StoreError, match="belongs to another user"):
+                    files.private(folder)
+            finally:
+                os.seteuid(0)
 
 
 class TestTrimming:

@@ -243,6 +243,12 @@ class TestAFolderInACheckout:
         (work / ".git/HEAD").write_text(head)
         assert not await local.find(work, tmp_path / "cache")
 
+    async def test_a_pipe_in_place_of_one_of_gits_files_does_not_make_a_build_wait(self, server: GitServer, tmp_path: Path) -> None:
+        work = server.repository()
+        (work / ".git/HEAD").unlink()
+        os.mkfifo(work / ".git/HEAD")
+        assert not await local.find(work, tmp_path / "cache")
+
 
 class TestABuild:
     async def test_of_a_git_url_is_that_of_its_folder_and_says_the_commit(self, server: GitServer, workshop: Workshop) -> None:

@@ -66,6 +66,11 @@ class TestAHandlerThatMisbehavesWhenImported:
             ("import os\nos.environ['DATABASE']\n", "KeyError: 'DATABASE' (func.py:2)"),
             ("import sys\nsys.exit(3)\n", "SystemExit: 3 (func.py:2)"),
             ("import os\nos._exit(7)\n", "the interpreter ended"),
+            ("import os\n[os.write(n, b'x') for n in range(1, 30) if os.path.exists(f'/proc/self/fd/{n}')]\n", "wrote over the answer"),
+            (
+                "import os\n[os.write(n, b'{}\\n') for n in range(1, 30) if os.path.exists(f'/proc/self/fd/{n}')]\nos._exit(0)\n",
+                "wrote over the answer",
+            ),
             ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", "the interpreter ended"),
         ],
     )

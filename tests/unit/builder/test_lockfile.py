@@ -136,6 +136,8 @@ class TestInstalledFolders:
             ("../evil.py,,\n", "outside its folder"),
             ("/etc/passwd,,\n", "outside its folder"),
             ("c:\\\\x.py,,\n", "outside its folder"),
+            ("a\0.py,,\n", "outside its folder"),
+            ("\x1b]0;x\x07.py,,\n", "'\\\\x1b"),
             ("gone.py,,\n", "does not have it"),
             ("a,,\n", "not a plain file"),
         ],

@@ -4,6 +4,7 @@ import base64
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -238,3 +239,22 @@ class TestAnAnswer:
     def test_cannot_write_to_the_terminal(self) -> None:
         assert shown("a\x1b[2Jb\r\nc" + "x" * 1000).startswith("a [2Jb c")
         assert len(shown("x" * 1000)) < 400
+
+
+class TestAnAddressThatARegistryGives:
+    @pytest.mark.parametrize(
+        ("registry", "url", "good"),
+        [
+            ("registry.example", "https://storage.example/x", True),
+            ("registry.example", "http://storage.example/x", False),
+            ("registry.example", "http://127.0.0.1:6379/x", False),
+            ("127.0.0.1:5000", "http://127.0.0.1:6000/x", True),
+            ("plain.example:5000", "http://127.0.0.1:6000/x", True),
+            ("127.0.0.1:5000", "http://127.0.0.1:x@evil.example/x", False),
+            ("127.0.0.1:5000", "http://plain.example@evil.example/x", False),
+            ("127.0.0.1:5000", "ftp://127.0.0.1/x", False),
+            ("127.0.0.1:5000", "http://evil.example/x", False),
+        ],
+    )
+    def test_is_asked_over_tls_or_from_one_plain_host_to_another(self, registry: str, url: str, good: bool) -> None:
+        assert RegistrySettings(plain_http=("plain.example",)).allows(urlsplit(url), registry) == good
