@@ -8,10 +8,8 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -170,14 +168,12 @@ class Cache:
     def folder(self) -> Iterator[Path]:
         """A scratch folder on the cache's file system, gone afterwards."""
         files.sweep(self.path / "tmp")
-        try:
-            made = Path(tempfile.mkdtemp(prefix=files.TEMP_PREFIX, dir=self.path / "tmp"))
-        except OSError as error:
-            raise files.disk_full(error, self.path) or error from error
-        try:
+        with ExitStack() as stack:
+            try:
+                made = stack.enter_context(files.scratch(self.path / "tmp"))
+            except OSError as error:
+                raise files.disk_full(error, self.path) or error from error
             yield made
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
 
     @asynccontextmanager
     async def making(self, key: str, timeout: float) -> AsyncIterator[None]:

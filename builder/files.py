@@ -9,6 +9,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -117,22 +118,59 @@ def used(path: Path) -> None:
             pass  # of another user: then it is theirs to keep
 
 
+def in_use(folder: Path) -> Path:
+    """The same for a folder of the cache in which another program keeps what it likes; made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    used(folder)
+    return folder
+
+
 def sweep(folder: Path) -> None:
     """Remove what killed builds left behind."""
     before = time.time() - STALE_SECONDS
     for path in folder.glob(f"{TEMP_PREFIX}*"):
         try:
             if path.stat().st_mtime < before:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        except OSError:
-            continue  # another build removed it, or owns it
+                if path.is_dir():
+                    with locked(path, timeout=0.0):
+                        remove(path)
+                else:
+                    path.unlink()
+        except (OSError, Busy):
+            continue  # another build removed it, or uses it
+
+
+@contextmanager
+def scratch(parent: Path) -> Iterator[Path]:
+    """A folder of this process, gone afterwards. It is locked, so that `sweep` leaves it however old it gets."""
+    made = Path(tempfile.mkdtemp(prefix=TEMP_PREFIX, dir=parent))
+    try:
+        with locked(made, shared=True):
+            yield made
+    finally:
+        remove(made)
+
+
+def remove(folder: Path) -> None:
+    """A whole tree, with folders that nobody may write to, as Go's modules are. What cannot be removed stays."""
+    for here, names, _ in os.walk(folder):
+        for name in (here, *(os.path.join(here, one) for one in names)):
+            try:
+                if not os.path.islink(name) and os.lstat(name).st_mode & 0o700 != 0o700:
+                    os.chmod(name, 0o700)
+            except OSError:
+                continue
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def locked(path: Path, *, shared: bool = False, timeout: float = 60.0) -> Iterator[None]:
-    """Hold an flock, which the kernel drops when the process dies. Waits at most `timeout` seconds. Blocks its thread."""
+    """Hold an flock of a file, made if need be, or of a folder. The kernel drops it when the process dies.
+
+    Waits at most `timeout` seconds. Blocks its thread.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fd = os.open(path, os.O_CLOEXEC | (os.O_RDONLY | os.O_DIRECTORY if path.is_dir() else os.O_RDWR | os.O_CREAT), 0o644)
     try:
         deadline, pause = time.monotonic() + timeout, threading.Event()
         while True:

@@ -119,7 +119,7 @@ async def with_python(cache: Cache, base: Base, twin: Callable[[], Awaitable[Bas
     own = base if base.platform == host() else await twin()
     kept = key("foreign python", FORMAT, own.digest if own else base.digest)
     facts = cache.facts(kept)
-    python = _known(facts)
+    python = looking.known(cache, own) if own and facts and facts["python"] else None
     if facts is None or (facts["python"] and not python):
         found = await looking.look(cache, own, fetch) if own else Found(None, "", f"it has no image for {host()} with the same Python")
         facts, python = (
@@ -130,14 +130,6 @@ async def with_python(cache: Cache, base: Base, twin: Callable[[], Awaitable[Bas
     if python:
         return replace(base, python=python, libc=facts["libc"])
     return await _by_host(base, facts, options)
-
-
-def _known(facts: Mapping[str, Any] | None) -> Interpreter | None:
-    """The interpreter that was found before, if it is still unpacked."""
-    if not facts or not facts["python"]:
-        return None
-    python = Interpreter(tuple(facts["python"]["command"]), facts["python"]["version"], facts["python"]["tag"])
-    return python if looking.there(python) else None
 
 
 async def _twin(registries: _Later, cache: Cache, ref: ImageRef, base: Base, options: BuildOptions) -> Base | None:

@@ -106,6 +106,7 @@ def _base(cache: Cache, name: str, platform: Platform, images: Mapping[str, Any]
         kept = cache.path / FOLDER / layer.digest.removeprefix("sha256:")
         if kept.is_file():
             files.link_or_copy(kept, cache.blob(layer.digest))
+            files.used(cache.blob(layer.digest))
     return Base(name, platform, digest=one["digest"], layers=layers, config=one["config"])
 
 

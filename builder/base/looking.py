@@ -43,8 +43,9 @@ def said(config: Mapping[str, Any]) -> str:
     return version if re.fullmatch(r"3\.\d+(\.\d+)?", version) else ""
 
 
-def there(python: Interpreter | None) -> bool:
-    return python is not None and Path(python.command[-1]).is_file()
+def known(cache: Cache, base: Base) -> Interpreter | None:
+    """The interpreter that was found in `base` before, if it is still unpacked."""
+    return rootfs.known(cache, key("rootfs", base.digest))
 
 
 async def look(cache: Cache, base: Base, fetch: Fetch) -> Found:

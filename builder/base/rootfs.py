@@ -28,7 +28,7 @@ def known(cache: Cache, key: str) -> Interpreter | None:
     root = cache.path / FOLDER / key
     try:
         facts = json.loads((root / _FACTS).read_bytes())
-        os.utime(root)  # what is not used goes first when the cache is bounded
+        files.used(root)
         return interpreter(root, facts)
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -3,11 +3,14 @@
 A build holds a shared lock for as long as it runs (`using`). If nobody holds it, all that was not used for ten minutes may go; beside
 running builds only what was not used for two hours, which is longer than a build takes between finding an entry and using it. Each entry
 goes at once or not at all. Entries tell by their modification time when they were used (`files.used`).
+
+What no build could make again stays: imported bases, images, locks of bases, and the Release files of Debian's archives, which keep a
+mirror from going back to an older state. Scratch folders of builds that were killed go too (`files.sweep`).
 """
 
 import json
 import os
-import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +21,14 @@ from builder import files
 from builder.caching.evict import Entry, plan
 from builder.errors import Busy
 
-KINDS = {"layer": "blobs/sha256", "unpacked base": "rootfs", "unpacked layer": "unpacked", "Debian package": "debs"}
+KINDS = {  # folders whose entries go one by one; layers and Debian's packages lie together
+    "layer": "blobs/sha256",
+    "unpacked base": "rootfs",
+    "unpacked layer": "unpacked",
+    "Debian index": "debian/indices",
+    "begun download": "debian/partial",
+}
+WHOLE = {"npm's packages": "npm", "Go's packages": "go-build", "Go's modules": "go"}  # of other programs, and gone at once
 EVERY = 600.0  # seconds between two looks
 GRACE, GRACE_BESIDE = 600.0, 7200.0
 OLD = 30 * 86400.0  # seconds after which what is small and unused is forgotten
@@ -71,7 +81,7 @@ def trim(path: Path, most: int, *, grace: float | None = None) -> Freed:
 
 
 def entries(path: Path) -> list[Entry]:
-    found = []
+    found: list[Entry] = []
     for kind, folder in KINDS.items():
         try:
             scan = sorted(os.scandir(path / folder), key=lambda entry: entry.name)
@@ -79,13 +89,18 @@ def entries(path: Path) -> list[Entry]:
             continue
         for entry in scan:
             if not entry.name.startswith(files.TEMP_PREFIX):
-                try:
-                    info = entry.stat(follow_symlinks=False)
-                    size = _size(Path(entry.path)) if entry.is_dir(follow_symlinks=False) else info.st_size
-                except OSError:
-                    continue  # another process removed it
-                found.append(Entry(kind, Path(entry.path), size, info.st_mtime))
+                found.extend(_entry(kind, Path(entry.path)))
+    for kind, folder in WHOLE.items():
+        found.extend(_entry(kind, path / folder))
     return found
+
+
+def _entry(kind: str, path: Path) -> tuple[Entry, ...]:
+    try:
+        info = path.lstat()
+        return (Entry(kind, path, _size(path) if stat.S_ISDIR(info.st_mode) else info.st_size, info.st_mtime),)
+    except OSError:
+        return ()  # another process removed it
 
 
 def _trim(path: Path, most: int, grace: float) -> Freed:
@@ -104,8 +119,9 @@ def _remove(root: Path, path: Path) -> None:
     try:
         if path.is_dir() and not path.is_symlink():
             aside = root / "tmp" / f"{files.TEMP_PREFIX}{os.getpid()}-{os.urandom(6).hex()}"
+            aside.parent.mkdir(exist_ok=True)
             path.rename(aside)
-            shutil.rmtree(aside, ignore_errors=True)
+            files.remove(aside)
         else:
             path.unlink()
     except FileNotFoundError:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
+from builder import files
 from builder.cache import Cache
 from builder.debian.download import Downloads, Expected, shown
 from builder.debian.model import Package
@@ -63,6 +64,7 @@ def _whole(path: Path, package: Package) -> bool:
         if path.stat().st_size == package.size:
             with path.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() == package.sha256:
+                    files.used(path)
                     return True
         path.unlink()
     except FileNotFoundError:

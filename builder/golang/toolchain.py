@@ -64,7 +64,7 @@ def environment(cache: Path, *, offline: bool, workspace: bool, extra: Mapping[s
     """For every call. `cache` is for compiled packages if this user has no home; `workspace`: the source has a go.work."""
     env = {key: value for key, value in os.environ.items() if key not in ("GOOS", "GOARCH", "GOBIN", "PWD")} | dict(extra)
     if not env.get("GOCACHE") and not (env.get("HOME") and os.access(env["HOME"], os.W_OK)) and not env.get("XDG_CACHE_HOME"):
-        env |= {"GOCACHE": str(cache / "go-build"), "GOPATH": env.get("GOPATH") or str(cache / "go")}
+        env |= {"GOCACHE": str(files.in_use(cache / "go-build")), "GOPATH": env.get("GOPATH") or str(files.in_use(cache / "go"))}
     env |= {"GOOS": "linux", "CGO_ENABLED": "0", "GO111MODULE": "on"}
     if not workspace:
         env["GOWORK"] = "off"  # one in a folder above is not this source's

@@ -89,7 +89,7 @@ async def install(
     ]
     env = _environment(build_envs)
     if not any(key.lower() == "npm_config_cache" for key in env) and not os.access(env.get("HOME") or "/nowhere", os.W_OK):
-        env["npm_config_cache"] = str(cache)
+        env["npm_config_cache"] = str(files.in_use(cache))
     ended = await process.run(words, cwd=root, env=env, timeout=timeout)
     if ended.code:
         said = ended.stderr.decode("utf-8", "replace")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
+from builder import files
 from builder.errors import ImageMissing, RegistryError
 from builder.oci import Blob, Content
 from builder.platform import Platform
@@ -67,7 +68,9 @@ async def _fetch(registries: Registries, blobs: Iterable[Blob], folder: Path) ->
 
     async def one(blob: Blob) -> None:
         path = _path(folder, blob)
-        if not path.is_file() or path.stat().st_size != blob.size:
+        if path.is_file() and path.stat().st_size == blob.size:
+            files.used(path)
+        else:
             await registries.download(parse_repository(blob.origin), blob, path)
 
     await each(one, {blob.digest: blob for blob in blobs if _remote(blob)}.values())

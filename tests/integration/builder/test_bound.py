@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from builder import files
+from builder.cache import Cache
 from builder.caching import bound
 from builder.errors import Busy, StoreError
 from builder.files import TEMP_PREFIX, locked
@@ -118,6 +119,46 @@ class TestTrimming:
         bound.trim(cache, 0)
         assert not folder.exists()
         assert not any(path.exists() for path in left)
+
+    async def test_reaches_all_that_can_be_made_again_and_leaves_all_that_cannot(self, tmp_path: Path) -> None:
+        cache = tmp_path
+        again = ("blobs/sha256/a", "debian/indices/b.1", "debian/partial/c", "rootfs/d/x", "unpacked/e/x", "npm/_cacache/f", "go-build/g/h")
+        never = ("imported/i", "imported/j.json", "bases/python-1.lock", "debian/releases/k.json", "images/blobs/sha256/l")
+        for name in (*again, *never, "go/pkg/mod/m/n"):
+            (cache / name).parent.mkdir(parents=True, exist_ok=True)
+            (cache / name).write_bytes(b"x" * 100)
+        (cache / "go/pkg/mod/m").chmod(0o555)  # as Go makes them
+        for path in (*cache.iterdir(), *cache.glob("*/*"), *cache.glob("*/*/*")):
+            aged(path, 3 * 3600)
+        freed = bound.trim(cache, 0)
+        assert freed == bound.Freed(8, 800, 0)
+        assert not [name for name in (*again, "go") if (cache / name).exists()]
+        assert not [name for name in never if not (cache / name).exists()]
+        assert not list((cache / "tmp").iterdir()), "folders that nobody may write to are gone too"
+
+    async def test_takes_what_other_programs_keep_only_when_no_build_used_it(self, tmp_path: Path) -> None:
+        cache = tmp_path
+        (cache / "npm").mkdir(parents=True)
+        (cache / "npm/x").write_bytes(b"x" * 100)
+        aged(cache / "npm", 3 * 3600)
+        files.in_use(cache / "npm")
+        assert bound.trim(cache, 0).entries == 0
+        aged(cache / "npm", 3 * 3600)
+        assert bound.trim(cache, 0).entries == 1
+
+    async def test_leaves_the_scratch_folder_of_a_running_build_however_old_it_is(self, tmp_path: Path) -> None:
+        cache = Cache(tmp_path)
+        with cache.folder() as mine:
+            (mine / "x").touch()
+            aged(mine, 5 * 3600)
+            bound.trim(cache.path, 0)
+            assert (mine / "x").exists()
+        assert not mine.exists()
+        dead = cache.path / "tmp" / f"{TEMP_PREFIX}dead"
+        dead.mkdir()
+        aged(dead, 5 * 3600)
+        bound.trim(cache.path, 0)
+        assert not dead.exists()
 
 
 class TestManyBuilds:
