@@ -165,4 +165,4 @@ def _options(**given: bool) -> "BuildOptions":
 
 def _warn(warnings: tuple[str, ...]) -> None:
     for warning in warnings:
-        click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
+        output.warn(warning)

@@ -153,7 +153,7 @@ def build(path: "Path | str", options: "BuildOptions", progress: output.Progress
     finally:
         progress.clear()
     for warning in result.warnings:
-        click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
+        output.warn(warning)
     for change in result.changes if options.explain else ():
         click.echo(f"{click.style('explain:', bold=True)} {change}", err=True)
     return result

@@ -151,7 +151,9 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _say(message: str) -> None:
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+    from cli.output import printable
+
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {printable(message)}", err=True)
 
 
 if __name__ == "__main__":

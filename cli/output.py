@@ -20,6 +20,15 @@ FORMATS = ("table", "wide", "json", "yaml")
 PATIENCE = 2.0  # seconds that something must last to be told where lines cannot be rewritten
 
 
+def printable(text: str) -> str:
+    """Words from outside (a file's name, what a registry, git or uv said) without what would make a terminal do something."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
+
+
+def warn(text: str) -> None:
+    click.echo(f"{click.style('warning:', fg='yellow')} {printable(text)}", err=True)
+
+
 def option(command: F) -> F:
     """Add -o; the command receives `output`."""
     return click.option("-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True, help="Output format.")(command)
@@ -115,6 +124,7 @@ class Progress:
         if self._quiet or text == self._shown or not (self._live or time.monotonic() - self._since >= PATIENCE):
             return
         self._shown = text
+        text = printable(text)
         if self._live:
             fits = text[: shutil.get_terminal_size().columns - 3]  # a line that wraps cannot be rewritten
             click.echo(f"\r\x1b[2K{click.style('…', fg='yellow')} {fits}", nl=False, err=True)
@@ -127,7 +137,7 @@ class Progress:
         self._since = time.monotonic()
         if not self._quiet:
             took = "" if seconds is None else click.style(f"  {duration(seconds)}", dim=True)
-            click.echo(f"{click.style(name.ljust(8), bold=True)}{text}{took}", err=True)
+            click.echo(f"{click.style(name.ljust(8), bold=True)}{printable(text)}{took}", err=True)
 
     def clear(self) -> None:
         if self._live and self._shown:

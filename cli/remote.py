@@ -51,7 +51,7 @@ def build(source: str, progress: output.Progress, form: str, given: dict[str, An
     finally:
         progress.clear()
     for warning in ended.status.warnings if ended else ():
-        click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
+        output.warn(warning)
     image = ended.status.image if ended else ""
     if form == "json":
         output.data("json", {"image": image, "digest": ended.status.digest if ended else "", "build": made})
@@ -177,7 +177,7 @@ async def _upload(folder: Path, ref: "ImageRef", progress: output.Progress, give
     options = BuildOptions(store=None, **asked)
     collected = await anyio.to_thread.run_sync(source_artifact.collect, folder, options)
     for warning in collected.source.warnings:
-        click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
+        output.warn(warning)
     if (files := source_artifact.inline(collected)) is not None:
         progress.done("upload", f"{count(len(files), 'file')}, {size(collected.source.size)}, in the Build itself")
         return {"inline": files}

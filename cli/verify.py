@@ -27,7 +27,7 @@ def command(image: str, key: Path, form: str) -> None:
     found: Verified = run(_verify, image, key)
     statements = [one.kind for one in found.statements]
     for problem in found.problems:
-        click.echo(f"{click.style('warning:', fg='yellow')} {problem}", err=True)
+        output.warn(problem)
     if form == "json":
         facts = {"image": found.name, "digest": found.digest, "signatures": [one.form for one in found.signatures]}
         output.data("json", {**facts, "statements": statements, "problems": list(found.problems)})

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from builder.sources.ignore import Rules, Verdict
-from cli import failures
+from cli import failures, output
 
 PAUSE = 0.3  # seconds between looks, at least
 SHARE = 10  # pauses are at least so many times as long as a look takes
@@ -26,7 +26,7 @@ def watched(path: Path, work: Callable[[], None]) -> None:
         try:
             work()
         except Exception as error:  # whatever it is, the next save may mend it
-            click.echo(f"{click.style('error:', fg='red', bold=True)} {failures.explain(error)[0]}", err=True)
+            click.echo(f"{click.style('error:', fg='red', bold=True)} {output.printable(failures.explain(error)[0])}", err=True)
         click.echo(click.style(f"watching {path}; Ctrl-C ends it", dim=True), err=True)
         while before == (now := _settled(path)):
             pass

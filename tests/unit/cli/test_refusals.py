@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cli import gateway, keeper, ports, up
+from cli import gateway, keeper, output, ports, up
 from cli.failures import CliError
+from cli.main import main
 from kfn.observe import otel
 
 
@@ -59,3 +60,15 @@ def test_a_keeper_says_which_flag_has_the_folder_that_is_not_there(tmp_path: Pat
 def test_spans_go_to_an_http_url_only() -> None:
     with pytest.raises(otel.OtelError, match="OTEL_EXPORTER_OTLP_ENDPOINT=ftp://x: an http or https URL"):
         otel.from_environment({"OTEL_EXPORTER_OTLP_ENDPOINT": "ftp://x"})
+
+
+class TestWordsFromOutside:
+    def test_reach_the_terminal_without_what_would_command_it(self, capsys: pytest.CaptureFixture[str]) -> None:
+        hostile = "a\x1b]0;x\x07b\x9b2J\u202ec\td\ne"
+        output.warn(hostile)
+        output.Progress().done("deps", hostile)
+        with pytest.raises(SystemExit):
+            main(["build", f"/nowhere/{hostile}"])
+        said = capsys.readouterr().err
+        assert "a?]0;x?b?2J?c\td\ne" in said
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(said)
