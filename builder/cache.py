@@ -122,7 +122,9 @@ class Cache:
     def remember(self, key: str, facts: dict[str, Any]) -> None:
         if "layers" in facts:
             self.wholes[key] = facts
-        files.write(self.path / "keys" / f"{key}.json", json.dumps({"key": key, "facts": facts}, sort_keys=True).encode())
+        # Not flushed to disk: a build writes dozens, `facts` takes a cut one for none, and the blob that it names was flushed before.
+        text = json.dumps({"key": key, "facts": facts}, sort_keys=True)
+        files.write(self.path / "keys" / f"{key}.json", text.encode(), lasting=False)
 
     def add(self, key: str, kind: str, members: Iterable[tar.Member], facts: dict[str, Any]) -> Cached:
         """Make a layer of these files and remember it under `key`."""

@@ -60,26 +60,31 @@ def private(folder: Path) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
-    """A temporary file that takes `path`'s place, flushed to disk, when the block ends without an error."""
+def writing(path: Path, *, lasting: bool = True) -> Iterator[BinaryIO]:
+    """A temporary file that takes `path`'s place, flushed to disk, when the block ends without an error.
+
+    Not `lasting`: not flushed, so after a power cut it may be empty or cut; for what its reader checks and can make again.
+    """
     temp = path.parent / f"{TEMP_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temp.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
         temp.chmod(0o644)
         temp.replace(path)
-        sync_folder(path.parent)
+        if lasting:
+            sync_folder(path.parent)
     except OSError as error:
         raise disk_full(error, path.parent) or error from error
     finally:
         temp.unlink(missing_ok=True)
 
 
-def write(path: Path, data: bytes) -> None:
-    with writing(path) as file:
+def write(path: Path, data: bytes, *, lasting: bool = True) -> None:
+    with writing(path, lasting=lasting) as file:
         file.write(data)
 
 

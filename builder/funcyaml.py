@@ -6,12 +6,14 @@ type, is an error with its line, its path and the nearest name.
 
 import difflib
 import re
-from typing import Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import msgspec
-import yaml
 
 from builder.errors import ProjectInvalid
+
+if TYPE_CHECKING:
+    import yaml  # 15 ms, which a folder without a func.yaml need not pay
 
 MAX_BYTES = 256 * 1024
 MAX_VALUES = 100_000  # when all aliases are written out
@@ -179,6 +181,10 @@ class FuncYaml(Section, frozen=True):
 
 def parse(text: str, file: str = "func.yaml") -> FuncYaml:
     """The typed content of a func.yaml. `file` is the name to show in errors."""
+    if not text:
+        return FuncYaml()
+    import yaml
+
     if len(text) > MAX_BYTES:
         raise ProjectInvalid(f"{file} is larger than {MAX_BYTES // 1024} KiB")
     try:
@@ -206,8 +212,10 @@ def parse(text: str, file: str = "func.yaml") -> FuncYaml:
         raise ProjectInvalid(f"{_where(file, tree, path)}: {'.'.join(path)}: {expected}") from None
 
 
-def _expanded(tree: yaml.Node | None) -> int:
+def _expanded(tree: "yaml.Node | None") -> int:
     """How many values the tree has when every alias is written out; too many for one that holds itself."""
+    import yaml
+
     sizes: dict[int, int] = {}
 
     def size(node: Any) -> int:
@@ -225,11 +233,13 @@ def _expanded(tree: yaml.Node | None) -> int:
 
 def at(text: str, path: str, file: str = "func.yaml") -> str:
     """`func.yaml:12: deploy.options.scale.min`, for errors about a value of the right type."""
+    import yaml
+
     parts = tuple(re.findall(r"[^.\[\]]+", path))
     return f"{_where(file, yaml.compose(text, yaml.SafeLoader), parts)}: {path}"
 
 
-def _refuse_unknown(value: Any, type_: Any, path: tuple[str, ...], tree: yaml.Node | None, file: str) -> None:
+def _refuse_unknown(value: Any, type_: Any, path: tuple[str, ...], tree: "yaml.Node | None", file: str) -> None:
     struct = next((t for t in (type_, *get_args(type_)) if isinstance(t, type) and issubclass(t, msgspec.Struct)), None)
     if isinstance(value, list) and get_origin(type_) is list:
         for index, item in enumerate(value):
@@ -245,8 +255,10 @@ def _refuse_unknown(value: Any, type_: Any, path: tuple[str, ...], tree: yaml.No
             _refuse_unknown(item, known[key], here, tree, file)
 
 
-def _where(file: str, tree: yaml.Node | None, path: tuple[str, ...]) -> str:
+def _where(file: str, tree: "yaml.Node | None", path: tuple[str, ...]) -> str:
     """`file:line` of the deepest node on the path that exists."""
+    import yaml
+
     node, line = tree, 1
     for part in path:
         if isinstance(node, yaml.MappingNode):

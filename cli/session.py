@@ -4,7 +4,6 @@ the kubeconfig of kubectl. An embedded platform is recognised by the platform.js
 import functools
 import json
 import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import click
 
 from cli import complete
+from kfn import lighthttp
 
 if TYPE_CHECKING:
     from kfn.kube.client import Client
@@ -36,9 +36,7 @@ class Session:
 
     @asynccontextmanager
     async def client(self, *, timeout: float = 30.0) -> AsyncIterator["Client"]:
-        # httpx offers a command of its own and imports rich and pygments for it wherever they are installed: a third of
-        # the time of `kfn list`. None here is what it takes for "not installed".
-        sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+        lighthttp.prepare()  # a third of the time of `kfn list`
         from kfn.kube.client import Client
         from kfn.kube.http import HttpTransport
 

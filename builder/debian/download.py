@@ -21,6 +21,7 @@ import anyio.to_thread
 
 from builder import files
 from builder.errors import ArchiveRefused, MirrorUnreachable
+from kfn import lighthttp
 
 if TYPE_CHECKING:
     import httpx
@@ -147,6 +148,7 @@ class Downloads:
 
     @asynccontextmanager
     async def _get(self, url: str, headers: Mapping[str, str]) -> AsyncIterator["httpx.Response"]:
+        lighthttp.prepare()
         import httpx
 
         if self._client is None:

@@ -3,7 +3,7 @@
     async with Registries(RegistrySettings.from_environment()) as registries:
         found = await registries.resolve(parse_ref("registry.example/app:1"))
 
-One HTTP client serves all registries; httpx is imported when the block is entered. What a request meets on its way (login, retries,
+One client serves all registries; httpx is imported when the block is entered. What a request meets on its way (login, retries,
 redirects) is in transport.py and auth.py, uploads in upload.py, downloads in download.py; whole images in push.py and pull.py.
 """
 
@@ -142,6 +142,11 @@ class Registries:
         """Whether a manifest is there, for one who wants to push it. An odd answer counts as no."""
         headers = {"Accept": ACCEPT}
         return (await self._ask("HEAD", ref, f"manifests/{ref.reference}", "pull,push", PUSHING, headers)).status == 200
+
+    async def is_tagged(self, ref: ImageRef, digest: str) -> bool:
+        """Whether the tag names this manifest now, for one who wants to push it there. An odd answer counts as no."""
+        answer = await self._ask("HEAD", ref, f"manifests/{ref.tag}", "pull,push", PUSHING, {"Accept": ACCEPT})
+        return answer.status == 200 and answer.header("docker-content-digest") == digest
 
     async def put_manifest(self, ref: ImageRef, content: Content) -> Put:
         """Put a manifest under `ref`'s tag or digest. All it refers to must be there: BlobsMissing says what is not."""

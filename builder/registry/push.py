@@ -44,8 +44,9 @@ async def push(registries: Registries, content: Content, refs: Sequence[ImageRef
     done = Pushed(content.digest)
     for repository in dict.fromkeys(ref.bare for ref in refs):
         tags = dict.fromkeys(ref.tag for ref in refs if ref.bare == repository and ref.tag)
-        one = await _one(registries, content, repository)
-        for tag in tags:
+        missing = [tag for tag in tags if not await registries.is_tagged(repository.tagged(tag), content.digest)]
+        one = await _one(registries, content, repository) if missing or not tags else Pushed(content.digest, present=_total(content))
+        for tag in missing:
             await registries.put_manifest(repository.tagged(tag), content)
         name, names = repository.name, ", ".join(tags)
         tell(Step("push", f"{name}{f':{names}' if names else ''} {one}", cached=not one.uploaded))

@@ -23,6 +23,7 @@ from builder.registry.auth import Authorizer
 from builder.registry.credentials import CredentialFinder
 from builder.registry.reference import HUB, HUB_HOST, ImageRef
 from builder.registry.settings import RegistrySettings
+from kfn import lighthttp
 from kfn.clock import utcnow
 from kfn.version import VERSION
 
@@ -66,39 +67,48 @@ class Call:
 
 
 class Transport:
-    """An async context manager around one httpx client."""
+    """An async context manager around httpx."""
 
     def __init__(self, settings: RegistrySettings) -> None:
         self.settings = settings
         self.requests = 0  # that reached a registry or token server, or tried to
         self._finder = CredentialFinder(settings)
         self._authorizers: dict[str, Authorizer] = {}
+        self._clients: dict[bool, httpx.AsyncClient] = {}
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        lighthttp.prepare()
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # they would log addresses, which may be signed and so secret
+        if self.settings.ca_file:
+            self._client("https:")  # what is wrong with that file is said at once
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._stack.aclose()
+
+    def _client(self, url: str) -> "httpx.AsyncClient":
+        """One for addresses with TLS, one for those without: reading the system's certificates takes 25 ms, and loopback needs none."""
         from http.cookiejar import CookieJar, DefaultCookiePolicy
 
         import httpx
 
-        for name in ("httpx", "httpcore"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # they would log addresses, which may be signed and so secret
-        settings = self.settings
-        timeout = httpx.Timeout(settings.read_timeout, connect=settings.connect_timeout, pool=POOL_WAIT)
-        plain = {_host(one) for one in settings.plain_http} | set(_LOOPBACK)
-        self._client = await self._stack.enter_async_context(
-            httpx.AsyncClient(
-                timeout=timeout,
-                verify=_trust(settings),
+        secure = not url.startswith("http:")
+        if secure not in self._clients:
+            settings = self.settings
+            plain = {_host(one) for one in settings.plain_http} | set(_LOOPBACK)
+            client = httpx.AsyncClient(
+                timeout=httpx.Timeout(settings.read_timeout, connect=settings.connect_timeout, pool=POOL_WAIT),
+                verify=_trust(settings) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # which trusts nobody
                 limits=httpx.Limits(max_connections=2 * settings.parallel + 8, max_keepalive_connections=2 * settings.parallel),
                 headers={"User-Agent": f"kfn/{VERSION}", "Accept-Encoding": "identity"},
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
                 mounts={_ONE_HOST.format(host): None for host in plain},  # never through a proxy
             )
-        )
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self._stack.aclose()
+            self._clients[secure] = client
+            self._stack.push_async_callback(client.aclose)
+        return self._clients[secure]
 
     def url(self, ref: ImageRef, path: str) -> str:
         """An address of the repository: `manifests/latest`."""
@@ -193,12 +203,13 @@ class Transport:
             headers["Content-Length"] = str(call.body.length)
         elif call.method in ("POST", "PUT", "PATCH"):
             headers["Content-Length"] = "0"
+        client = self._client(url)
         self.requests += 1
         try:
-            request = self._client.build_request(call.method, url, headers=headers, content=call.body.open() if call.body else None)
+            request = client.build_request(call.method, url, headers=headers, content=call.body.open() if call.body else None)
         except ValueError as error:
             raise RegistryError(f"{call.ref.registry} gave an address that is none: {shown(url)!r}") from error
-        return await self._client.send(request, stream=True)
+        return await client.send(request, stream=True)
 
     async def _ask(self, ref: ImageRef, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
         """A token server. Tried again as a registry is; redirects are not followed, for it is sent a password."""
@@ -206,9 +217,10 @@ class Transport:
 
         failures = 0
         while True:
+            client = self._client(url)
             self.requests += 1
             try:
-                async with self._client.stream(method, url, headers=headers, content=body) as response:
+                async with client.stream(method, url, headers=headers, content=body) as response:
                     answer = await self._whole(ref, response, 1 << 20)
                 asked = retry.retry_after(answer.header("retry-after"), utcnow())
                 if answer.status not in retry.AGAIN:

@@ -16,6 +16,7 @@ from builder.cache import Cache
 from builder.errors import BuildError
 from builder.sources.giturl import hidden
 from builder.sources.origin import UNKNOWN, Origin, committed
+from builder.together import each
 
 _TIMEOUT = 20.0  # seconds; a checkout that git needs longer for is told without its state
 _HEX = frozenset("0123456789abcdef")
@@ -55,19 +56,22 @@ async def _find(folder: Path, cache: Path) -> Origin:
             "submodule.recurse=false",
         )
         git = ("git", f"--git-dir={scratch}", f"--work-tree={top}", *settings)
-        status = await process.run(
-            [*git, "status", "--porcelain", "-z", "--ignore-submodules=all", "--", inner or "."], timeout=_TIMEOUT, env=env, cwd=top
-        )
-        body = await process.run([*git, "cat-file", "commit", commit], timeout=_TIMEOUT, env=env, cwd=top)
-        url = await process.run(
-            ["git", "config", "--no-includes", f"--file={common / 'config'}", "--get", "remote.origin.url"],
-            timeout=_TIMEOUT,
-            env=env,
-            cwd=scratch,
-        )
-    if status.code:
+        ask: dict[str, tuple[Path, list[str]]] = {
+            "status": (top, [*git, "status", "--porcelain", "-z", "--ignore-submodules=all", "--", inner or "."]),
+            "commit": (top, [*git, "cat-file", "commit", commit]),
+            "url": (scratch, ["git", "config", "--no-includes", f"--file={common / 'config'}", "--get", "remote.origin.url"]),
+        }
+        said: dict[str, process.Ended] = {}
+
+        async def one(name: str) -> None:
+            cwd, argv = ask[name]
+            said[name] = await process.run(argv, timeout=_TIMEOUT, env=env, cwd=cwd)
+
+        await each(one, ask)  # at once, for the build waits
+    if said["status"].code:
         return UNKNOWN
-    return Origin(hidden(url.stdout.decode("utf-8", "replace").strip()), commit, ref, inner, committed(body.stdout), bool(status.stdout))
+    url, dirty = said["url"].stdout.decode("utf-8", "replace").strip(), bool(said["status"].stdout)
+    return Origin(hidden(url), commit, ref, inner, committed(said["commit"].stdout), dirty)
 
 
 def _git_folder(top: Path) -> tuple[Path, Path]:

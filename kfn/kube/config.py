@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -91,6 +89,8 @@ def _from_files(paths: list[Path], context: str | None) -> Config:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    import yaml  # not above: every command imports this module for its errors
+
     try:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         doc = yaml.load(path.read_text(), Loader=loader)  # noqa: S506 - both are safe loaders
