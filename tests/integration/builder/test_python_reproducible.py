@@ -28,6 +28,7 @@ def build(folder: Path, home: Path, *, python: str = sys.executable, user: int =
     code = f"import os; os.umask({umask}); from cli.main import main; main()"
     argv = [python, "-c", code, "build", str(folder), "--name", "same", "--store", str(home / "store"), "--no-profile", "-q"]
     base = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_", "SSL_", "PATH"))}
+    base["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{base['PATH']}"  # uv is beside our Python, whichever runs
     around = {**base, "HOME": str(home), "PYTHONPATH": MODULES, "PYTHONDONTWRITEBYTECODE": "1", "UV_CACHE_DIR": str(home / "uv"), **env}
     given = {"user": user, "group": user, "extra_groups": []} if user >= 0 else {}
     ended = subprocess.run(argv, capture_output=True, text=True, env=around, timeout=110, cwd=home, check=False, **given)  # type: ignore[call-overload]
