@@ -24,6 +24,7 @@ from builder.platform import Platform, host
 from builder.project import Project
 from builder.python import interpreter
 from builder.python.interpreter import Interpreter
+from builder.reference import is_digest
 from builder.registry import pull
 from builder.registry.client import Registries
 from builder.registry.reference import ImageRef, parse_ref
@@ -95,7 +96,7 @@ async def _image(registries: _Later, cache: Cache, ref: ImageRef, platform: Plat
             raise UsageError(f"--offline: base {name} was never downloaded for {platform}")
         client = await registries()
         content = await pull.image(client, ref, platform)
-        config = _config(await client.blob(ref, content.blobs[0], CONFIG_BYTES), name)
+        config = config_of(await client.blob(ref, content.blobs[0], CONFIG_BYTES), name)
         layers = _layers(content, config, platform, ref, name)
         facts = {
             "origin": ref.name,
@@ -157,14 +158,24 @@ async def _by_host(base: Base, facts: Mapping[str, Any], options: BuildOptions) 
     return replace(base, python=Interpreter(own.command, own.version, own.tag), libc=facts["libc"], warnings=(*base.warnings, told))
 
 
-def _config(data: bytes, name: str) -> dict[str, Any]:
+def config_of(data: bytes, name: str) -> dict[str, Any]:
+    """An image's config, of whoever made it: of the right form as far as a build reads it. Raises RegistryError."""
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, dict) or not isinstance(found.get("config") or {}, dict):
-        raise RegistryError(f"base {name}: its config is not what an image's is")
-    return found
+    if isinstance(found, dict):
+        inner, rootfs = found.get("config") or {}, found.get("rootfs") or {}
+        if isinstance(inner, dict) and isinstance(rootfs, dict):
+            variables, labels, layers = inner.get("Env") or [], inner.get("Labels") or {}, rootfs.get("diff_ids") or []
+            plain = (
+                isinstance(labels, dict)
+                and isinstance(variables, list)
+                and all(isinstance(one, str) for one in (*variables, *labels.values()))
+            )
+            if plain and isinstance(layers, list) and all(isinstance(one, str) and is_digest(one) for one in layers):
+                return found
+    raise RegistryError(f"base {name}: its config is not what an image's is")
 
 
 def _layers(content: Content, config: Mapping[str, Any], platform: Platform, ref: ImageRef, name: str) -> tuple[Layer, ...]:

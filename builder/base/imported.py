@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import tarfile
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -61,7 +62,7 @@ def bring(cache: Cache, source: Path, name: str = "") -> Imported:
         name = str(parse_ref(name or own or _no_name(source)))
         for one in images.values():
             for layer in one["layers"]:
-                _keep(cache, root, layer, source)
+                _keep(cache, root, layer, source, scratch)
     digest = oci.sha256(oci.canonical(images))
     file = cache.path / FOLDER / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
     files.write(file, json.dumps({"name": name, "images": images}, sort_keys=True).encode())
@@ -218,15 +219,17 @@ def _some(images: dict[str, Any], source: Path) -> dict[str, Any]:
     return images
 
 
-def _keep(cache: Cache, root: Path, layer: Mapping[str, Any], source: Path) -> None:
+def _keep(cache: Cache, root: Path, layer: Mapping[str, Any], source: Path, scratch: Path) -> None:
     path = _blob(root, layer["digest"], source)
+    if source.is_dir():  # a link to a file there would change with it
+        path = Path(shutil.copyfile(path, scratch / path.name))
     if layer["media_type"] in (LAYER_GZIP, LAYER_TAR):  # zstd needs a library; who unpacks it will see
         plain = hashlib.sha256()
         try:
             with gzip.open(path) if layer["media_type"] == LAYER_GZIP else path.open("rb") as file:
                 while chunk := file.read(1 << 20):
                     plain.update(chunk)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise UsageError(f"{source}: layer {layer['digest'][:19]} cannot be unpacked: {error}") from None
         if f"sha256:{plain.hexdigest()}" != layer["diff_id"]:
             raise UsageError(f"{source}: layer {layer['digest'][:19]} does not hold what its config says; the file is damaged")

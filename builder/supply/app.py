@@ -69,7 +69,7 @@ def beside(
     run = Run(
         source_digest=job.source.digest,
         origin=origin,
-        options=_options(options, described),
+        options={**_options(options, described), "allowSdists": options.allow_sdists or job.project.allow_sdists},
         internal={"layerFormat": FORMAT, **({"handler": handler} if handler else {})},
         versions=_versions(options),
         builder=options.builder_id,
@@ -91,7 +91,6 @@ def _options(options: BuildOptions, described: Sequence[Described]) -> dict[str,
         "compression": options.compression,
         "wheels": options.wheels,
         "extras": sorted(options.extras),
-        "allowSdists": options.allow_sdists,
         "timestamp": options.timestamp,
         "gitAnnotations": options.git_annotations,
     }

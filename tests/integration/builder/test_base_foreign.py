@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from builder import oci
-from builder.base import imported, manage
+from builder.base import foreign, imported, manage
 from builder.base.app import find
 from builder.base.model import Base
 from builder.cache import Cache
-from builder.errors import ImageMissing, UsageError
+from builder.errors import ImageMissing, RegistryError, UsageError
 from builder.layout import Output, write
 from builder.options import BuildOptions
 from builder.platform import Platform, host
@@ -143,6 +143,27 @@ class TestFromARegistry:
                 assert len((await a_find(pushed, architecture, "go")).layers) == 1
 
 
+class TestAConfigOfSomebodyElse:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "[]",
+            '{"config": [1]}',
+            '{"config": {"Env": "A=1"}}',
+            '{"config": {"Env": [1]}}',
+            '{"config": {"Labels": [1]}}',
+            '{"config": {"Labels": {"dev.kfn.python": 3}}}',
+            '{"rootfs": [1]}',
+            '{"rootfs": {"diff_ids": [1]}}',
+            '{"rootfs": {"diff_ids": ["sha256:../../x"]}}',
+            "[" * 100_000,
+        ],
+    )
+    def test_of_another_form_is_refused_in_words(self, text: str) -> None:
+        with pytest.raises(RegistryError, match="its config is not what an image's is"):
+            foreign.config_of(text.encode(), "x")
+
+
 class TestImported:
     @pytest.mark.parametrize("kind", ["oci", "oci-archive", "docker-archive"])
     async def test_an_image_in_a_file_is_a_base_without_any_registry(self, tmp_path: Path, a_find: Find, kind: str) -> None:
@@ -155,6 +176,16 @@ class TestImported:
         assert found.python.version == "3.13.5"
         assert [layer.diff_id for layer in found.layers] == [layer.diff_id for layer in own.layers]
         assert all(Cache(tmp_path / "cache").blob(layer.digest).stat().st_size == layer.size for layer in found.layers)
+
+    def test_a_folder_that_changes_later_changes_nothing_of_what_was_kept(self, tmp_path: Path) -> None:
+        image = small(tmp_path, [Member("a", load=lambda: b"1")])
+        write(Output("oci", tmp_path / "layout"), image, (), "nowhere.example/x:1")
+        imported.bring(Cache(tmp_path / "cache"), tmp_path / "layout")
+        theirs = tmp_path / "layout/blobs/sha256" / image.blobs[1].digest[7:]
+        kept = tmp_path / "cache" / imported.FOLDER / theirs.name
+        assert kept.read_bytes() == theirs.read_bytes()
+        assert not kept.samefile(theirs)
+        assert sorted(path.suffix for path in kept.parent.iterdir()) == ["", ".json"]
 
     @pytest.mark.skipif(not shutil.which("skopeo"), reason="skopeo is not installed")
     async def test_what_skopeo_saves_as_docker_does_is_read(self, tmp_path: Path, a_find: Find) -> None:

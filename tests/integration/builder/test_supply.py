@@ -208,6 +208,13 @@ class TestACommit:
         assert told["uri"] == f"git+https://git.example/team/hello.git@{commit}"
         assert told["digest"]["gitCommit"] == commit
 
+    async def test_comes_with_whether_source_distributions_were_allowed_by_whomever(self, workshop: Workshop, tmp_path: Path) -> None:
+        source = workshop.source()
+        workshop.write(source / "func.yaml", "runtime: python\nkfn: {allowSdists: true}\n")
+        await workshop.build(source, store=None, outputs=(f"oci:{tmp_path}/out",), base="none", attest=True)
+        (body,) = [json.loads(path.read_bytes()) for path in blobs(tmp_path / "out", "application/vnd.in-toto+json")]
+        assert body["predicate"]["buildDefinition"]["externalParameters"]["options"]["allowSdists"] is True
+
     async def test_is_in_the_image_if_asked(self, workshop: Workshop, tmp_path: Path) -> None:
         source = workshop.source()
         commit = self.commit(source)
