@@ -19,8 +19,10 @@ FORMAT = "1"  # of layers and cache entries: raise it when their bytes change fo
 
 
 def default_cache() -> Path:
-    """`$XDG_CACHE_HOME/kfn`, by default `~/.cache/kfn`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kfn"
+    """`$XDG_CACHE_HOME/kfn`, by default `~/.cache/kfn`. A relative one does not count, as the XDG specification says: it would
+    be another cache in each folder."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache").absolute() / "kfn"
 
 
 def default_cache_bytes() -> int:

@@ -1,12 +1,11 @@
 """kfn build: a source folder becomes an image, in the running platform's image store, a registry, a folder or an archive."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import output, remote, source, supply
+from cli import combined, grouped, output, remote, source, supply
 from cli.failures import CliError
 
 if TYPE_CHECKING:
@@ -54,7 +53,10 @@ def targets(command: "output.F") -> "output.F":
             "--compression", type=click.Choice(("gzip", "zstd", "none")), default="gzip", help="Of layers that leave (default gzip)."
         ),
         click.option(
-            "--builder", default="", metavar="dockerfile", help="Build the folder's Dockerfile with buildah, which runs its code."
+            "--builder",
+            type=click.Choice(("dockerfile",)),
+            callback=lambda _c, _p, value: value or "",
+            help="Build the folder's Dockerfile with buildah, which runs its code.",
         ),
         click.option("--binary", default="", metavar="FILE", help="A ready program for Linux; {arch} in it stands for amd64, arm64."),
         click.option("--base", default="", help="What the image stands on: python, python3.13, static, node, none or an image."),
@@ -65,7 +67,7 @@ def targets(command: "output.F") -> "output.F":
     return command
 
 
-@click.command("build")
+@click.command("build", cls=grouped.Command)
 @click.argument("path", type=source.SourceType(), default=".")
 @click.option("--name", help="The function's name (default: func.yaml's, or the folder's).")
 @click.option("-n", "--namespace", help="Namespace that the image's name begins with (default: func.yaml's, or default).")
@@ -95,6 +97,7 @@ def command(
     kfn build greet --remote -t registry.example/team/greet:v1
     kfn build https://git.example.com/team/functions.git#main:greet
     """
+    combined.refuse(click.get_current_context())
     form = "json" if "json" in outputs else "text"
     elsewhere = {name: given.pop(name) for name in remote.FLAGS}
     if elsewhere["remote"]:
@@ -109,6 +112,8 @@ def command(
 
         watched(source.folder(path), lambda: show(build(path, options, progress), form))
     else:
+        if sbom:
+            supply.check_sbom(sbom, options)
         result = build(path, options, progress)
         if sbom:
             supply.write_sbom(result, sbom, options.sbom_format)
@@ -178,6 +183,7 @@ def store_of(session: "Session") -> Path:
 
 def _store() -> Path:
     """Without a running platform, a store in the cache: the layers are found there by the next deploy."""
+    from builder.options import default_cache
     from cli import session
     from kfn.kube.config import ConfigError
 
@@ -187,4 +193,4 @@ def _store() -> Path:
         found = None
     if found and found.facts:
         return store_of(found)
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kfn" / "images"
+    return default_cache() / "images"

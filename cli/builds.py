@@ -9,6 +9,7 @@ from cli import complete, objects, output, session
 from cli.failures import CliError
 from kfn.api import build as kind
 from kfn.api import kinds
+from kfn.kube import errors
 
 
 @click.group("builds")
@@ -106,7 +107,11 @@ def logs(session: session.Session, name: str, follow: bool, tail: int | None) ->
                 return await buildlog.follow(client, name, session.namespace, tell, progress.say)
             found = await buildlog.pods(client, name, session.namespace)
             for pod in found:
-                await buildlog.printed(client, pod, tell, follow=False, tail=tail)
+                try:
+                    await buildlog.printed(client, pod, tell, follow=False, tail=tail)
+                except (errors.Invalid, errors.NotFound):  # it was never started, and wrote nothing
+                    ended = buildlog.condition(build)
+                    click.echo(f"build {name} wrote nothing" + (f": {ended.reason}: {ended.message}" if ended.reason else " yet"), err=True)
             for line in build.status.log_tail if not found else ():
                 tell(buildlog.parse(line))
             return build

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import build, objects, output, reasons, session, source, supply
+from cli import build, combined, grouped, objects, output, reasons, session, source, supply
 from cli.failures import CliError
 from cli.waiting import NotReady, until_ready
 from kfn.api import core, kinds, names, serving
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from builder.project import Project
 
 
-@click.command("deploy")
+@click.command("deploy", cls=grouped.Command)
 @click.argument("path", type=source.SourceType(), default=".")
 @click.option("--name", help="The function's name (default: func.yaml's, or the folder's).")
 @click.option("--image", help="Deploy this image instead of building one; PATH is then not read, and --name is needed.")
@@ -62,6 +62,8 @@ def command(
 
         cluster = session.facts is None  # its nodes take images from a registry
         store = None if cluster else build.store_of(session)
+        if not cluster:
+            combined.refuse_here(click.get_current_context(), given)
         options = build.build_options(store=store, name=name, namespace=namespace, push=cluster, **given)
         result = build.build(path, options, progress)
         project, name = result.project, result.name

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from cli import output
 from kfn.version import VERSION
 
 # name -> module. The order is the order in help.
@@ -121,10 +122,17 @@ def _pipe_closed(error: BaseException) -> bool:
     return isinstance(error, BrokenPipeError)
 
 
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind it: what is imported while it comes may turn it into an error of its own (Python 3.11 does)."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the command; every failure leaves one readable message and a documented exit code."""
     try:
-        result: Any = kfn.main(args=args, prog_name="kfn", standalone_mode=False)
+        result: Any = kfn.main(args=args, prog_name="kfn", standalone_mode=False, color=output.coloured())
         sys.exit(result if isinstance(result, int) else 0)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
@@ -145,15 +153,16 @@ def main(args: list[str] | None = None) -> None:
     except Exception as error:
         from cli import failures
 
+        if _interrupted(error):
+            click.echo("interrupted", err=True)
+            sys.exit(130)
         message, code = failures.explain(error)
         _say(message)
         sys.exit(code)
 
 
 def _say(message: str) -> None:
-    from cli.output import printable
-
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {printable(message)}", err=True)
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {output.printable(message)}", err=True, color=output.coloured())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How commands print: tables for people, JSON and YAML for scripts, progress on stderr, colour only on a terminal."""
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -27,6 +28,11 @@ def printable(text: str) -> str:
 
 def warn(text: str) -> None:
     click.echo(f"{click.style('warning:', fg='yellow')} {printable(text)}", err=True)
+
+
+def coloured() -> bool | None:
+    """click's `color`: never where NO_COLOR (no-color.org) or a terminal without escape sequences asks for none, else on a terminal."""
+    return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
 
 
 def option(command: F) -> F:
@@ -115,7 +121,7 @@ class Progress:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
-        self._live = sys.stderr.isatty()
+        self._live = sys.stderr.isatty() and coloured() is None  # what rewrites a line is an escape sequence as well
         self._shown = ""
         self._since = time.monotonic()
 

@@ -39,8 +39,6 @@ def write_sbom(result: "BuildResult", where: str, form: str) -> None:
     from builder.files import write
     from builder.supply.sbom import sbom
 
-    if where == "-" and len(result.described) > 1:
-        raise CliError("--sbom -: there is one SBOM for each platform; name one --platform, or give a file", 2)
     for one in result.described:
         body = sbom(one, form) + b"\n"
         if where == "-":
@@ -49,6 +47,16 @@ def write_sbom(result: "BuildResult", where: str, form: str) -> None:
             file = Path(where)
             several = f"-{one.platform.os}-{one.platform.architecture}" if len(result.described) > 1 else ""
             write(file.with_name(f"{file.stem}{several}{file.suffix}").absolute(), body)
+
+
+def check_sbom(where: str, options: "BuildOptions") -> None:
+    """What would be found wrong with `--sbom` after the build. Raises CliError."""
+    if where == "-" and len(options.platforms) > 1:
+        raise CliError("--sbom -: there is one SBOM for each platform; name one --platform, or give a file", 2)
+    if where != "-" and Path(where).is_dir():
+        raise CliError(f"--sbom {where}: that is a folder; name a file", 2)
+    if where != "-" and not Path(where).absolute().parent.is_dir():
+        raise CliError(f"--sbom {where}: there is no folder {Path(where).absolute().parent}", 2)
 
 
 def compare(image: str, path: Path, options: "BuildOptions", progress: output.Progress) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from builder import elf
 from builder.base.model import NONE, Base
 from builder.cache import Cache, key
-from builder.errors import BadEntry, HandlerNotFound, ProgramUnfit, SourceTooLarge
+from builder.errors import HandlerNotFound, ProgramUnfit, SourceTooLarge, UsageError
 from builder.options import FORMAT
 from builder.platform import Platform
 from builder.sources.source import Source, SourceFile, open_file
@@ -130,15 +130,15 @@ def _program_file(root: Path, name: str) -> SourceFile:
     try:
         info = path.lstat()
         if not stat.S_ISREG(info.st_mode):
-            raise BadEntry(f"--binary {root / name} is not a file" + ("; give what the link leads to" if path.is_symlink() else ""))
+            raise UsageError(f"--binary {root / name} is not a file" + ("; give what the link leads to" if path.is_symlink() else ""))
         digest = hashlib.sha256()
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
     except FileNotFoundError:
-        raise BadEntry(f"--binary {root / name}: there is no such file") from None
+        raise UsageError(f"--binary {root / name}: there is no such file") from None
     except OSError as error:
-        raise BadEntry(f"--binary {root / name}: {error.strerror}") from None
+        raise UsageError(f"--binary {root / name}: {error.strerror}") from None
     return SourceFile(name, info.st_size, True, digest.hexdigest())
 
 

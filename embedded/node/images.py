@@ -136,7 +136,7 @@ def interpreter(version: str) -> str:
     if not match or (int(match[1]), int(match[2])) == sys.version_info[:2]:
         return os.path.realpath(sys.executable) if sys.prefix == sys.base_prefix else str(getattr(sys, "_base_executable", sys.executable))
     wanted = match[0]
-    if found := shutil.which(f"python{wanted}"):
+    if (found := shutil.which(f"python{wanted}")) and _starts(found):
         return found
     try:
         answer = subprocess.run(["uv", "python", "find", "--no-project", wanted], capture_output=True, text=True, timeout=20, check=True)
@@ -146,3 +146,11 @@ def interpreter(version: str) -> str:
             f"the image needs Python {wanted}, which is not on this machine. "
             f"Install it (`uv python install {wanted}`) or build the function for {sys.version_info[0]}.{sys.version_info[1]}"
         ) from None
+
+
+def _starts(python: str) -> bool:
+    """pyenv and its like have programs on PATH that only tell that this version is not installed."""
+    try:
+        return subprocess.run([python, "-S", "-c", ""], capture_output=True, timeout=20).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False

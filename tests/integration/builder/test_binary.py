@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from builder.base.model import Base
-from builder.errors import BadEntry, HandlerNotFound, ProgramUnfit, UsageError
+from builder.errors import HandlerNotFound, ProgramUnfit, UsageError
 from builder.languages.programs import check
 from builder.options import BuildResult
 from builder.platform import host
@@ -92,9 +92,9 @@ class TestARefusedProgram:
             await workshop.build(tmp_path, binary=str(tmp_path / "hello"))
 
     async def test_a_missing_file_or_a_folder_is_named(self, workshop: Workshop, tmp_path: Path) -> None:
-        with pytest.raises(BadEntry, match=r"--binary .*/none: there is no such file"):
+        with pytest.raises(UsageError, match=r"--binary .*/none: there is no such file"):
             await workshop.build(tmp_path, binary=str(tmp_path / "none"))
-        with pytest.raises(BadEntry, match=r"--binary .* is not a file"):
+        with pytest.raises(UsageError, match=r"--binary .* is not a file"):
             await workshop.build(tmp_path, binary=str(tmp_path / "cache"))
 
     async def test_two_programs_need_a_word(self, workshop: Workshop) -> None:
