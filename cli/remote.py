@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FLAGS = ("remote", "detach", "timeout", "push_secret", "pull_secret", "index_secret", "git_secret")
 POSSIBLE = {
     *FLAGS, "path", "name", "namespace", "platforms", "base", "tags", "compression", "locked", "no_cache", "allow_sdists", "strict",
-    "quiet", "outputs", "push", "profile", "allow_secret_files", "plain_http", "registry_ca", "registry_auth",
+    "extras", "quiet", "outputs", "push", "profile", "allow_secret_files", "plain_http", "registry_ca", "registry_auth",
 }  # fmt: skip
 
 
@@ -155,6 +155,7 @@ async def _manifest(source: str, namespace: str, progress: output.Progress, give
                 "locked": given["locked"],
                 "strict": given["strict"],
                 "allowSecretFiles": list(given.get("allow_secret_files", ())),
+                "extras": list(given["extras"]),
             },
             "timeoutSeconds": given["timeout"],
             **{f"{kind}Secret": given[f"{kind}_secret"] for kind in ("push", "pull", "index", "git")},

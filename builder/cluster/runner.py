@@ -104,6 +104,7 @@ def options(spec: BuildSpec, namespace: str) -> BuildOptions:
         no_cache=wanted.no_cache,
         allow_sdists=wanted.allow_sdists,
         allow_secret_files=tuple(wanted.allow_secret_files),
+        extras=tuple(wanted.extras),
         builder_id=CLUSTER,
         foreign=spec.source.git is not None,
         profile=False,  # it imports the handler, and a build that runs no foreign code keeps the push secret to itself

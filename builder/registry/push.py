@@ -47,21 +47,25 @@ async def push(registries: Registries, content: Content, refs: Sequence[ImageRef
         missing = [tag for tag in tags if not await registries.is_tagged(repository.tagged(tag), content.digest)]
         one = await _one(registries, content, repository) if missing or not tags else Pushed(content.digest, present=_total(content))
         for tag in missing:
-            await registries.put_manifest(repository.tagged(tag), content)
+            try:
+                await registries.put_manifest(repository.tagged(tag), content)
+            except BlobsMissing:  # the manifest was there, but the registry has collected something that it needs
+                one = await _one(registries, content, repository, look=False)
+                await registries.put_manifest(repository.tagged(tag), content)
         name, names = repository.name, ", ".join(tags)
         tell(Step("push", f"{name}{f':{names}' if names else ''} {one}", cached=not one.uploaded))
         done += one
     return done
 
 
-async def _one(registries: Registries, content: Content, repository: ImageRef) -> Pushed:
-    """All but the tags into one repository. Two requests less if the whole is there: it is not looked into."""
+async def _one(registries: Registries, content: Content, repository: ImageRef, *, look: bool = True) -> Pushed:
+    """All but the tags into one repository. Two requests less if the whole is there: it is not looked into, unless `look` is False."""
     there = _total(content)
-    if await registries.has_manifest(repository.at(content.digest)):
+    if look and await registries.has_manifest(repository.at(content.digest)):
         return Pushed(content.digest, present=there)
     done = Pushed(content.digest)
     for child in content.children:
-        done += await _one(registries, child, repository)
+        done += await _one(registries, child, repository, look=look)
     blobs = tuple({blob.digest: blob for blob in content.blobs}.values())
     done += await _blobs(registries, blobs, repository, content.digest)
     await _put(registries, content, repository)

@@ -43,6 +43,7 @@ class BuilderOptions(Base, frozen=True):
     locked: bool = False
     strict: bool = False
     allow_secret_files: list[str] = []
+    extras: list[str] = []
 
 
 class BuildSpec(Base, frozen=True):

@@ -1,8 +1,11 @@
 """Rules of the house that a linter does not know: what files look like and what an import may bring with it."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -84,3 +87,13 @@ class TestImports:
         for path in deciding:
             for line, module in imports(ast.parse(path.read_text()).body):
                 assert module.split(".")[0] not in forbidden, f"{name(path)}:{line} imports {module}"
+
+
+def test_a_file_that_says_it_is_pure_is_held_to_it() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    held = [name for one in contracts if one["type"] == "forbidden" for name in one["source_modules"]]
+    say = [path for path in FILES if re.search(r"(^|[.:;] )Pure[.:;,]", ast.get_docstring(ast.parse(path.read_text())) or "")]
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in say]
+    left = [one for one in modules if not any(fnmatch(one, name) or one.startswith(f"{name}.") for name in held)]
+    assert len(modules) > 20
+    assert not left, f"{', '.join(left)}: add to pyproject.toml's import-linter contract, or do not say so"

@@ -66,6 +66,18 @@ class TestPushingAnImage:
                 assert registries.requests == 1 + 1 + 3 + 2 * 2 + 2
         assert done.present == 20_000
 
+    async def test_whose_blob_was_collected_though_its_manifest_is_there_is_sent_again(self, tmp_path: Path, client: Client) -> None:
+        content = an_image(blob_file(tmp_path, 3000))
+        async with registry(tmp_path) as reg, client() as registries:
+            ref = ImageRef(reg.host, "app", "1")
+            await push(registries, content, [ref], quiet)
+            lost = content.blobs[-1].digest
+            reg.blob(lost).unlink()
+            done = await push(registries, content, [ref.tagged("2")], quiet)
+            assert done.uploaded == 3000
+            assert reg.blob(lost).is_file()
+            assert (await registries.resolve(ref.tagged("2"))).digest == content.digest
+
     async def test_puts_children_before_their_index_and_the_tag_last(self, tmp_path: Path, client: Client) -> None:
         images = tuple(an_image(blob_file(tmp_path, 3000, str(p).encode()), platform=p) for p in (AMD64, ARM64))
         content = oci.index(images, {})
