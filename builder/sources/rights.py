@@ -34,6 +34,10 @@ def check(project: Project, options: BuildOptions) -> None:
         raise ForeignSource(
             f"func.yaml has kfn.base {project.base}, whose interpreter would run here; if you trust it, --base {project.base}"
         )
+    if options.push and not options.tags and (where := project.image or project.registry):
+        raise ForeignSource(
+            f"func.yaml names {where[:100]} as where to push, with your login, over what is there; if that is meant, give it with -t"
+        )
     _check_files(project.path)
 
 

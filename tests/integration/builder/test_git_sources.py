@@ -339,6 +339,12 @@ class TestASourceOfSomebodyElse:
         if allowed:
             await workshop.build(where, store=None, outputs=(out,), **allowed)
 
+    @pytest.mark.parametrize("yaml", ["image: 127.0.0.1:9/prod/app:1", "registry: 127.0.0.1:9/prod"])
+    async def test_does_not_choose_whose_image_it_replaces(self, server: GitServer, workshop: Workshop, yaml: str) -> None:
+        server.repository(files={"func.py": HANDLER, "func.yaml": f"runtime: python\n{yaml}\n"})
+        with pytest.raises(ForeignSource, match=r"as where to push, with your login.*with -t"):
+            await workshop.build(giturl.parse(server.url()), store=None, push=True)
+
     async def test_may_not_read_a_file_of_this_machine_by_a_link_that_the_ignore_rules_leave_out(
         self, server: GitServer, workshop: Workshop
     ) -> None:
