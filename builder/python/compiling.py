@@ -2,6 +2,7 @@
 
 import json
 import signal
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,10 +70,11 @@ async def compile_files(
         "seconds": max(1, int(timeout)),
         "kfn": str(_WORKER.parents[2]),
     }
-    ended = await process.run(
-        [*python.command, "-I", "-S", "-B", str(_WORKER)], stdin=json.dumps(job).encode(), timeout=_WALL * timeout, env=environment()
-    )
-    lines = ended.stdout.decode("utf-8", "replace").rstrip("\n").split("\n")
+    argv = [*python.command, "-I", "-S", "-B", str(_WORKER)]
+    with tempfile.TemporaryFile() as said:  # it names each file as it begins; a pipe would wake this process for each
+        ended = await process.run(argv, stdin=json.dumps(job).encode(), timeout=_WALL * timeout, env=environment(), into=said)
+        said.seek(0)
+        lines = said.read().decode("utf-8", "replace").rstrip("\n").split("\n")
     if ended.code:
         raise files_on_disk.said_full(ended.stderr.decode("utf-8", "replace"), out) or _crash(python.command[-1], ended, lines[-1])
     answer = json.loads(lines[-1])

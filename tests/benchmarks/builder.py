@@ -53,10 +53,9 @@ class Bench:
         return done.out.strip()
 
     def locked(self, *wanted: str) -> str:
-        """A requirements file with hashes, so that no build has to choose versions."""
-        python = self.base[-1].removeprefix("python") if self.base else ".".join(map(str, sys.version_info[:2]))
-        if not python[:1].isdigit():
-            python = "3.13"
+        """A requirements file with hashes, so that no build has to choose versions. Those that this Python can have: pip beside it must
+        install the same."""
+        python = ".".join(map(str, sys.version_info[:2]))
         argv = [binary(), "pip", "compile", "--quiet", "--no-header", "--generate-hashes", "--python-version", python, "-"]
         done = subprocess.run(argv, input="\n".join(wanted), capture_output=True, text=True, env=environment({}), check=True)
         return done.stdout
