@@ -21,7 +21,6 @@ from builder.errors import BlobCorrupt, ToolMissing
 from builder.oci import LAYER_GZIP, LAYER_TAR, LAYER_ZSTD, Layer
 from builder.together import single
 
-METHODS = ("gzip", "zstd", "none")
 GZIP_LEVEL, ZSTD_LEVEL = 6, 3
 _CHUNK = 1 << 20
 
