@@ -36,6 +36,11 @@ def key(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def _sum(facts: object) -> str:
+    """Kept beside facts: they become an image's config, and one changed byte of them would go into it without a word."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
 class Second(Protocol):
     """A second level (`caching/shared.py`)."""
 
@@ -110,7 +115,7 @@ class Cache:
             path = self.path / "keys" / f"{key}.json"
             found = json.loads(path.read_bytes())
             files.used(path)
-            facts = dict(found["facts"]) if found["key"] == key else None
+            facts = dict(found["facts"]) if found["key"] == key and found["sum"] == _sum(found["facts"]) else None
         except (OSError, ValueError, TypeError, KeyError):
             facts = None
         if facts is None:
@@ -123,7 +128,7 @@ class Cache:
         if "layers" in facts:
             self.wholes[key] = facts
         # Not flushed to disk: a build writes dozens, `facts` takes a cut one for none, and the blob that it names was flushed before.
-        text = json.dumps({"key": key, "facts": facts}, sort_keys=True)
+        text = json.dumps({"key": key, "facts": facts, "sum": _sum(facts)}, sort_keys=True)
         files.write(self.path / "keys" / f"{key}.json", text.encode(), lasting=False)
 
     def add(self, key: str, kind: str, members: Iterable[tar.Member], facts: dict[str, Any]) -> Cached:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
-from builder import oci, tar
+from builder import files, oci, tar
 from builder.base import configure, rootfs
 from builder.base.model import Base
 from builder.base.recipes import GROUPS, Recipe, group
@@ -24,7 +24,7 @@ from builder.components import Component
 from builder.debian.app import Debian
 from builder.debian.lock import Lock
 from builder.debian.model import Package
-from builder.errors import BuildError
+from builder.errors import BlobCorrupt, BuildError
 from builder.options import FORMAT
 from builder.platform import Platform, host
 from builder.python.compiling import compile_files
@@ -159,7 +159,7 @@ class Composer:
             python = (await self.layers(host().architecture)).python
         else:
             facts = await rootfs.look(tree, host().machine, {})
-            python = rootfs.interpreter(root, facts) if facts else None
+            python = replace(rootfs.interpreter(root, facts), root="") if facts else None  # fresh, and gone after this
         if python is None:
             raise BuildError(f"{self.recipe.name}: its packages hold no Python")
         # What does not compile (templates of packages) is left as it is; the interpreter compiles it when it is imported.
@@ -171,7 +171,7 @@ class Composer:
         own = host()
         if architecture != own.architecture:
             return (await self.layers(own.architecture)).python
-        name = key("rootfs", *(one.layer.diff_id for one in made))
+        name = rootfs.name(*(one.layer.diff_id for one in made))
         if found := rootfs.known(self.cache, name):
             return found
         async with self.cache.making(name, WAIT_SECONDS):
@@ -182,6 +182,10 @@ class Composer:
 
 
 def _unpack(blobs: Sequence[Path], root: Path) -> Tree:
+    for blob in blobs:
+        if blob.parent.name == "sha256" and files.sha256(blob) != f"sha256:{blob.name}":
+            blob.unlink()
+            raise BlobCorrupt(f"{blob.name[:12]}, a layer of the base, had changed on disk and was made again")
     with ExitStack() as stack:
         return unpack([stack.enter_context(blob.open("rb")) for blob in blobs], root)
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from builder import files
 from builder.base import rootfs
 from builder.base.model import Base
 from builder.base.tree import Tree
-from builder.cache import Cache, key
+from builder.cache import Cache
 from builder.errors import BuildError, ToolMissing, UsageError
 from builder.oci import LAYER_GZIP, LAYER_ZSTD, Layer
 from builder.python.interpreter import Interpreter
@@ -45,7 +46,7 @@ def said(config: Mapping[str, Any]) -> str:
 
 def known(cache: Cache, base: Base) -> Interpreter | None:
     """The interpreter that was found in `base` before, if it is still unpacked."""
-    return rootfs.known(cache, key("rootfs", base.digest))
+    return rootfs.known(cache, rootfs.name(base.digest))
 
 
 async def look(cache: Cache, base: Base, fetch: Fetch) -> Found:
@@ -68,7 +69,7 @@ async def look(cache: Cache, base: Base, fetch: Fetch) -> Found:
             return tree
 
         try:
-            python = await rootfs.make(cache, key("rootfs", base.digest), fill, base.platform.machine, environment(base.config))
+            python = await rootfs.make(cache, rootfs.name(base.digest), fill, base.platform.machine, environment(base.config))
         except BuildError as error:
             return Found(None, libc, error.detail)
     if closed:
@@ -95,7 +96,7 @@ def _begin(path: Path) -> bytes:
 async def _have(cache: Cache, layer: Layer, fetch: Fetch, scratch: Path) -> Path:
     """Where a layer's bytes lie: in the cache, or fetched for now."""
     blob = cache.blob(layer.digest)
-    if blob.is_file() and blob.stat().st_size == layer.size:
+    if blob.is_file() and files.sha256(blob) == layer.digest:
         return blob
     path = scratch / layer.digest.removeprefix("sha256:")
     if not path.is_file():

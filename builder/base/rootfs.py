@@ -6,26 +6,42 @@ would compile in the image, whatever Python the host has. The folders may be rem
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from builder import elf, files, process
 from builder.base.tree import Tree
-from builder.cache import Cache
+from builder.cache import Cache, key
 from builder.errors import BuildError
-from builder.python.interpreter import Interpreter, environment
+from builder.python import compiling
+from builder.python.interpreter import SUMS, Interpreter, environment
 
 FOLDER = "rootfs"
 _FACTS = ".kfn-python.json"  # in the root: what was found in it
 _ASK = "import platform, sys; print(platform.python_version(), sys.implementation.cache_tag, sys.prefix)"
+_WORKER = Path(compiling.__file__).with_name("worker.py")
+_LOADED = """
+import ast, runpy, sys
+runpy.run_path(sys.argv[1])
+for module in list(sys.modules.values()):
+    for name in (getattr(module, "__file__", None), getattr(module, "__cached__", None)):
+        if name: print(name)
+for line in open("/proc/self/maps"):
+    print(line.rstrip("\\n").partition("/")[1] + line.rstrip("\\n").partition("/")[2])
+"""
 _LIBRARIES = ("lib/{}-linux-gnu", "usr/lib/{}-linux-gnu", "usr/local/lib", "usr/lib64", "lib64", "usr/lib", "lib")
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
-def known(cache: Cache, key: str) -> Interpreter | None:
+def name(*layers: str) -> str:
+    """The key of what these layers, or an image's digest, are unpacked into."""
+    return key("rootfs", 2, *layers)
+
+
+def known(cache: Cache, named: str) -> Interpreter | None:
     """The interpreter of a root file system that was unpacked under this key before."""
-    root = cache.path / FOLDER / key
+    root = cache.path / FOLDER / named
     try:
         facts = json.loads((root / _FACTS).read_bytes())
         files.used(root)
@@ -34,11 +50,11 @@ def known(cache: Cache, key: str) -> Interpreter | None:
         return None
 
 
-async def make(cache: Cache, key: str, fill: Callable[[Path], Tree], machine: str, env: Mapping[str, str]) -> Interpreter | None:
-    """Fill a folder with a root file system and keep it under `key`. None if there is no Python in it. `env` is the image's."""
+async def make(cache: Cache, named: str, fill: Callable[[Path], Tree], machine: str, env: Mapping[str, str]) -> Interpreter | None:
+    """Fill a folder with a root file system and keep it under `named`. None if there is no Python in it. `env` is the image's."""
     import anyio.to_thread
 
-    target = cache.path / FOLDER / key
+    target = cache.path / FOLDER / named
     with cache.folder() as scratch:
         root = scratch / "root"
         root.mkdir()
@@ -47,6 +63,8 @@ async def make(cache: Cache, key: str, fill: Callable[[Path], Tree], machine: st
         if facts is None:
             return None
         files.write(root / _FACTS, json.dumps(facts, sort_keys=True).encode())
+        loaded = [*await _loaded(interpreter(root, facts)), str(root / _FACTS)]
+        files.write(root / SUMS, json.dumps(await anyio.to_thread.run_sync(_sums, root, loaded), sort_keys=True).encode())
         await anyio.to_thread.run_sync(_publish, root, target)
     return interpreter(target, facts)
 
@@ -75,7 +93,21 @@ async def ask(python: Interpreter) -> Interpreter:
     if ended.code:
         raise BuildError(f"the base's Python does not start here: {ended.stderr.decode('utf-8', 'replace').strip()[-500:]}")
     version, tag, _prefix = ended.stdout.decode().split(maxsplit=2)
-    return Interpreter(python.command, version, tag)
+    return Interpreter(python.command, version, tag, python.root)
+
+
+async def _loaded(python: Interpreter) -> list[str]:
+    """The files that the worker makes it load: itself, libraries, modules and their bytecode."""
+    ended = await process.run([*python.command, "-I", "-S", "-B", "-c", _LOADED, str(_WORKER)], timeout=60, env=environment())
+    if ended.code:
+        raise BuildError(f"the base's Python does not start here: {ended.stderr.decode('utf-8', 'replace').strip()[-500:]}")
+    return ended.stdout.decode("utf-8", "replace").splitlines()
+
+
+def _sums(root: Path, loaded: Sequence[str]) -> dict[str, str]:
+    """Of those that are in the root; the worker is kfn's own."""
+    inside = {os.path.relpath(os.path.realpath(path), os.path.realpath(root)) for path in loaded if path}
+    return {path: files.sha256(root / path) for path in inside if not path.startswith("..") and (root / path).is_file()}
 
 
 def _loading(tree: Tree, program: Path, machine: str) -> dict[str, Any]:
@@ -101,11 +133,11 @@ def interpreter(root: Path, facts: Mapping[str, Any]) -> Interpreter:
     program = str(root / facts["program"])
     clean = ("/usr/bin/env", "-u", "LD_PRELOAD", "-u", "LD_LIBRARY_PATH", "-u", "LD_AUDIT", "LC_ALL=C")
     if not facts["loader"]:
-        return Interpreter((*clean, program), facts["version"], facts["tag"])
+        return Interpreter((*clean, program), facts["version"], facts["tag"], str(root))
     loader = str(root / facts["loader"])
     libraries = ":".join(str(root / folder) for folder in facts["libraries"])
     no_cache = () if "musl" in os.path.basename(loader) else ("--inhibit-cache",)
-    return Interpreter((*clean, loader, *no_cache, "--library-path", libraries, program), facts["version"], facts["tag"])
+    return Interpreter((*clean, loader, *no_cache, "--library-path", libraries, program), facts["version"], facts["tag"], str(root))
 
 
 def _publish(root: Path, target: Path) -> None:

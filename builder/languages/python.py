@@ -1,6 +1,6 @@
 """A Python function: kfn's runtime, the dependencies, the source with its bytecode. What each layer holds is in `builder/python/`."""
 
-from pathlib import Path
+from dataclasses import asdict
 
 from builder.base.model import NONE, Base
 from builder.cache import Cache, key
@@ -64,7 +64,7 @@ class PythonFunction:
         told = f"{count(deps.packages, 'package')}, {count(len(deps.layers), 'layer')}" if deps.layers else "none"
         job.tell(Step("deps", told, all(b.cached for b in deps.layers)))
         if base.name != NONE:
-            job.cache.remember(_place(base.name), {"command": python.command, "version": python.version, "tag": python.tag})
+            job.cache.remember(_place(base.name), asdict(python))
         runtime, runtime_cached = await runtime_layer(job.cache, base, target, job.options)
         job.tell(Step("runtime", f"kfn's function server, {size(runtime.layer.size)}", runtime_cached))
         chosen = job.project.preload if job.project.preload is not None else preload(code.handler, code.imports, deps.modules)
@@ -130,7 +130,4 @@ def _place(base: str) -> str:
 
 def _remembered(cache: Cache, base: str) -> Interpreter | None:
     """The interpreter that a base had when it was last used, if it is still there."""
-    facts = cache.facts(_place(base))
-    if not facts or not Path(facts["command"][0]).is_file():
-        return None
-    return Interpreter(tuple(facts["command"]), facts["version"], facts["tag"])
+    return interpreter.known(cache.facts(_place(base)))

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio.to_thread
+
 from builder import files as files_on_disk
 from builder import process
 from builder.errors import BuildError, SyntaxInvalid
-from builder.python.interpreter import Interpreter, environment
+from builder.python.interpreter import Interpreter, check, environment
 
 _WORKER = Path(__file__).with_name("worker.py")
 _WALL = 4.0  # times the processor time: on a busy machine a file is slow, not hostile
@@ -61,6 +63,7 @@ async def compile_files(
 
     `timeout` is in seconds of processor time. With `look`, also tell what every file imports and what the named ones define.
     """
+    await anyio.to_thread.run_sync(check, python)
     job = {
         "root": str(root),
         "files": sorted(files),
