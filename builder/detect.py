@@ -46,19 +46,23 @@ def runtime(folder: Path) -> str:
     marks = {"node": "package.json", "go": "go.mod"}
     found = [name for name, mark in marks.items() if (folder / mark).is_file()]
     if len(found) > 1:
-        raise NotAProject(f"{folder} has {' and '.join(marks[name] for name in found)}; say in func.yaml which counts: runtime: {found[0]}")
+        raise NotAProject(
+            f"{folder.name or folder} has {' and '.join(marks[name] for name in found)}; say in func.yaml which counts: runtime: {found[0]}"
+        )
     if found:
         return found[0]
     for name, language in OTHERS.items():
         if (folder / name).is_file():
-            raise NotAProject(f"{folder} has {name}, which is {language}. {SUPPORTED}")
+            raise NotAProject(f"{folder.name or folder} has {name}, which is {language}. {SUPPORTED}")
     if len(programs(folder)) == 1:
         return "binary"
     for name in CONTAINER_FILES:
         if (folder / name).is_file():
-            raise NotAProject(f"{folder} has a {name}, which runs foreign code and is used only when asked for: add --builder dockerfile")
+            raise NotAProject(
+                f"{folder.name or folder} has a {name}, which runs foreign code and is used only when asked for: add --builder dockerfile"
+            )
     there = sorted(entry.name for entry in folder.iterdir())[:10]
-    raise NotAProject(f"{folder} holds {', '.join(there) or 'nothing'}. {SUPPORTED}")
+    raise NotAProject(f"{folder.name or folder} holds {', '.join(there) or 'nothing'}. {SUPPORTED}")
 
 
 def programs(folder: Path) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import output
+from cli import complete, output
 
 if TYPE_CHECKING:
     from builder.options import BuildOptions
@@ -56,7 +56,7 @@ def ls(form: str) -> None:
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.bases)
 @click.option("--platform", default="", help="linux/amd64 or linux/arm64 (default: this machine's).")
 @FORM
 def show(name: str, platform: str, form: str) -> None:
@@ -81,7 +81,7 @@ def show(name: str, platform: str, form: str) -> None:
 
 
 @command.command("build")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.bases)
 @PLATFORMS
 @click.option("--locked", is_flag=True, help="Fail if the mirror no longer has what the lock names.")
 @click.option("--offline", is_flag=True, help="Use only what the cache has.")
@@ -110,7 +110,7 @@ def build(name: str, platforms: tuple[str, ...], outputs: tuple[str, ...], **giv
 
 
 @command.command("update")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete.bases)
 @click.option("--project", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Write kfn-base.lock in this folder.")
 def update(names: tuple[str, ...], project: Path | None) -> None:
     """Take the newest signed versions into the lock: this user's, or a project's.
@@ -145,7 +145,7 @@ def import_(source: Path, name: str) -> None:
 
 
 @command.command("push")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.bases)
 @click.argument("repository", metavar="REPOSITORY[:TAG]")
 @PLATFORMS
 def push(name: str, repository: str, platforms: tuple[str, ...]) -> None:

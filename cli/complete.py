@@ -1,4 +1,4 @@
-"""Names for the shell's completion, from the running platform: within two seconds, or silently none."""
+"""Names for the shell's completion, most of them from the running platform: within two seconds, or silently none."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,13 @@ def triggers(context: click.Context, parameter: click.Parameter, typed: str) -> 
 
 def builds(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
     return _names("BUILD", context, typed)
+
+
+def bases(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """kfn's own; no platform is asked."""
+    from builder.base.recipes import RECIPES
+
+    return [name for name in RECIPES if name.startswith(typed)]
 
 
 def namespaces(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:

@@ -27,7 +27,10 @@ async def find(name: str, platform: Platform, project: Project, options: BuildOp
 
         return await own(recipe, platform, project.packages, project.path, options)
     if project.packages:
-        raise UsageError(f"kfn.packages ({', '.join(project.packages)}) needs one of kfn's own bases: {', '.join(RECIPES)}, not {name!r}")
+        why = "; an image that stays on this machine has none, so send it out with --push or -o" if name == NONE else ""
+        raise UsageError(
+            f"kfn.packages ({', '.join(project.packages)}) needs one of kfn's own bases: {', '.join(RECIPES)}, not {name!r}{why}"
+        )
     if name == SCRATCH:
         return Base(SCRATCH, platform)
     if any(sign in name for sign in "/:@"):

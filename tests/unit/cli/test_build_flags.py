@@ -119,3 +119,15 @@ class TestSurroundings:
         monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
         with pytest.raises(Exception, match=r"the image needs Python 3\.99"):
             images.interpreter("3.99")
+
+    def test_the_shell_completes_the_names_of_bases(self) -> None:
+        from click.shell_completion import ShellComplete
+
+        found = ShellComplete(main.kfn, {}, "kfn", "_KFN_COMPLETE").get_completions(["base", "show"], "python3.1")
+        assert [one.value for one in found] == ["python3.13", "python3.11"]
+
+    def test_packages_on_a_machine_without_a_base_are_told_with_the_way_out(self, project: Path, tmp_path: Path) -> None:
+        (project / "func.yaml").write_text("kfn: {packages: [ffmpeg]}\n")
+        flags = [str(project), "--store", str(tmp_path / "store"), "-q"]
+        error = CliRunner().invoke(build.command, flags, standalone_mode=False, env={"XDG_CACHE_HOME": str(tmp_path / "cache")}).exception
+        assert "send it out with --push or -o" in str(error)
