@@ -25,7 +25,7 @@ class Command(click.Command):
         rows: dict[str, list[tuple[int, tuple[str, str]]]] = {section: [] for section in ("Options", *SECTIONS)}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is None:
+            if record is None or not isinstance(parameter, click.Option):
                 continue
             name = parameter.name or ""
             section = _PLACES.get(name, "Options")

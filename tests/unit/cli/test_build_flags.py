@@ -77,6 +77,7 @@ class TestHelp:
                 flag = max(parameter.opts, key=len)
                 heads = [line for line in text.splitlines() if line.startswith("  -") and f" {flag} " in f"{line} ".replace(",", " ")]
                 assert len(heads) == 1, flag
+        assert "\n  [PATH]" not in text
         assert "\nWhere it goes:\n" in text or command is deploy.command
 
     def test_a_section_names_only_options_that_there_are(self) -> None:
