@@ -93,10 +93,6 @@ def parse_pylock(text: str, file: str = "pylock.toml") -> tuple[Pin, ...]:
     return tuple(sorted(pins))
 
 
-def render(pins: tuple[Pin, ...]) -> str:
-    return "".join(f"{pin}\n" for pin in pins)
-
-
 def relative(requirements: str, root: str, file: str) -> str:
     """The same text with wheels of the source by their place in it. Raises DependencyError for one that lies elsewhere."""
 

@@ -46,6 +46,12 @@ class TestAFolderInOciLayout:
         names = {entry["annotations"]["org.opencontainers.image.ref.name"]: entry["digest"] for entry in entries}
         assert names == {"b": newer.digest}, "one manifest has one entry, named last"
 
+    async def test_holds_one_entry_though_the_start_was_profiled_so_that_it_can_be_read_without_a_name(
+        self, workshop: Workshop, tmp_path: Path
+    ) -> None:
+        made = await workshop.build(workshop.source(), store=None, profile=True, outputs=(f"oci:{tmp_path}/out",))
+        assert [one["digest"] for one in json.loads((tmp_path / "out/index.json").read_text())["manifests"]] == [made.digest]
+
     async def test_a_folder_with_other_files_is_left_alone(self, workshop: Workshop, tmp_path: Path) -> None:
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine/thesis.txt").write_text("years of work")

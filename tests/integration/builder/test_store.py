@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 
 from builder.errors import BlobCorrupt, ImageNotFound
-from builder.oci import CONFIG, LAYER_KIND, LAYER_TAR, MANIFEST, canonical
+from builder.oci import CONFIG, LAYER_KIND, LAYER_TAR, MANIFEST, Blob, Content, artifact, canonical, sha256
 from builder.store import REF_NAME, Image, ImageStore
 
 NAME = "kfn.local/default/hello"
@@ -140,3 +140,22 @@ def test_building_the_same_again_makes_an_image_young(tmp_path: Path) -> None:
 
 def test_a_missing_store_is_pruned_of_nothing(tmp_path: Path) -> None:
     assert ImageStore(tmp_path / "none").prune(set(), 0) == () and not (tmp_path / "none").exists()
+
+
+class TestWhatIsAttached:
+    KIND = "application/vnd.test"
+
+    def about(self, data: bytes) -> Content:
+        return artifact(self.KIND, Content(b"{}", MANIFEST), (Blob(sha256(data), len(data), "text/plain", data=data),), {})
+
+    def test_stays_through_gc_is_replaced_by_a_newer_one_and_goes_with_its_image(self, tmp_path: Path) -> None:
+        store = ImageStore(tmp_path)
+        image = add(store, b"layer")
+        for text in (b"old", b"new"):
+            store.attach(self.about(text), image.digest)
+        store.gc()
+        assert store.attached(image.digest, self.KIND) == b"new"
+        assert not store.has(sha256(b"old")), "the older one is nobody's"
+        store.remove(image.reference)
+        store.gc()
+        assert not store.has(sha256(b"new"))
