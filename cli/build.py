@@ -1,5 +1,6 @@
 """kfn build: a source folder becomes an image, in the running platform's image store, a registry, a folder or an archive."""
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +148,9 @@ def show(result: "BuildResult", form: str, err: bool = False) -> None:
 
 def build(path: "Path | str", options: "BuildOptions", progress: output.Progress) -> "BuildResult":
     """Build and show each phase. Raises `builder.errors.BuildError`, which carries its exit code."""
+    gc.set_threshold(
+        50_000, 20, 20
+    )  # imports make objects that stay: looking through them 150 times is a tenth of a build that changes nothing
     from builder.app import build as work
     from cli.session import run
 

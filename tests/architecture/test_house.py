@@ -72,6 +72,22 @@ class TestImports:
         assert not roots & HEAVY, "import kfn loads slow parts of the standard library: import them where they are used"
         assert len(loaded) <= 40
 
+    def test_a_build_brings_only_the_language_and_the_parts_of_httpx_that_it_uses(self) -> None:
+        loaded = imported_by("import builder.app, builder.base.own, kfn.lighthttp; kfn.lighthttp.prepare()")
+        unused = {
+            "h2",
+            "hpack",
+            "rich",
+            "yaml",
+            "cryptography",
+            "builder.debian.suites",
+            "builder.golang",
+            "builder.node",
+            "builder.dockerfile",
+        }
+        assert "httpx" in loaded
+        assert not unused & set(loaded), "import them where they are used: each costs every build 5 to 60 ms"
+
     def test_a_function_runs_on_the_standard_library_and_httptools(self) -> None:
         allowed = {*sys.stdlib_module_names, "kfn", "httptools"}
         for path in (p for p in FILES if name(p).startswith("kfn/function/")):
