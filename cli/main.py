@@ -1,5 +1,6 @@
 """The `kfn` command. Commands are imported only when run: `kfn --version` must not pay for a Kubernetes client."""
 
+import gc
 import importlib
 import os
 import sys
@@ -131,6 +132,14 @@ def _interrupted(error: BaseException | None) -> bool:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command; every failure leaves one readable message and a documented exit code."""
+    try:
+        _run(args)
+    finally:
+        if args is None:  # this process ends here: its end need not look for garbage in all that was imported
+            gc.freeze()
+
+
+def _run(args: list[str] | None) -> None:
     try:
         result: Any = kfn.main(args=args, prog_name="kfn", standalone_mode=False, color=output.coloured())
         sys.exit(result if isinstance(result, int) else 0)
