@@ -135,8 +135,18 @@ def main(args: list[str] | None = None) -> None:
     try:
         _run(args)
     finally:
-        if args is None:  # this process ends here: its end need not look for garbage in all that was imported
-            gc.freeze()
+        if args is None:  # this process ends here
+            _unread()
+            gc.freeze()  # its end need not look for garbage in all that was imported
+
+
+def _unread() -> None:
+    """What nobody reads must not become the exit code 120 when the interpreter flushes it."""
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def _run(args: list[str] | None) -> None:

@@ -44,7 +44,7 @@ def build(source: str, progress: output.Progress, form: str, given: dict[str, An
     _refuse(click.get_current_context())
     found = session.resolve(namespace=given["namespace"])
     try:
-        made, ended = session.run(_remote, found, source, progress, given)
+        made, ended = session.run(_interruptible, found, source, progress, given)
     except KeyboardInterrupt:
         progress.clear()
         raise CliError("interrupted; a build that had been created was cancelled", 130) from None
@@ -68,6 +68,33 @@ def _refuse(context: click.Context) -> None:
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if given and (name not in POSSIBLE or (name == "outputs" and set(context.params[name]) - {"json", "text"})):
             raise CliError(f"--remote and {parameter.opts[0]} cannot be together: that is for a build on this machine", 2)
+
+
+async def _interruptible(session: "Session", source: str, progress: output.Progress, given: dict[str, Any]) -> "tuple[str, Build | None]":
+    """Ctrl-C by a cancel scope, which cancels again until all has ended: asyncio's own cancels once, and a library that takes that for
+    its own timeout went on following the build."""
+    import signal
+
+    import anyio
+
+    from builder.together import single
+
+    result: list[tuple[str, Build | None]] = []
+    with single():
+        async with anyio.create_task_group() as tasks:
+
+            async def interrupted(*, task_status: anyio.abc.TaskStatus[None]) -> None:
+                with anyio.open_signal_receiver(signal.SIGINT) as signals:
+                    task_status.started()
+                    async for _ in signals:
+                        tasks.cancel_scope.cancel("interrupted")
+
+            await tasks.start(interrupted)
+            result.append(await _remote(session, source, progress, given))
+            tasks.cancel_scope.cancel("done")
+    if not result:
+        raise KeyboardInterrupt
+    return result[0]
 
 
 async def _remote(session: "Session", source: str, progress: output.Progress, given: dict[str, Any]) -> "tuple[str, Build | None]":

@@ -282,6 +282,7 @@ def _say(say: Callable[[str], None], line: str) -> None:
     try:
         say(line)
     except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered would make an error of the process's end
         log.warning("nobody reads this: %s (%s)", line, error)
 
 

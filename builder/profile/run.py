@@ -21,7 +21,7 @@ from builder.python.interpreter import Interpreter
 from builder.python.paths import DEPS, FUNC, RUNTIME
 from builder.unpack import unpacked
 
-TIMEOUT = 60.0  # seconds that an import may take
+TIMEOUT = 20.0  # seconds that an import may take; a build waits for it
 MEMORY = 16 << 30  # bytes of data; libraries of inference reserve much and use little
 _CAGE, _WORKER = Path(__file__).with_name("cage.py"), Path(__file__).with_name("worker.py")
 
