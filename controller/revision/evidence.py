@@ -52,7 +52,7 @@ def examine(pods: Sequence[core.Pod], patience: float, now: datetime, log: str =
     silent.sort(key=lambda found: found[0])
     hangs = silent[0][1] if silent and silent[0][0] <= now else None
     if hangs is not None:
-        failures = [_silence(hangs, patience, log)]
+        failures = [_silence(hangs, (now - silent[0][0]).total_seconds() + patience, log)]
     return Evidence(
         ready=ready,
         failure=failures[0] if failures else None,
@@ -115,9 +115,9 @@ def _silent_until(pod: core.Pod, patience: float) -> datetime | None:
     return datetime.fromtimestamp(max(started).timestamp() + patience, UTC) if started else None
 
 
-def _silence(pod: core.Pod, patience: float, log: str) -> tuple[str, str]:
+def _silence(pod: core.Pod, lived: float, log: str) -> tuple[str, str]:
     said = [c.message for type in ("ContainersReady", "Ready") for c in pod.status.conditions if c.type == type and c.message]
-    return "ContainerNotReady", f"The container runs but is not ready after {patience:g} s: {said[0] if said else 'its probe fails'}" + (
+    return "ContainerNotReady", f"The container runs but is not ready after {lived:.0f} s: {said[0] if said else 'its probe fails'}" + (
         f". Its log ends with: {log}" if log else ""
     )
 

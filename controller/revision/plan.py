@@ -50,9 +50,11 @@ class Plan:
 def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     revision, deployment = seen.revision, seen.deployment
     patience = resources.explicit_deadline(revision) or settings.initial_ready_timeout
-    evidence = examine(seen.pods, patience, now, seen.log)
     deadline = _deadline(revision, settings)
     overdue = deadline is not None and deadline <= now
+    if overdue and not conditions.is_true(revision.status.conditions, RESOURCES):
+        patience = 0.0  # the deadline counts from the Revision's creation: a process that started late has no more time than that
+    evidence = examine(seen.pods, patience, now, seen.log)
     said = [
         _resources_available(seen, evidence, overdue),
         _container_healthy(revision, deployment, evidence),

@@ -124,6 +124,16 @@ def test_ones_own_progress_deadline_gives_a_slow_start_its_time() -> None:
     assert wanted.look_again == 540  # the revision is a minute old
 
 
+def test_at_the_deadline_a_process_that_started_late_is_named_with_what_it_lacks() -> None:
+    due = replace(REVISION, metadata=replace(REVISION.metadata, annotations={"serving.knative.dev/progress-deadline": "50s"}))
+    late = pod(running_for=40, said="nothing listens on port 8080")
+    ready = _find(plan(Seen(due, deployment(), [late]), SETTINGS, NOW).status, "Ready")
+    assert (ready.status, ready.reason) == ("False", "ContainerNotReady")
+    assert "not ready after 40 s: nothing listens on port 8080" in ready.message
+    woken = plan(Seen(replace(_with(WAS_READY), metadata=due.metadata), deployment(1), [late]), SETTINGS, NOW).status
+    assert _find(woken, "Ready").status == "True", "the deadline is for the first start"
+
+
 def test_one_that_was_ready_gets_the_same_time_to_become_so_again() -> None:
     def said(unready_for: float) -> str:
         there = pod(running_for=3600)
