@@ -67,7 +67,9 @@ async def test_a_service_lives_its_whole_life(tmp_path: Path) -> None:
 
         updated = await kn("service", "update", "hello", "--env", "WORD=two", "--scale", "0..3", "--concurrency-limit", "4")
         assert "updated to latest revision 'hello-00002'" in updated.out
-        same = await kn("service", "update", "hello", "--annotation-service", "team=web")  # with --env, kn stamps the template with the second
+        same = await kn(
+            "service", "update", "hello", "--annotation-service", "team=web"
+        )  # with --env, kn stamps the template with the second
         assert "No new revision has been created" in same.out, "defaulting an object twice changes nothing"
         replaced = await kn("service", "create", "hello", "--image", kn.image, "--env", "WORD=three", "--force")
         assert "replaced to latest revision 'hello-00003'" in replaced.out
