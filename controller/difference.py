@@ -7,18 +7,15 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from kfn.api import names
 from kfn.api.base import Json, encode
 
 T = TypeVar("T")
 
 
 def owned_whole(current: Any, wanted: Any) -> Any | None:
-    """The object to put for a kind whose spec and labels are the owner's alone (Configuration, Route). Annotations stay, as in
-    Knative, but for hosts that the owner has given up."""
-    kept = {name: value for name, value in current.metadata.annotations.items() if name != names.HOSTS}
-    annotations = {**kept, **wanted.metadata.annotations}
-    meta = replace(current.metadata, labels=wanted.metadata.labels, annotations=annotations)
+    """The object to put for a kind whose spec, labels and annotations are the owner's alone (Configuration, Route): what is taken
+    off a Service goes from them, too, as in Knative. Note that an annotation of somebody else's does not stay either."""
+    meta = replace(current.metadata, labels=wanted.metadata.labels, annotations=wanted.metadata.annotations)
     if meta == current.metadata and current.spec == wanted.spec:
         return None
     return replace(current, metadata=meta, spec=wanted.spec)

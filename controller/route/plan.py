@@ -99,8 +99,11 @@ def _ingress(foreign: Sequence[str], traffic: Sequence[TrafficTarget], refused: 
 
 
 def _placeholder(route: Route, name: str, settings: Settings) -> core.Service:
+    """Labels and annotations come from the Route; those that it has lost stay, as in Knative: others write to a core Service, too."""
     labels = {**route.metadata.labels, names.ROUTE: route.metadata.name}
-    meta = ObjectMeta(name=name, namespace=route.metadata.namespace, labels=labels, owner_references=[owner.reference(route)])
+    notes = {key: value for key, value in route.metadata.annotations.items() if key not in (names.LAST_APPLIED, names.HOSTS)}
+    owners = [owner.reference(route)]
+    meta = ObjectMeta(name=name, namespace=route.metadata.namespace, labels=labels, annotations=notes, owner_references=owners)
     ports = [core.ServicePort(name="http", port=80, target_port=80, protocol="TCP")]
     spec = core.ServiceSpec(type="ExternalName", external_name=settings.gateway_host, session_affinity="None", ports=ports)
     return core.Service(metadata=meta, spec=spec)

@@ -21,8 +21,6 @@ from kfn.api.serving import (
     TrafficTarget,
 )
 
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -102,7 +100,7 @@ def _child_meta(service: Service) -> ObjectMeta:
         name=service.metadata.name,
         namespace=service.metadata.namespace,
         labels=dict(service.metadata.labels),
-        annotations={k: v for k, v in service.metadata.annotations.items() if k != LAST_APPLIED},
+        annotations={k: v for k, v in service.metadata.annotations.items() if k != names.LAST_APPLIED},
         owner_references=[owner.reference(service)],
     )
 

@@ -37,6 +37,18 @@ def dns_name(value: str) -> str | None:
     return f"{long!r} has {len(long)} characters, at most {LABEL_MAX} are possible between two dots" if long else None
 
 
+def service_account(value: str, path: str) -> str | None:
+    """What is wrong with `value` as a ServiceAccount's name, or None. The end is what Knative answers, to the letter, with
+    Kubernetes' words about a name: its conformance suite looks for that."""
+    if len(value) <= 253 and _SUBDOMAIN.fullmatch(value):
+        return None
+    rule = (
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an "
+        f"alphanumeric character (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN.pattern}')"
+    )
+    return f"not a ServiceAccount's name; use one such as 'default': invalid value: {value}: {path}\n{rule}"
+
+
 def serving_name(meta: ObjectMeta) -> list[FieldError]:
     """The name of a Service, Configuration, Revision or Route: a DNS-1035 label."""
     if not meta.name:

@@ -10,6 +10,7 @@ from kfn.api.quantity import BadQuantity, parse
 
 RESERVED_ENV = ("PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION")
 RESERVED_PORTS = (8008, 8012, 8013, 8022, 9090, 9091)  # Knative's own; kept, so that what runs here runs there
+ID_MAX = 2**31 - 1  # what Kubernetes takes for a user's or a group's id
 PORT_NAMES = ("", "http1", "h2c")
 RESERVED_PATHS = ("/", "/dev", "/dev/log")
 
@@ -103,8 +104,10 @@ def _port(container: Container, at: str) -> list[FieldError]:
         here = f"{at}.ports[{i}]"
         if port.host_port is not None or port.host_ip:
             errors.append(FieldError(f"{here}.hostPort", "not allowed; the platform routes to the function, remove it"))
-        if not 1 <= port.container_port <= 65535:
-            errors.append(FieldError(f"{here}.containerPort", f"{port.container_port} is not a port; use 1 to 65535, such as 8080"))
+        if not 0 <= port.container_port <= 65535:  # 0, the same as none, is 8080
+            errors.append(
+                FieldError(f"{here}.containerPort", f"{port.container_port} is not a port; use 0 to 65535, such as 8080 (0 is 8080)")
+            )
         elif port.container_port in RESERVED_PORTS:
             reserved = ", ".join(map(str, RESERVED_PORTS))
             errors.append(
@@ -158,6 +161,12 @@ def _security(container: Container, at: str) -> list[FieldError]:
     errors = [FieldError(f"{here}.{key}", f"not allowed; allowed are {', '.join(_SECURITY)}") for key in context if key not in _SECURITY]
     if context.get("privileged"):
         errors.append(FieldError(f"{here}.privileged", "only false is allowed; remove it"))
+    ids = {key: context.get(key) for key in ("runAsUser", "runAsGroup")}
+    errors += [
+        FieldError(f"{here}.{key}", f"{number} is not an id; use 0 to {ID_MAX}")
+        for key, number in ids.items()
+        if isinstance(number, int) and not 0 <= number <= ID_MAX
+    ]
     capabilities = context.get("capabilities")
     added = capabilities.get("add") if isinstance(capabilities, dict) else None
     if added and added != ["NET_BIND_SERVICE"]:

@@ -8,7 +8,7 @@ from typing import Any
 from kfn.api import validate_container
 from kfn.api.core import PodSpec
 from kfn.api.errors import FieldError
-from kfn.api.naming import dns1123
+from kfn.api.naming import dns1123, service_account
 
 # Fields that would tie a function to a host, or that the platform itself decides.
 _REFUSED = {
@@ -21,6 +21,7 @@ _REFUSED = {
     "restart_policy": ("restartPolicy", "instances are always restarted; remove it"),
     "termination_grace_period_seconds": ("terminationGracePeriodSeconds", "it follows timeoutSeconds; remove it"),
 }
+DEFAULT_PORT = 8080
 _VOLUMES = ("configMap", "secret", "projected", "emptyDir", "persistentVolumeClaim", "csi", "ephemeral", "image", "downwardAPI")
 
 
@@ -28,11 +29,13 @@ def validate(spec: PodSpec, base: str) -> list[FieldError]:
     errors = [FieldError(f"{base}.{name}", f"not allowed; {fix}") for field, (name, fix) in _REFUSED.items() if getattr(spec, field)]
     if spec.automount_service_account_token:
         errors.append(FieldError(f"{base}.automountServiceAccountToken", "only false is allowed; remove it"))
+    if spec.service_account_name and (wrong := service_account(spec.service_account_name, f"{base}.serviceAccountName")):
+        errors.append(FieldError(f"{base}.serviceAccountName", wrong))
     errors += _volumes(spec, base)
     if not spec.containers:
         errors.append(FieldError(f"{base}.containers", "missing; add one container with an image"))
     volumes = {str(v.get("name") or "") for v in spec.volumes}
-    ports = {p.container_port for c in spec.containers for p in c.ports}
+    ports = {p.container_port or DEFAULT_PORT for c in spec.containers for p in c.ports}
     for i, container in enumerate(spec.containers):
         at = f"{base}.containers[{i}]"
         serves = len(spec.containers) == 1 or bool(container.ports)

@@ -154,6 +154,7 @@ CORPUS = [
     broker(config={"apiVersion": "v1", "kind": "ConfigMap", "name": "c"}, delivery={"deadLetterSink": {"uri": "http://dead.example"}}),
     KN,
     FUNC,
+    service(ports=[{"containerPort": 0, "name": "h2c"}]),
 ]
 CORPUS[5]["spec"]["template"]["spec"]["volumes"] = [{"name": "v", "secret": {"secretName": "s"}}]
 
@@ -262,7 +263,7 @@ BAD: list[tuple[Json, str, str]] = [
     (service(name=""), "metadata.name", "missing"),
     (service(ports=[{"containerPort": 80}, {"containerPort": 81}]), f"{C}.ports", "serves one"),
     (service(ports=[{"containerPort": 9090}]), f"{C}.ports[0].containerPort", "reserved"),
-    (service(ports=[{"containerPort": 70000}]), f"{C}.ports[0].containerPort", "1 to 65535"),
+    (service(ports=[{"containerPort": 70000}]), f"{C}.ports[0].containerPort", "0 to 65535"),
     (service(ports=[{"containerPort": 80, "hostPort": 80}]), f"{C}.ports[0].hostPort", "not allowed"),
     (service(ports=[{"containerPort": 80, "name": "grpc"}]), f"{C}.ports[0].name", "h2c"),
     (service(ports=[{"containerPort": 80, "protocol": "UDP"}]), f"{C}.ports[0].protocol", "TCP"),
@@ -282,6 +283,9 @@ BAD: list[tuple[Json, str, str]] = [
     (service(readinessProbe={"timeoutSeconds": 2}), f"{C}.readinessProbe.timeoutSeconds", "periodSeconds"),
     (service(readinessProbe={"tcpSocket": {}, "httpGet": {}}), f"{C}.readinessProbe", "exactly one"),
     (service(ports=[{"containerPort": 80}], readinessProbe={"tcpSocket": {"port": 81}}), f"{C}.readinessProbe.tcpSocket.port", "(80)"),
+    (service(securityContext={"runAsUser": -10}), f"{C}.securityContext.runAsUser", "0 to 2147483647"),
+    (pod(serviceAccountName="foo@bar.baz"), f"{T}.serviceAccountName",
+     "invalid value: foo@bar.baz: spec.template.spec.serviceAccountName\na lowercase RFC 1123 subdomain must consist of"),
     (pod(hostNetwork=True), f"{T}.hostNetwork", "not allowed"),
     (pod(automountServiceAccountToken=True), f"{T}.automountServiceAccountToken", "only false"),
     (pod(containerConcurrency=1001), f"{T}.containerConcurrency", "0 to 1000"),

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller import owner
-from controller.service.plan import LAST_APPLIED, Seen, plan, wanted_configuration, wanted_route
+from controller.service.plan import Seen, plan, wanted_configuration, wanted_route
 from kfn.api import conditions, core, names
 from kfn.api.meta import Condition, ObjectMeta
 from kfn.api.serving import (
@@ -33,7 +33,7 @@ def service(*, name: str = "", traffic: list[TrafficTarget] | None = None) -> Se
         uid="u",
         generation=2,
         labels={"team": "a"},
-        annotations={LAST_APPLIED: "{}", names.CREATOR: "ann", names.ROLLOUT_DURATION: "10s"},
+        annotations={names.LAST_APPLIED: "{}", names.CREATOR: "ann", names.ROLLOUT_DURATION: "10s"},
     )
     template = RevisionTemplate(ObjectMeta(name=name), RevisionSpec(containers=[core.Container(image="i")]))
     return Service(metadata=meta, spec=ServiceSpec(template, traffic or [LATEST]))

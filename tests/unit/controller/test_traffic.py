@@ -9,7 +9,7 @@ from controller import owner
 from controller.route.plan import Seen, plan
 from controller.route.traffic import resolve
 from controller.settings import Settings
-from kfn.api import conditions, core
+from kfn.api import conditions, core, names
 from kfn.api.meta import Condition, ObjectMeta
 from kfn.api.serving import Configuration, ConfigurationStatus, Revision, RevisionStatus, Route, RouteSpec, RouteStatus, TrafficTarget
 
@@ -109,6 +109,15 @@ def test_a_name_that_belongs_to_a_users_service_is_not_taken_over() -> None:
     assert ingress and (ingress.status, ingress.reason) == ("False", "NotOwned")
     assert not wanted.services
     assert not wanted.delete
+
+
+def test_a_placeholder_has_the_routes_labels_and_annotations_but_not_kubectls_own() -> None:
+    there = route(named("a"), labels={"team": "web"})
+    notes = {names.CREATOR: "ann", "note": "x", names.LAST_APPLIED: "{}", names.HOSTS: "a.example"}
+    noted = replace(there, metadata=replace(there.metadata, annotations=notes))
+    made = plan(Seen(noted, revisions=revisions(a="True")), Settings(), NOW).services[0]
+    assert made.metadata.labels == {**SERVICE, "team": "web", names.ROUTE: "hello"}
+    assert made.metadata.annotations == {names.CREATOR: "ann", "note": "x"}
 
 
 def test_a_tags_placeholder_goes_with_the_tag_and_only_if_it_is_ours() -> None:

@@ -130,12 +130,13 @@ def test_fields_left_to_others_are_neither_compared_nor_written() -> None:
     assert patch == {"spec": {"revisionHistoryLimit": 0}}
 
 
-def test_a_spec_that_is_ours_alone_is_put_whole_and_annotations_are_joined() -> None:
+def test_a_spec_that_is_ours_alone_is_put_whole_with_its_labels_and_annotations() -> None:
     wanted = Configuration(metadata=ObjectMeta(name="c", labels={"a": "1"}, annotations={"mine": "1"}))
-    there = replace(wanted, metadata=replace(wanted.metadata, annotations={"mine": "1", "theirs": "2"}))
-    assert difference.owned_whole(there, wanted) is None
-    stale = replace(there, metadata=replace(there.metadata, labels={"a": "1", "old": "x"}), spec=ConfigurationSpec())
+    assert difference.owned_whole(replace(wanted, metadata=replace(wanted.metadata, resource_version="5")), wanted) is None
+    noted = replace(wanted.metadata, annotations={"mine": "1", "given up": "2"})
+    assert difference.owned_whole(replace(wanted, metadata=noted), wanted) == wanted
+    stale = replace(wanted, metadata=replace(noted, labels={"a": "1", "old": "x"}), spec=ConfigurationSpec())
     changed = difference.owned_whole(stale, wanted)
     assert changed is not None
     assert changed.metadata.labels == {"a": "1"}
-    assert changed.metadata.annotations == {"mine": "1", "theirs": "2"}
+    assert changed.metadata.annotations == {"mine": "1"}
