@@ -1,4 +1,4 @@
-"""Eventing as one part: connect to NATS, watch Brokers and Triggers, serve the ingress, run a dispatcher a Trigger.
+"""Eventing as one part: connect to NATS, watch Brokers, Triggers and sources, serve the ingress, run a dispatcher a Trigger.
 
 An event reads: web.py and ingress.py (in), subjects.py (where), bus.py (stored), pull.py and dispatch.py (out, one at a time),
 match.py (wanted?), courier.py (delivered), retry.py (what now), settle.py (reply, dead letter, acknowledge).
@@ -20,11 +20,15 @@ from eventing.resolve import Resolver
 from eventing.running import Dispatchers
 from eventing.settings import Settings
 from eventing.settle import Settler
+from eventing.sources.clockwork import Clockwork
+from eventing.sources.ping import Pings
 from eventing.sweep import Sweep
 from eventing.trigger import Triggers, broker_name
 from kfn.api import eventing as api
 from kfn.api import kinds
+from kfn.api.meta import Destination
 from kfn.api.serving import Service
+from kfn.api.sources import PingSource
 from kfn.kube import reconcile
 from kfn.kube.client import Client
 from kfn.kube.errors import KubeError
@@ -52,7 +56,14 @@ class Eventing:
         self._brokers = Informer(client, kinds.BROKER)
         self._triggers = Informer(client, kinds.TRIGGER)
         self._services = Informer(client, kinds.SERVICE)
-        self._broker_keys, self._trigger_keys = reconcile.Keys(), reconcile.Keys()
+        self._pings = Informer(client, kinds.PING_SOURCE)
+        self._clockwork: Clockwork | None = None
+        self._broker_keys, self._trigger_keys, self._ping_keys = reconcile.Keys(), reconcile.Keys(), reconcile.Keys()
+
+    @property
+    def pinging(self) -> int:
+        """PingSources whose clock runs here."""
+        return len(self._clockwork) if self._clockwork is not None else 0
 
     async def run(self, *, started: Callable[[], object] | None = None, sock: socket.socket | None = None) -> None:
         """Until cancelled. `started` is called once events are accepted; `sock` is listened on instead of host and port of the
@@ -60,9 +71,9 @@ class Eventing:
         async with self._bus.connected(), anyio.create_task_group() as tasks:
             tasks.start_soon(self._until_lost)
             self._watch()
-            for informer in (self._brokers, self._triggers, self._services):
+            for informer in (self._brokers, self._triggers, self._services, self._pings):
                 tasks.start_soon(informer.run)
-            for informer in (self._brokers, self._triggers, self._services):
+            for informer in (self._brokers, self._triggers, self._services, self._pings):
                 await informer.synced()
             try:
                 await self._serve(started, sock)
@@ -80,6 +91,8 @@ class Eventing:
                 self._broker_keys.add,
             )  # fmt: skip
             sweep = Sweep(self._bus, self.metrics, dispatchers, brokers.ready, lambda: [t.metadata.uid for t in self._triggers.list()])
+            self._clockwork = Clockwork(self._courier, self.metrics, tasks)
+            pings = Pings(self._client, self._pings, resolver, self._clockwork)
             ingress = Ingress(
                 self._bus, self.settings, self.metrics, known=self._is_known, ready=lambda *key: key in brokers.ready, full=sweep.now,
                 suspect=self._broker_keys.add,
@@ -91,6 +104,7 @@ class Eventing:
                 await self._first_pass(brokers)
                 tasks.start_soon(self._reconcile_brokers, brokers)
                 tasks.start_soon(_reconcile, self._trigger_keys, triggers.reconcile)
+                tasks.start_soon(_reconcile, self._ping_keys, pings.reconcile)
                 tasks.start_soon(sweep.run)
                 if started is not None:
                     started()
@@ -124,6 +138,7 @@ class Eventing:
         self._brokers.on_change(self._broker_changed)
         self._triggers.on_change(lambda old, new: self._trigger_keys.add(_key(new or old)))
         self._services.on_change(self._service_changed)
+        self._pings.on_change(lambda old, new: self._ping_keys.add(_key(new or old)))
 
     def _broker_changed(self, old: api.Broker | None, new: api.Broker | None) -> None:
         one = new or old
@@ -138,6 +153,12 @@ class Eventing:
             of_it = trigger.metadata.namespace == namespace and broker_name(trigger) == name
             if of_it or _points_at(trigger, "Broker", namespace, name):
                 self._trigger_keys.add(_key(trigger))
+        self._touch_pings("Broker", namespace, name)
+
+    def _touch_pings(self, kind: str, namespace: str, name: str) -> None:
+        for source in self._pings.list():
+            if _is_for(source.spec.sink, source.metadata.namespace, kind, namespace, name):
+                self._ping_keys.add(_key(source))
 
     def _service_changed(self, old: Service | None, new: Service | None) -> None:
         one = new or old
@@ -146,6 +167,7 @@ class Eventing:
         for trigger in self._triggers.list():
             if _points_at(trigger, "Service", one.metadata.namespace, one.metadata.name):
                 self._trigger_keys.add(_key(trigger))
+        self._touch_pings("Service", one.metadata.namespace, one.metadata.name)
 
     def _is_known(self, namespace: str, name: str) -> bool:
         found = self._brokers.get(namespace, name)
@@ -160,7 +182,7 @@ async def _reconcile(keys: reconcile.Keys, one: reconcile.Reconcile) -> None:
     await reconcile.run(keys, one, workers=4, backoff_max=10.0)
 
 
-def _key(obj: api.Broker | api.Trigger | None) -> str:
+def _key(obj: api.Broker | api.Trigger | PingSource | None) -> str:
     assert obj is not None
     return f"{obj.metadata.namespace}/{obj.metadata.name}"
 
@@ -168,11 +190,14 @@ def _key(obj: api.Broker | api.Trigger | None) -> str:
 def _points_at(trigger: api.Trigger, kind: str, namespace: str, name: str) -> bool:
     """Whether its subscriber or its dead-letter sink is that object."""
     sink = trigger.spec.delivery.dead_letter_sink if trigger.spec.delivery else None
-    for destination in (trigger.spec.subscriber, sink):
-        ref = destination.ref if destination else None
-        if ref and (ref.kind, ref.name, ref.namespace or trigger.metadata.namespace) == (kind, name, namespace):
-            return True
-    return False
+    own = trigger.metadata.namespace
+    return any(_is_for(one, own, kind, namespace, name) for one in (trigger.spec.subscriber, sink))
+
+
+def _is_for(destination: Destination | None, own: str, kind: str, namespace: str, name: str) -> bool:
+    """Whether a destination in the namespace `own` names that object."""
+    ref = destination.ref if destination else None
+    return ref is not None and (ref.kind, ref.name, ref.namespace or own) == (kind, name, namespace)
 
 
 def _authority(host: str) -> str:

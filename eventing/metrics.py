@@ -30,6 +30,8 @@ class Metrics:
         self._replied = self._counter("kfn_events_replied", "Reply events published into the Broker.")
         self._looped = self._counter("kfn_events_looped", "Reply events dropped because they went around too often.")
         self._dead = Counter("kfn_events_dead_lettered", "Events given up, by where they went.", [*_TRIGGER, "to"], registry=self.registry)
+        pings = ["namespace", "source", "outcome"]
+        self._pings = Counter("kfn_source_pings", "Events of PingSources: delivered, or lost.", pings, registry=self.registry)
         self._seconds = Histogram("kfn_event_delivery_seconds", "Time of one attempt.", _TRIGGER, registry=self.registry)
         self._lag = Gauge("kfn_trigger_lag", "Events stored and not yet settled.", _TRIGGER, registry=self.registry)
 
@@ -56,6 +58,10 @@ class Metrics:
 
     def dead_lettered(self, sub: _Named, to: str) -> None:
         self._dead.labels(sub.namespace, sub.broker, sub.name, to).inc()
+
+    def pinged(self, source: str, delivered: bool) -> None:
+        namespace, _, name = source.partition("/")
+        self._pings.labels(namespace, name, "delivered" if delivered else "lost").inc()
 
     def delivery(self, sub: _Named) -> AbstractContextManager[object]:
         return self._seconds.labels(sub.namespace, sub.broker, sub.name).time()

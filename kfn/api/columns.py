@@ -77,6 +77,12 @@ BY_KIND: dict[str, tuple[Column, ...]] = {
     "routes.serving.knative.dev": (at("URL", "status", "url"), *_READY),
     "brokers.eventing.knative.dev": (at("URL", "status", "address", "url"), AGE, *_READY),
     "triggers.eventing.knative.dev": (at("Broker", "spec", "broker"), at("Subscriber_URI", "status", "subscriberUri"), AGE, *_READY),
+    "pingsources.sources.knative.dev": (
+        at("Sink", "status", "sinkUri"),
+        at("Schedule", "spec", "schedule"),
+        AGE,
+        *_READY,
+    ),
     "builds.kfn.dev": (
         at("Image", "spec", "image", "repository"),
         succeeded("Succeeded", "status"),

@@ -1,4 +1,4 @@
-"""Knative's defaults, filled into the JSON of Services, Configurations, Revisions, Routes, Brokers and Triggers; and kfn's own into Builds.
+"""Knative's defaults, filled into the JSON of the kinds of serving, eventing and sources; and kfn's own into Builds.
 
 Everything here changes the object in place, and doing it twice changes nothing: otherwise a PUT of an unchanged
 object would raise its generation and make a new revision. The object's types have been checked before.
@@ -14,6 +14,7 @@ from kfn.api.eventing import BROKER_CLASS
 CONTAINER_CONCURRENCY = 0  # unlimited
 TIMEOUT_SECONDS = 300
 RESPONSE_START_TIMEOUT_SECONDS = 300
+EVERY_MINUTE = "* * * * *"
 INIT_CONTAINER = "init-container"
 
 # Volumes that a function may write to; a mount of any other is read-only unless it says otherwise.
@@ -88,11 +89,18 @@ def trigger(obj: Json) -> None:
     _destinations(spec, obj)
 
 
+def ping_source(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    if not spec.get("schedule"):
+        spec["schedule"] = EVERY_MINUTE
+    _destinations(spec, obj)
+
+
 def _destinations(spec: Json, obj: Json) -> None:
     """A reference without a namespace means the object's own."""
     namespace = obj.get("metadata", {}).get("namespace")
     subscriber, sink = spec.get("subscriber", {}), spec.get("delivery", {}).get("deadLetterSink", {})
-    for ref in (subscriber.get("ref"), sink.get("ref"), spec.get("config")):
+    for ref in (subscriber.get("ref"), sink.get("ref"), spec.get("sink", {}).get("ref"), spec.get("config")):
         if ref and namespace:
             ref.setdefault("namespace", namespace)
 
@@ -140,5 +148,6 @@ BY_KIND: dict[str, Callable[[Json], None]] = {
     "routes.serving.knative.dev": route,
     "brokers.eventing.knative.dev": broker,
     "triggers.eventing.knative.dev": trigger,
+    "pingsources.sources.knative.dev": ping_source,
     "builds.kfn.dev": build,
 }

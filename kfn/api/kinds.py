@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from kfn.api import batch, build, core, eventing, serving
+from kfn.api import batch, build, core, eventing, serving, sources
 
 T = TypeVar("T")
 
@@ -21,6 +21,8 @@ class Kind(Generic[T]):
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     subresources: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    """Labels, each `true`, of its CRD, by which clients find kinds that play a part: `kn source list` asks for sources."""
 
     @property
     def api_version(self) -> str:
@@ -58,6 +60,18 @@ REVISION = Kind(serving.GROUP, "v1", "Revision", "revisions", serving.Revision, 
 ROUTE = Kind(serving.GROUP, "v1", "Route", "routes", serving.Route, True, ("rt",), _KNATIVE, ("status",))
 BROKER = Kind(eventing.GROUP, "v1", "Broker", "brokers", eventing.Broker, True, (), _EVENTING, ("status",))
 TRIGGER = Kind(eventing.GROUP, "v1", "Trigger", "triggers", eventing.Trigger, True, (), _EVENTING, ("status",))
+PING_SOURCE = Kind(
+    sources.GROUP,
+    "v1",
+    "PingSource",
+    "pingsources",
+    sources.PingSource,
+    True,
+    (),
+    ("all", "knative", "sources"),
+    ("status",),
+    ("duck.knative.dev/source",),
+)
 BUILD = Kind(build.GROUP, "v1alpha1", "Build", "builds", build.Build, True, ("bld",), ("all", "kfn"), ("status",))
 
 DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments", core.Deployment, True, ("deploy",), ("all",), ("status", "scale"))
@@ -73,7 +87,7 @@ SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts", core.Servi
 LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases", core.Lease)
 
 ALL: tuple[Kind[Any], ...] = (
-    SERVICE, CONFIGURATION, REVISION, ROUTE, BROKER, TRIGGER, BUILD,
+    SERVICE, CONFIGURATION, REVISION, ROUTE, BROKER, TRIGGER, PING_SOURCE, BUILD,
     DEPLOYMENT, JOB, POD, CORE_SERVICE, ENDPOINT_SLICE, EVENT, NAMESPACE, CONFIG_MAP, SECRET, SERVICE_ACCOUNT, LEASE,
 )  # fmt: skip
 

@@ -50,7 +50,10 @@ def crd(kind: Kind[Any]) -> Json:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": kind.qualified, "labels": {"app.kubernetes.io/part-of": "kfn", "knative.dev/crd-install": "true"}},
+        "metadata": {
+            "name": kind.qualified,
+            "labels": {"app.kubernetes.io/part-of": "kfn", "knative.dev/crd-install": "true", **dict.fromkeys(kind.roles, "true")},
+        },
         "spec": {
             "group": kind.group,
             "scope": "Namespaced" if kind.namespaced else "Cluster",

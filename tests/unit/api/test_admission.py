@@ -42,6 +42,11 @@ def broker(**spec: Any) -> Json:
     return {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "metadata": {"name": "b", "namespace": "default"}, "spec": spec}
 
 
+def ping(**spec: Any) -> Json:
+    spec = {"sink": {"ref": {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "name": "default"}}, **spec}
+    return {"apiVersion": "sources.knative.dev/v1", "kind": "PingSource", "metadata": {"name": "p", "namespace": "default"}, "spec": spec}
+
+
 def create(obj: Json, user: str = "ann") -> Json:
     kind = kinds.find(obj["apiVersion"], obj["kind"])
     assert kind is not None
@@ -149,6 +154,7 @@ CORPUS = [
     ),
     trigger(),
     trigger(filter={"attributes": {"type": "a", "source": ""}}, delivery={"retry": 3, "backoffDelay": "PT0.2S"}),
+    ping(data="x", contentType="text/plain", timezone="Europe/Berlin", schedule="@daily"),
     trigger(filters=[{"any": [{"prefix": {"type": "a."}}, {"not": {"exact": {"source": "s"}}}]}, {"cesql": "type = 'a'"}]),
     broker(),
     broker(config={"apiVersion": "v1", "kind": "ConfigMap", "name": "c"}, delivery={"deadLetterSink": {"uri": "http://dead.example"}}),
@@ -219,6 +225,11 @@ class TestDefaults:
         other = broker()
         other["metadata"]["annotations"] = {"eventing.knative.dev/broker.class": "MTChannelBasedBroker"}
         assert create(other)["metadata"]["annotations"]["eventing.knative.dev/broker.class"] == "MTChannelBasedBroker"
+
+    def test_a_ping_source_fires_every_minute_unless_it_says_otherwise(self) -> None:
+        stored = create(ping())
+        assert stored["spec"]["schedule"] == "* * * * *"
+        assert stored["spec"]["sink"]["ref"]["namespace"] == "default"
 
     def test_kinds_without_rules_pass_unchanged(self) -> None:
         obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "whatever": 1}
@@ -322,6 +333,13 @@ BAD: list[tuple[Json, str, str]] = [
     (trigger(subscriber={"uri": "f.default"}), "spec.subscriber.uri", "http://"),
     (trigger(filter={"attributes": {"Type": "a"}}), "spec.filter.attributes[Type]", "such as 'type'"),
     (trigger(filters=[{"exact": {"type": "a"}, "prefix": {"type": "a"}}]), "spec.filters[0]", "exactly one of"),
+    (ping(schedule="61 * * * *"), "spec.schedule", "its minute is wrong"),
+    (ping(timezone="Mars/Olympus"), "spec.timezone", "Europe/Berlin"),
+    (ping(sink={}), "spec.sink", "ref (an object) or uri"),
+    (ping(data="x", dataBase64="eA=="), "spec.data", "keep one"),
+    (ping(dataBase64="not base64"), "spec.dataBase64", "is not base64"),
+    (ping(ceOverrides={"extensions": {"type": "x"}}), "spec.ceOverrides.extensions[type]", "CloudEvents' own"),
+    (ping(ceOverrides={"extensions": {"Not-Ok": "x"}}), "spec.ceOverrides.extensions[Not-Ok]", "lower-case letters"),
     (trigger(filters=[{"all": [{"glob": {}}]}]), "spec.filters[0].all[0]", "exactly one of"),
     (trigger(delivery={"backoffDelay": "200ms"}), "spec.delivery.backoffDelay", "PT0.2S"),
     (trigger(delivery={"backoffPolicy": "never"}), "spec.delivery.backoffPolicy", "linear or exponential"),

@@ -1,0 +1,1 @@
+"""Sources: what makes events by itself and sends them to a sink."""
