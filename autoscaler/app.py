@@ -5,7 +5,7 @@ What it knows about one revision is in `tracked.py`.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
@@ -27,7 +27,12 @@ log = logging.getLogger(__name__)
 
 
 class Autoscaler:
-    """A `kfn.load.LoadSink`. `run` works until it is cancelled; pokes and reports may come at any time, before it too."""
+    """A `kfn.load.LoadSink`. `run` works until it is cancelled; pokes and reports may come at any time, before it too.
+
+    `before_less`, if somebody sets it, is called with a revision and how many instances it is to keep, before others are taken away.
+    """
+
+    before_less: Callable[[RevisionKey, int], Awaitable[None]] | None = None
 
     def __init__(self, client: Client, settings: Settings | None = None) -> None:
         self._client = client
@@ -87,6 +92,11 @@ class Autoscaler:
         """That gateway has ended: what it held no longer waits, and it has no load from now on."""
         for tracked in self._tracked.values():
             tracked.gone(gateway)
+
+    def waiting_in(self, revision: RevisionKey) -> list[str]:
+        """The gateways in which requests wait for an instance."""
+        tracked = self._tracked.get(revision)
+        return tracked.waiting_in(anyio.current_time()) if tracked is not None else []
 
     def decisions(self, revision: RevisionKey) -> list[Record]:
         """The last decisions for a revision, oldest first, each with its time and what it was based on."""
@@ -166,6 +176,8 @@ class Autoscaler:
         if decision.replicas > tracked.asked or (decision.replicas < tracked.asked and not only_up):
             log.info("%s: %d -> %d: %s", tracked.key, tracked.asked, decision.replicas, decision.because)
             tracked.ask(decision.replicas, now)
+            if tracked.choosing is not None:
+                tracked.choosing.cancel()  # who should go is another question now, or none
             if not tracked.writing and self._tasks is not None:
                 tracked.writing = True
                 self._tasks.start_soon(self._write, tracked)
@@ -179,6 +191,9 @@ class Autoscaler:
         try:
             while tracked.asked is not None and self._tracked.get(key) is tracked:
                 replicas = tracked.asked
+                await self._choose(tracked, replicas)
+                if tracked.asked != replicas:
+                    continue
                 try:
                     with anyio.fail_after(self._settings.patch_timeout):
                         await self._client.scale(kinds.DEPLOYMENT, names.deployment(key.name), key.namespace, replicas)
@@ -193,3 +208,16 @@ class Autoscaler:
                     return
         finally:
             tracked.writing = False
+
+    async def _choose(self, tracked: Tracked, replicas: int) -> None:
+        """Have those chosen that go, where some stay. It is given up when it takes too long, or when something else is asked for."""
+        known = self._deployments.get(tracked.key.namespace, names.deployment(tracked.key.name))
+        if self.before_less is None or known is None or not 0 < replicas < (known.spec.replicas or 0):
+            return
+        try:
+            with anyio.move_on_after(self._settings.mark) as tracked.choosing:
+                await self.before_less(tracked.key, replicas)
+        except Exception:
+            log.exception("%s: cannot choose which instances go", tracked.key)
+        finally:
+            tracked.choosing = None

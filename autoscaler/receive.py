@@ -1,15 +1,20 @@
-"""Where gateways in other processes report: `POST /load` (see `kfn/load_wire.py`), one request as long as the gateway lives.
+"""Where gateways in other processes report: `POST /load` (see `kfn/load_wire.py`), one request as long as the gateway lives. On its
+answer they are told, and asked, what concerns them.
 
 It is an ASGI endpoint, so that whoever runs an autoscaler mounts it where it listens. When a gateway's connection ends, the
 autoscaler is told at once that nothing is in that gateway any more; one that ends without a word is found out by its silence.
 """
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
 from typing import Protocol
 
 import anyio
 from anyio import CancelScope
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import json
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
@@ -43,6 +48,21 @@ class Refused(Exception):
         self.status = status
 
 
+@dataclass(eq=False)
+class _Connection:
+    scope: CancelScope
+    lines: MemoryObjectSendStream[bytes]
+
+
+@dataclass(eq=False)
+class _Question:
+    """What is asked of several gateways at once."""
+
+    pods: Counter[str] = field(default_factory=Counter)
+    asked: set[str] = field(default_factory=set)  # who have not answered
+    done: anyio.Event = field(default_factory=anyio.Event)
+
+
 class Receiver:
     """Takes reports of every gateway that shows `token`."""
 
@@ -50,7 +70,9 @@ class Receiver:
         self._listener = listener
         self._token = token
         self._settings = settings or Settings()
-        self._connections: dict[str, CancelScope] = {}
+        self._connections: dict[str, _Connection] = {}
+        self._questions: dict[int, _Question] = {}
+        self._numbers = count(1)
         self._ended = False
 
     @property
@@ -65,8 +87,33 @@ class Receiver:
     def end(self) -> None:
         """End every connection, and take no more: the process stops. Gateways go on trying until another one listens."""
         self._ended = True
-        for scope in self._connections.values():
-            scope.cancel()
+        for connection in self._connections.values():
+            connection.scope.cancel()
+
+    def tell(self, gateway: str, message: load_wire.Downward) -> bool:
+        """Say it to one gateway, if it is there and listens. Returns at once."""
+        connection = self._connections.get(gateway)
+        if connection is None:
+            return False
+        try:
+            connection.lines.send_nowait(load_wire.line(message))
+        except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            return False
+        return True
+
+    async def busy(self, revision: RevisionKey, within: float) -> Mapping[str, int]:
+        """The requests under way on each pod of a revision, in all gateways that answer within so many seconds."""
+        number, question = next(self._numbers) % 10_000_000, _Question()
+        self._questions[number] = question
+        try:
+            ask = load_wire.Ask(number, revision.namespace, revision.name)
+            question.asked |= {gateway for gateway in self.gateways if self.tell(gateway, ask)}
+            if question.asked:
+                with anyio.move_on_after(within):
+                    await question.done.wait()
+            return question.pods
+        finally:
+            del self._questions[number]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -98,19 +145,21 @@ class Receiver:
         """Listen to one gateway until either side ends. Returns why we do not listen any longer, empty if it has gone."""
         before = self._connections.get(gateway)
         if before is not None:
-            before.cancel()  # the same gateway again: its old connection is dead, or will be
+            before.scope.cancel()  # the same gateway again: its old connection is dead, or will be
         reason = ""
-        with CancelScope() as scope:
-            self._connections[gateway] = scope
+        lines, said = anyio.create_memory_object_stream[bytes](self._settings.gateway_backlog)
+        with lines, said, CancelScope() as scope:
+            connection = self._connections[gateway] = _Connection(scope, lines)
             log.info("gateway %s reports here", gateway)
             try:
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(_beat, send)
+                    tasks.start_soon(_speak, send, said)
                     reason = await self._listen(gateway, receive)
                     tasks.cancel_scope.cancel()
             finally:
-                if self._connections.get(gateway) is scope:
+                if self._connections.get(gateway) is connection:
                     del self._connections[gateway]
+                    self._answered(gateway)
                     self._listener.gone(gateway)
                     log.info("gateway %s is gone%s", gateway, f": {reason}" if reason else "")
         return reason
@@ -132,15 +181,29 @@ class Receiver:
         except TimeoutError:
             return f"nothing came for {self._settings.gateway_silence:g} s"
 
-    def _tell(self, gateway: str, message: load_wire.Poke | load_wire.Report) -> None:
+    def _tell(self, gateway: str, message: load_wire.Upward) -> None:
         if isinstance(message, load_wire.Poke):
             self._listener.poke(RevisionKey(message.namespace, message.revision), message.waiting, gateway)
+        elif isinstance(message, load_wire.Busy):
+            if (question := self._questions.get(message.number)) is not None and gateway in question.asked:
+                question.pods.update(message.pods)
+                self._answered(gateway, message.number)
         elif message.samples:
             self._listener.report(message.as_samples(), gateway, message.age)
 
+    def _answered(self, gateway: str, number: int = 0) -> None:
+        """One question, or all of them, because the gateway has gone."""
+        for one in [number] if number else list(self._questions):
+            question = self._questions[one]
+            question.asked.discard(gateway)
+            if not question.asked:
+                question.done.set()
 
-async def _beat(send: Send) -> None:
-    """Say now and then that we live: a gateway whose autoscaler's machine has gone looks for another one."""
+
+async def _speak(send: Send, lines: MemoryObjectReceiveStream[bytes]) -> None:
+    """Say what there is to say, and now and then that we live: a gateway whose autoscaler's machine has gone looks for another one."""
     while True:
-        await send({"type": "http.response.body", "body": b"\n", "more_body": True})
-        await anyio.sleep(load_wire.BEAT)
+        line = b"\n"
+        with anyio.move_on_after(load_wire.BEAT):
+            line = await lines.receive()
+        await send({"type": "http.response.body", "body": line, "more_body": True})

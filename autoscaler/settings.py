@@ -34,3 +34,8 @@ class Settings:
 
     gateways: int = 1000  # processes that may report at once
     gateway_silence: float = 10.0  # seconds without a message after which a gateway's connection is taken for dead
+    gateway_backlog: int = 2000  # messages that may wait for one gateway to take them; more are not said
+
+    ask: float = 0.25  # how long gateways have to say what is under way on pods of which some are about to end
+    mark: float = 1.0  # and how long all of choosing those pods may take; then the ReplicaSet controller chooses by itself
+    marks: int = 100  # pods that one step down marks at most

@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 
+from anyio import CancelScope
+
 from autoscaler.decide import Decision, Memory, Observation, decide, starting
 from autoscaler.policy import RPS, Policy
 from autoscaler.windows import Windows
@@ -47,6 +49,7 @@ class Tracked:
         self.asked: int | None = None
         self.ready = 0
         self.writing = False
+        self.choosing: CancelScope | None = None  # who goes, while that is being found out
         self.memory = Memory()
         self.records: deque[Record] = deque(maxlen=keep)
         self._windows: Windows | None = None
@@ -111,6 +114,10 @@ class Tracked:
     def waiting(self, now: float) -> int:
         """Requests that wait, in all gateways that are alive."""
         return sum(one.waiting for one in self._newest.values() if now - one.at <= FRESH_SECONDS)
+
+    def waiting_in(self, now: float) -> list[str]:
+        """The gateways they wait in."""
+        return [gateway for gateway, one in self._newest.items() if one.waiting and now - one.at <= FRESH_SECONDS]
 
     def concurrency(self, now: float) -> float:
         """Requests inside all gateways that are alive, by their last reports."""

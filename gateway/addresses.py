@@ -21,7 +21,7 @@ class Address:
 
 def of(slice_: EndpointSlice) -> tuple[Address, ...]:
     port = _port(slice_.ports)
-    if port is None:
+    if port is None or slice_.address_type == "FQDN":
         return ()
     return tuple(
         Address(
@@ -38,16 +38,37 @@ def of(slice_: EndpointSlice) -> tuple[Address, ...]:
 
 
 def merged(slices: Iterable[tuple[Address, ...]], cordoned: Collection[str] = ()) -> dict[tuple[str, int], Address]:
-    """All of a revision's addresses. One that is in two slices for a moment is ready if either says so; `cordoned` pods are on their
-    way out, whatever slices say."""
+    """All of a revision's addresses, each once, and one of each pod.
+
+    Two Services select the same pods, an address moves from slice to slice, and slices come in any order: a pod is ready if one of them
+    says so, and on its way out if one of them, or `cordoned`, says so, because nobody comes back from there. Its address may be
+    another pod's by then, who is not.
+    """
     found: dict[tuple[str, int], Address] = {}
+    families = False
     for addresses in slices:
         for address in addresses:
             key = (address.host, address.port)
             other = found.get(key)
-            if other is None or (address.ready and not other.ready):
-                found[key] = replace(address, terminating=True) if cordoned and address.pod in cordoned else address
-    return found
+            if other is not None and other != address:
+                address = _either(other, address)
+            found[key] = address
+            families = families or ":" in address.host
+    if cordoned:
+        found = {key: replace(a, terminating=True) if a.pod in cordoned else a for key, a in found.items()}
+    return _one_family(found) if families else found
+
+
+def _either(one: Address, other: Address) -> Address:
+    if one.pod != other.pod:
+        return one if other.terminating and not one.terminating else other
+    return replace(one, ready=one.ready or other.ready, terminating=one.terminating or other.terminating)
+
+
+def _one_family(found: dict[tuple[str, int], Address]) -> dict[tuple[str, int], Address]:
+    """Of a pod that has addresses of both families the IPv4 one: as two instances it would get twice what it can take."""
+    known = {address.pod for address in found.values() if ":" not in address.host and address.pod}
+    return {key: address for key, address in found.items() if ":" not in address.host or address.pod not in known}
 
 
 def _port(ports: list[EndpointPort]) -> EndpointPort | None:

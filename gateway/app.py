@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from gateway import drain, policy
+from gateway.addresses import Address
 from gateway.chain import Chain
 from gateway.coldstart import ColdStart
 from gateway.doors import LOCAL, PUBLIC, TLS, Doors
@@ -115,6 +116,16 @@ class Gateway:
     def in_flight(self, revision: RevisionKey) -> Mapping[str, int]:
         """How many requests are under way on each pod of a revision; one that is not known has none."""
         return drain.in_flight(self.chain, revision) if self.chain else {}
+
+    def starting(self, revision: RevisionKey, pod: str, host: str, port: int, *, http2: bool = False) -> None:
+        """A pod has its address: probe it now. Its slice says so some 10 ms later."""
+        if self.chain is not None and not self.chain.closed:
+            self.chain.starting(revision, Address(host, port, ready=False, terminating=False, pod=pod, http2=http2))
+
+    def gone(self, revision: RevisionKey, pod: str) -> None:
+        """That one will not come into service."""
+        if self.chain is not None and not self.chain.closed:
+            self.chain.not_starting(revision, pod)
 
     def stale(self) -> dict[str, float]:
         """By kind, for how many seconds the API server could not be followed. The gateway serves on with what it knows."""

@@ -16,6 +16,7 @@ from gateway.addresses import Address
 from gateway.answers import Answer
 from gateway.census import Census
 from gateway.drain import Cordons
+from gateway.early import Early
 from gateway.errors import BadRequest, Refusal, Stopping, UnknownHost
 from gateway.exchange import Exchange
 from gateway.instance import Instance
@@ -56,6 +57,7 @@ class Chain:
         self.stopping = False
         self.closed = False
         self._cordons = Cordons(clock)
+        self._early = Early(clock)
         self._tasks = tasks
         self._routes: dict[tuple[str, str], Route] = {}
         self._slices: dict[RevisionKey, dict[str, tuple[Address, ...]]] = {}
@@ -156,11 +158,20 @@ class Chain:
         if new is None:
             slices.pop(meta.name, None)
         else:
-            slices[meta.name] = addresses.of(new)
-        self._place(key)
-        if not slices:
-            del self._slices[key]
-        self._forget(self._line(key))
+            found = slices[meta.name] = addresses.of(new)
+            self._early.confirm(key, found)
+        self._placed(key)
+
+    def starting(self, key: RevisionKey, address: Address) -> None:
+        """The autoscaler has seen where a pod starts, before a slice says so."""
+        if not any(address.pod == known.pod for found in self._slices.get(key, {}).values() for known in found):
+            self._early.add(key, address)
+            self._slices.setdefault(key, {})
+            self._placed(key)
+
+    def not_starting(self, key: RevisionKey, pod: str) -> None:
+        if self._early.drop(key, pod):
+            self._placed(key)
 
     def cordon(self, namespace: str, pod: str) -> None:
         """Nothing new goes to this pod from now on, whatever its slice says."""
@@ -192,6 +203,8 @@ class Chain:
         for line in forgotten:
             self.lines.pop(line.key, None)
             line.end()
+        for key in self._early.expired():
+            self._placed(key)
         for namespace in self._cordons.expired():
             for key in [key for key in self._slices if key.namespace == namespace]:
                 self._place(key)
@@ -226,7 +239,15 @@ class Chain:
 
     def _place(self, key: RevisionKey) -> None:
         """Tell a line where its instances are."""
-        self._line(key).set_addresses(addresses.merged(self._slices[key].values(), self._cordons.of(key.namespace)))
+        known = [*self._slices[key].values(), self._early.of(key)]
+        self._line(key).set_addresses(addresses.merged(known, self._cordons.of(key.namespace)))
+
+    def _placed(self, key: RevisionKey) -> None:
+        """The same, where some may have gone."""
+        self._place(key)
+        if not self._slices[key] and not self._early.of(key):
+            del self._slices[key]
+        self._forget(self._line(key))
 
     def _line(self, key: RevisionKey) -> Line:
         line = self.lines.get(key)

@@ -106,8 +106,9 @@ async def assembled(process: Process) -> AsyncIterator[Parts]:
     transport = HttpTransport(kube.load(process.kubeconfig or None, process.context or None))
     try:
         reporter = Reporter(process.autoscaler, lambda: token(process), identity(), settings)
+        gateway = reporter.hears = Gateway(Client(transport), reporter, settings)
         async with reporter.running():
-            yield Parts(Gateway(Client(transport), reporter, settings), reporter)
+            yield Parts(gateway, reporter)
     finally:
         with anyio.CancelScope(shield=True):
             await transport.aclose()

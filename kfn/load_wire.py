@@ -1,12 +1,13 @@
 """`kfn.load` between processes: what a gateway's `POST /load` carries, and what can be wrong with it.
 
-One request lasts as long as both live. Its body is a message a line, JSON; the answer's body is an empty line now and then, which
-says that the autoscaler lives, or an object with the reason why it stops listening. Sending is the gateway's (`gateway/load/report.py`),
-receiving the autoscaler's (`autoscaler/receive.py`).
+One request lasts as long as both live. Its body is a message a line, JSON, and so is the answer's: an empty line now and then, which
+says that the autoscaler lives, where a pod that somebody waits for starts, a question, or an object with the reason why it stops
+listening. The gateway's end is `gateway/load/report.py`, the autoscaler's `autoscaler/receive.py`. What a gateway does not
+understand it passes over, so that it can be older than the autoscaler.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -18,6 +19,7 @@ PATH = "/load"
 GATEWAY = "kfn-gateway"  # the header with the gateway's identity
 MAX_LINE = 256 * 1024  # bytes of one message
 MAX_SAMPLES = 500  # in one message: under 500 bytes each with the longest names
+MAX_PODS = 900  # in one answer: under 280 bytes each with the longest names
 BEAT = 1.0  # seconds between two signs of life, both ways
 LONGEST = 3600.0  # seconds that any message speaks of
 
@@ -58,8 +60,46 @@ class Report(Struct, frozen=True, tag="report", tag_field="say"):
         return [Sample(RevisionKey(s.namespace, s.revision), s.concurrency, s.requests, s.waiting, s.period, s.idle) for s in self.samples]
 
 
+class Busy(Struct, frozen=True, tag="busy", tag_field="say"):
+    """The answer to `Ask`: the requests under way on each pod; a pod that is not named has none."""
+
+    number: Count
+    pods: Annotated[dict[Name, Count], Meta(max_length=MAX_PODS)] = {}
+
+
+class Starting(Struct, frozen=True, omit_defaults=True, tag="starting", tag_field="say"):
+    """A pod has its address. Whether anything listens there nobody has looked yet."""
+
+    namespace: Name
+    revision: Name
+    pod: Name
+    host: Annotated[str, Meta(min_length=2, max_length=45, pattern=r"^[0-9a-fA-F:.]+$")]
+    port: Annotated[int, Meta(ge=1, le=65535)]
+    http2: bool = False
+
+
+class Gone(Struct, frozen=True, tag="gone", tag_field="say"):
+    """A pod that was `Starting` has ended, or is about to."""
+
+    namespace: Name
+    revision: Name
+    pod: Name
+
+
+class Ask(Struct, frozen=True, tag="ask", tag_field="say"):
+    """What is under way on the pods of this revision? `number` comes back in the answer."""
+
+    number: Count
+    namespace: Name
+    revision: Name
+
+
+Upward = Poke | Report | Busy
+Downward = Starting | Gone | Ask
+
 _encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[Poke | Report] = msgspec.json.Decoder(Poke | Report)
+_upward: msgspec.json.Decoder[Upward] = msgspec.json.Decoder(Upward)
+_downward: msgspec.json.Decoder[Downward] = msgspec.json.Decoder(Downward)
 
 
 def poke(revision: RevisionKey, waiting: int) -> bytes:
@@ -82,12 +122,30 @@ def _wired(sample: Sample) -> WireSample:
 ALIVE = _encoder.encode(Report()) + b"\n"
 
 
-def message(line: bytes) -> Poke | Report:
-    """Raises BadMessage."""
+def busy(number: int, pods: Mapping[str, int]) -> bytes:
+    """The busiest first, if there are too many."""
+    most = sorted(((count, pod) for pod, count in pods.items() if count > 0), reverse=True)[:MAX_PODS]
+    return line(Busy(number, {pod: count for count, pod in most}))
+
+
+def line(message: Upward | Downward) -> bytes:
+    return _encoder.encode(message) + b"\n"
+
+
+def message(line: bytes) -> Upward:
+    """What a gateway says. Raises BadMessage."""
     try:
-        return _decoder.decode(line)
+        return _upward.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadMessage(str(error)) from None
+
+
+def answer(line: bytes) -> Downward | None:
+    """What the autoscaler says; None if it is nothing that this version understands."""
+    try:
+        return _downward.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 def is_identity(text: str) -> bool:
@@ -106,3 +164,8 @@ class Lines:
         if len(self._rest) > MAX_LINE or any(len(line) > MAX_LINE for line in lines):
             raise BadMessage(f"a message is longer than {MAX_LINE} bytes")
         return [line for line in lines if line.strip()]
+
+    @property
+    def rest(self) -> bytes:
+        """What has come of a line that is not whole."""
+        return self._rest

@@ -1,4 +1,5 @@
-"""The `LoadSink` of a gateway whose autoscaler is another process: one lasting `POST /load` that samples and pokes go out on.
+"""The `LoadSink` of a gateway whose autoscaler is another process: one lasting `POST /load` that samples and pokes go out on, and
+on which the autoscaler says where pods that are waited for start.
 
 Both calls return at once. A poke leaves in the same turn of the event loop. While the autoscaler is away, the reports of the last
 minute are kept, with the time that they are of, and pokes of what still waits; both are sent as soon as it is back, so that one
@@ -10,8 +11,9 @@ import logging
 import random
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
 import anyio
@@ -36,8 +38,20 @@ def check(url: str) -> SplitResult:
     return parts
 
 
+class Hears(Protocol):
+    """Who is told what the autoscaler says: the `Gateway`."""
+
+    def starting(self, revision: RevisionKey, pod: str, host: str, port: int, *, http2: bool) -> None: ...
+
+    def gone(self, revision: RevisionKey, pod: str) -> None: ...
+
+    def in_flight(self, revision: RevisionKey) -> Mapping[str, int]: ...
+
+
 class Reporter:
     """Reports as `gateway`. `token` is asked for at each connection, because it may be replaced."""
+
+    hears: Hears | None = None
 
     def __init__(self, url: str, token: Callable[[], str], gateway: str, settings: Settings) -> None:
         parts = check(url)
@@ -123,7 +137,7 @@ class Reporter:
             context = ssl.create_default_context() if self._tls else None
             with anyio.fail_after(self._settings.connect):
                 _, wire = await asyncio.get_running_loop().create_connection(
-                    lambda: Wire(head, self._tell_all, self._settings.load_silence), self._host, self._port, ssl=context
+                    lambda: Wire(head, self._tell_all, self._settings.load_silence, self._heard), self._host, self._port, ssl=context
                 )
         except TimeoutError:
             return f"no connection within {self._settings.connect:g} s", False
@@ -161,6 +175,17 @@ class Reporter:
         for revision, waiting in self._waiting.items():
             if self._wire is not None and self._wire.open:
                 self._wire.send(load_wire.poke(revision, waiting))
+
+    def _heard(self, message: load_wire.Downward) -> None:
+        if self.hears is None:
+            return
+        revision = RevisionKey(message.namespace, message.revision)
+        if isinstance(message, load_wire.Starting):
+            self.hears.starting(revision, message.pod, message.host, message.port, http2=message.http2)
+        elif isinstance(message, load_wire.Gone):
+            self.hears.gone(revision, message.pod)
+        elif self._wire is not None and self._wire.open:
+            self._wire.send(load_wire.busy(message.number, self.hears.in_flight(revision)))
 
     def _flush(self) -> None:
         """Send what is kept, as long as the other side takes it."""

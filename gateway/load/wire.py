@@ -13,12 +13,17 @@ REASON = 500  # bytes of what a refusal says that are logged
 
 
 class Wire(asyncio.Protocol):
-    """`opened` is called when the autoscaler has taken us in, and each time when it has caught up with what was sent."""
+    """`opened` is called when the autoscaler has taken us in, and each time when it has caught up with what was sent; `heard` with
+    what it says, if that is understood."""
 
-    def __init__(self, head: bytes, opened: Callable[[], None], silence: float) -> None:
+    def __init__(
+        self, head: bytes, opened: Callable[[], None], silence: float, heard: Callable[[load_wire.Downward], None] = lambda message: None
+    ) -> None:
         self.accepted = False
         self._head = head
         self._opened = opened
+        self._tell = heard
+        self._lines = load_wire.Lines()
         self._silence = silence
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._loop = asyncio.get_running_loop()
@@ -95,7 +100,20 @@ class Wire(asyncio.Protocol):
             self._opened()
 
     def on_body(self, body: bytes) -> None:
-        self._body = (self._body + body.strip())[:REASON]
+        if not self.accepted:
+            self._body = (self._body + body.strip())[:REASON]
+            return
+        try:
+            lines = self._lines.feed(body)
+        except load_wire.BadMessage as error:
+            self._over(str(error))
+            return
+        for line in lines:
+            message = load_wire.answer(line)
+            if message is None:
+                self._body = line.strip()[:REASON]  # why it stops listening; or something that only a newer gateway understands
+            else:
+                self._tell(message)
 
     def on_message_complete(self) -> None:
         self._over(self._reason() or "it ended the connection")
@@ -116,7 +134,7 @@ class Wire(asyncio.Protocol):
             self._end.set_result(why)
 
     def _reason(self) -> str:
-        text = self._body.decode("utf-8", "replace").strip()
+        text = (self._lines.rest.strip()[:REASON] or self._body).decode("utf-8", "replace").strip()
         if self.accepted:
             try:
                 return f"it refused a message: {json.decode(text)['error']}" if text else ""
