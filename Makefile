@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-gateway bench-builder fuzz clean
+.PHONY: help setup demo test check format images relock bench bench-gateway bench-builder fuzz clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,6 +36,12 @@ check: $(STAMP) ## format, lint, import layers, types
 format: $(STAMP) ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+images: $(STAMP) ## kfn's own images by kfn's own builder; IMAGES="--registry HOST/PREFIX" pushes them
+	@$(BIN)/python -m deploy.images $(IMAGES)
+
+relock: $(STAMP) ## the locks of those images anew, from pyproject.toml and constraints.txt
+	@$(BIN)/python -m deploy.relock
 
 bench: $(STAMP) ## the figures of design section 7, as ratios
 	@$(BIN)/python -m tests.benchmarks

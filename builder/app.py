@@ -20,7 +20,7 @@ from builder.caching.explain import remembered
 from builder.compress import compressed
 from builder.deliver import delivery
 from builder.errors import BlobCorrupt, StoreError, UsageError
-from builder.language import Job, Language, Parts
+from builder.language import Given, Job, Language, Parts
 from builder.languages.choose import language
 from builder.languages.programs import read_programs
 from builder.oci import Content, Layer
@@ -32,7 +32,7 @@ from builder.sources import app as sources
 from builder.sources import rights
 from builder.sources.git import Checkout
 from builder.sources.giturl import GitUrl
-from builder.sources.source import read_source
+from builder.sources.source import Source, read_source
 from builder.supply import app as supply
 from builder.supply.model import Described
 from builder.supply.stamp import stamped
@@ -68,13 +68,14 @@ class Made:
     profile: Told
 
 
-async def build(source: Path | GitUrl, options: BuildOptions, progress: Progress) -> BuildResult:
-    """Build the function in `source`. Raises a `builder.errors.BuildError`, whose `exit_code` says what kind it is."""
+async def build(source: Path | GitUrl | Given, options: BuildOptions, progress: Progress) -> BuildResult:
+    """Build the function in `source`, or what is given. Raises a `builder.errors.BuildError`, whose `exit_code` says what kind it is."""
     try:
         with bound.using(options.cache):
-            async with sources.opened(source, options) as found:
+            given = source if isinstance(source, Given) else None
+            async with sources.opened(source.project.path if isinstance(source, Given) else source, options) as found:
                 before = sources.locks(found.path) if isinstance(source, GitUrl) else {}
-                result = await _repaired(found, options, progress)
+                result = await _repaired(found, given, options, progress)
                 result = sources.told(result, source, before) if isinstance(source, GitUrl) else result
         await anyio.to_thread.run_sync(bound.keep, options.cache, options.cache_bytes)
         return result
@@ -84,11 +85,11 @@ async def build(source: Path | GitUrl, options: BuildOptions, progress: Progress
         ) from error
 
 
-async def _repaired(found: Checkout, options: BuildOptions, progress: Progress) -> BuildResult:
+async def _repaired(found: Checkout, given: Given | None, options: BuildOptions, progress: Progress) -> BuildResult:
     warnings: list[str] = []
     while True:
         try:
-            return await _build(found, options, progress, (*found.warnings, *warnings))
+            return await _build(found, given, options, progress, (*found.warnings, *warnings))
         except BlobCorrupt as error:
             # The damaged entry is gone; what depends on it is made anew. What that needs may be damaged too.
             warnings.append(str(error))
@@ -96,25 +97,20 @@ async def _repaired(found: Checkout, options: BuildOptions, progress: Progress) 
                 raise
 
 
-async def _build(found: Checkout, options: BuildOptions, progress: Progress, warnings: tuple[str, ...]) -> BuildResult:
+async def _build(found: Checkout, given: Given | None, options: BuildOptions, progress: Progress, warnings: tuple[str, ...]) -> BuildResult:
     start, began = anyio.current_time(), utcnow()
     tell = _Clock(progress, start)
-    project = await anyio.to_thread.run_sync(_project, found, options)
+    project = given.project if given else await anyio.to_thread.run_sync(_project, found, options)
     name, namespace = _names(project, options)
     platforms = options.platforms or (host(),)
     goes, asked = delivery(options, project, namespace, name), supply.wanted(options)
     tell(Step("project", f"{name}, {project.runtime}, {', '.join(map(str, platforms))}"))
 
-    limits = options.max_source_bytes, options.max_source_files, options.warn_source_bytes
-    stats = None if options.no_cache else options.cache / "stats"
-    read = partial(read_source, project.path, *limits, allow=options.allow_secret_files, stats=stats)
-    if project.binary:
-        read = partial(read_programs, project.binary, platforms, options.max_source_bytes)
-    tree = await anyio.to_thread.run_sync(read)
+    tree = await anyio.to_thread.run_sync(given.read if given else partial(_read, project, platforms, options))
     async with caches.opened(options) as cache, goes.checking():
         job = Job(project, tree, options, cache, tell, found.origin, found.fetched)
         cache.note("source", handler=project.handler, files={one.path: one.link or one.sha256 for one in tree.files})
-        builds = language(job)
+        builds = given.language(job) if given else language(job)
         await builds.check()
         made = [await _make(job, builds, platform) for platform in platforms]
         first = made[0]
@@ -151,6 +147,14 @@ def _project(found: Checkout, options: BuildOptions) -> Project:
     if found.fetched:
         rights.check(project, options)
     return project
+
+
+def _read(project: Project, platforms: tuple[Platform, ...], options: BuildOptions) -> Source:
+    if project.binary:
+        return read_programs(project.binary, platforms, options.max_source_bytes)
+    limits = options.max_source_bytes, options.max_source_files, options.warn_source_bytes
+    stats = None if options.no_cache else options.cache / "stats"
+    return read_source(project.path, *limits, allow=options.allow_secret_files, stats=stats)
 
 
 def _described(name: str, made: Made) -> Described:

@@ -1,6 +1,6 @@
 """The seam between a build and a language: what a language is asked, and what it makes. Its implementations are in `languages/`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -42,6 +42,15 @@ class Parts:
     warnings: tuple[str, ...] = ()
     start: Start | None = None  # for the import profile; None: there is none of this language
     config: Mapping[str, Any] | None = None  # a whole image's own section `config`, in place of the base's; `Cmd` and `User` are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What is built where it is no function: `read` finds its files, `language` makes layers of them."""
+
+    project: Project
+    read: Callable[[], Source]
+    language: "Callable[[Job], Language]"
 
 
 class Language(Protocol):

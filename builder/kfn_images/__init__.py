@@ -1,0 +1,1 @@
+"""kfn's own images, made by kfn's own builder."""
