@@ -12,6 +12,7 @@ import anyio
 from controller.configuration.reconcile import reconcile as configuration
 from controller.gc.reconcile import reconcile as garbage
 from controller.labeler.reconcile import reconcile as labels
+from controller.resolving import Resolving
 from controller.revision.reconcile import reconcile as revision
 from controller.route.reconcile import reconcile as route
 from controller.service.reconcile import reconcile as service
@@ -19,18 +20,21 @@ from controller.settings import Settings
 from controller.triggers import Queues, Triggers
 from controller.world import World
 from kfn.clock import utcnow
+from kfn.digests import Resolve
 from kfn.kube import reconcile
 from kfn.kube.client import Client
 from kfn.kube.reconcile import Done, Keys
 
 
 class Controller:
-    """Runs until cancelled. `now` is the wall clock, for timestamps and deadlines that are written in objects."""
+    """Runs until cancelled. `now` is the wall clock, for timestamps and deadlines that are written in objects. `resolve` asks registries
+    for digests; without it images go into pods as they are named."""
 
-    def __init__(self, client: Client, settings: Settings, now: Callable[[], datetime] = utcnow) -> None:
+    def __init__(self, client: Client, settings: Settings, now: Callable[[], datetime] = utcnow, *, resolve: Resolve | None = None) -> None:
         self._settings = settings
-        self._world = World(client, settings, now)
         self._queues = Queues()
+        asking = Resolving(client, resolve, settings, self._queues.revisions.add) if resolve and settings.resolve_tags else None
+        self._world = World(client, settings, now, asking)
         Triggers(self._world, self._queues)
 
     @property

@@ -8,6 +8,7 @@ import anyio
 
 from controller.index import Index
 from controller.labeler.plan import revisions_of
+from controller.resolving import Resolving
 from controller.route.hosts import claimed
 from controller.settings import Settings
 from kfn.api import core, kinds, names
@@ -21,10 +22,11 @@ Key = tuple[str, str]
 class World:
     """The client to write with, the copies to read from, and the wall clock."""
 
-    def __init__(self, client: Client, settings: Settings, now: Callable[[], datetime]) -> None:
+    def __init__(self, client: Client, settings: Settings, now: Callable[[], datetime], resolving: Resolving | None = None) -> None:
         self.client = client
         self.settings = settings
         self.now = now
+        self.resolving = resolving
         self.services = Informer(client, kinds.SERVICE)
         self.configurations = Informer(client, kinds.CONFIGURATION)
         self.routes = Informer(client, kinds.ROUTE)
@@ -49,6 +51,8 @@ class World:
         async with anyio.create_task_group() as tasks:
             for informer in self.informers:
                 tasks.start_soon(informer.run)
+            if self.resolving is not None:
+                tasks.start_soon(self.resolving.run)
 
     async def synced(self) -> None:
         for informer in self.informers:

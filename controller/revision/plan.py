@@ -4,8 +4,8 @@ Three rules differ from Knative's on purpose: a pod's error shows at once and no
 is waited for and not given up; and an error seen on a later wake stays visible while scaled to zero, until an instance works again.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from controller.marks import Mark
 from controller.owner import Ownership
 from controller.revision import resources
 from controller.revision.evidence import Evidence, examine, parse_time
+from controller.revision.images import Trouble
 from controller.settings import Settings
 from kfn.api import conditions, core
 from kfn.api.serving import ContainerDigest, Revision, RevisionStatus
@@ -23,12 +24,16 @@ RESOURCES = "ResourcesAvailable"
 HEALTHY = "ContainerHealthy"
 ACTIVE = "Active"
 DEPLOYING = "Deploying"
+RESOLVING = "ResolvingDigests"
+_DIGEST = "@sha256:"
+TRIES = 3  # a registry that does not answer has failed after so many
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A Revision and what runs it. `foreign` names a child that is there and belongs to somebody else, `refused` says which one
-    the API server did not take; `log` is the end of the log of the pod that `Plan.log_of` of an earlier look asked for."""
+    the API server did not take; `log` is the end of the log of the pod that `Plan.log_of` of an earlier look asked for. `images` are
+    those known by digest, by container; while some are still asked for, `resolving` is set, and `trouble` when that fails."""
 
     revision: Revision
     deployment: core.Deployment | None = None
@@ -36,6 +41,9 @@ class Seen:
     foreign: str = ""
     refused: str = ""
     log: str = ""
+    images: Mapping[str, str] = field(default_factory=dict)
+    resolving: bool = False
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +65,15 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     evidence = examine(seen.pods, patience, now, seen.log)
     said = [
         _resources_available(seen, evidence, overdue),
-        _container_healthy(revision, deployment, evidence),
+        _container_healthy(seen, evidence),
         _active(deployment, evidence),
     ]
     status = replace(
         revision.status,
         observed_generation=revision.metadata.generation,
         conditions=marks.settle(conditions.REVISION, revision.status.conditions, said, now),
-        container_statuses=_digests(revision.spec.containers, seen.pods),
-        init_container_statuses=_digests(revision.spec.init_containers, seen.pods),
+        container_statuses=_digests(revision.spec.containers, seen),
+        init_container_statuses=_digests(revision.spec.init_containers, seen),
         actual_replicas=evidence.ready,
         desired_replicas=_wanted(deployment),
     )
@@ -82,6 +90,8 @@ def _resources_available(seen: Seen, evidence: Evidence, overdue: bool) -> Mark:
         return marks.false(RESOURCES, "FailedCreate", seen.refused)
     if deployment is not None and owner.ownership(deployment.metadata, seen.revision) is not Ownership.OURS:
         return marks.unknown(RESOURCES, DEPLOYING, "An older Deployment of this name is being deleted.")
+    if seen.resolving:
+        return marks.unknown(RESOURCES, RESOLVING)
     if evidence.ready or (_born_asleep(seen.revision) and deployment is not None and not _wanted(deployment)):
         return marks.true(RESOURCES)
     if conditions.is_true(before, RESOURCES):
@@ -98,7 +108,14 @@ def _resources_available(seen: Seen, evidence: Evidence, overdue: bool) -> Mark:
     return marks.unknown(RESOURCES, DEPLOYING)
 
 
-def _container_healthy(revision: Revision, deployment: core.Deployment | None, evidence: Evidence) -> Mark:
+def _container_healthy(seen: Seen, evidence: Evidence) -> Mark:
+    revision, deployment = seen.revision, seen.deployment
+    if seen.trouble is not None:
+        said = f'Unable to fetch image "{seen.trouble.image}": {seen.trouble.why}'
+        hopeless = seen.trouble.lasting or seen.trouble.failures >= TRIES
+        return marks.false(HEALTHY, "ContainerMissing", said) if hopeless else marks.unknown(HEALTHY, RESOLVING, said)
+    if seen.resolving:
+        return marks.unknown(HEALTHY, RESOLVING)
     if evidence.ready:
         return marks.true(HEALTHY)
     if evidence.failure is not None:
@@ -139,14 +156,12 @@ def _deadline(revision: Revision, settings: Settings) -> datetime | None:
     return created + timedelta(seconds=resources.progress_deadline(revision, settings)) if created else None
 
 
-def _digests(containers: Sequence[core.Container], pods: Sequence[core.Pod]) -> list[ContainerDigest]:
-    """The digest in the image's name, else the one that a pod reports to have pulled, else none."""
-    running = {s.name: s.image_id for pod in pods for s in (*pod.status.container_statuses, *pod.status.init_container_statuses)}
-    return [
-        ContainerDigest(c.name, c.image if "@sha256:" in c.image else pulled if "@sha256:" in (pulled := _pulled(running, c)) else "")
-        for c in containers
-    ]
+def _digests(containers: Sequence[core.Container], seen: Seen) -> list[ContainerDigest]:
+    """The digest in the image's name, else the one that is known, else the one that a pod reports to have pulled, else none."""
+    running = {s.name: s.image_id for pod in seen.pods for s in (*pod.status.container_statuses, *pod.status.init_container_statuses)}
+    return [ContainerDigest(c.name, c.image if _DIGEST in c.image else seen.images.get(c.name) or _pulled(running, c)) for c in containers]
 
 
 def _pulled(running: dict[str, str], container: core.Container) -> str:
-    return running.get(container.name, "").removeprefix("docker-pullable://")
+    image = running.get(container.name, "").removeprefix("docker-pullable://")
+    return image if _DIGEST in image else ""

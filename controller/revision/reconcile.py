@@ -7,16 +7,18 @@ import anyio
 
 from controller import apply
 from controller.owner import Ownership, ownership
-from controller.revision import resources
+from controller.resolving import Answer
+from controller.revision import images, resources
 from controller.revision.plan import Seen, plan
 from controller.world import World
-from kfn.api import kinds, names
+from kfn.api import core, kinds, names
 from kfn.api.serving import Revision
 from kfn.kube import errors
 from kfn.kube.reconcile import Done
 
-# `selector` cannot be changed, and `replicas` is the autoscaler's from the moment the Deployment exists.
-LEAVE = ("replicas", "selector")
+# `selector` cannot be changed, and `replicas` is the autoscaler's from the moment the Deployment exists. `template` stays as it was made:
+# a Revision never changes, and another kfn or another setting must not replace its instances.
+LEAVE = ("replicas", "selector", "template")
 
 LOG_LINES = 10
 LOG_BYTES = 2048  # as much as the kubelet puts into a termination message
@@ -27,26 +29,34 @@ async def reconcile(world: World, key: str) -> Done:
     namespace, _, name = key.partition("/")
     revision = world.revisions.get(namespace, name)
     if revision is None or revision.metadata.deletion_timestamp:
+        if world.resolving is not None:
+            world.resolving.forget(key)
         return Done()
-    seen = await _children(world, revision)
+    seen, again = await _children(world, revision)
     state = plan(seen, world.settings, world.now())
     if state.log_of:
         seen = replace(seen, log=await _last_lines(world, namespace, state.log_of))
         state = plan(seen, world.settings, world.now())
     await apply.show(world.client, kinds.REVISION, revision, state.status)
-    return Done(apply.AGAIN if seen.refused else state.look_again)
+    due = [at for at in (apply.AGAIN if seen.refused else None, state.look_again, again) if at is not None]
+    return Done(min(due, default=None))
 
 
-async def _children(world: World, revision: Revision) -> Seen:
-    """Have the Deployment and the Services, as far as they are ours to write, and tell what is there."""
+async def _children(world: World, revision: Revision) -> tuple[Seen, float | None]:
+    """Have the Deployment and the Services, as far as they are ours to write. What is there, and in how many seconds to ask for digests."""
     namespace = revision.metadata.namespace
     deployment = world.deployments.get(namespace, names.deployment(revision.metadata.name))
-    wanted_deployment = resources.keeping_pods(resources.deployment(revision, world.settings), deployment)
-    seen = Seen(revision, deployment or wanted_deployment, world.pods_of_revision(revision))
+    have, answer = _images(world, revision, deployment)
+    wanted_deployment = resources.deployment(images.pinned(revision, have), world.settings)
+    expected = wanted_deployment if answer.digests is not None else None
+    seen = Seen(
+        revision, deployment or expected, world.pods_of_revision(revision),
+        images=have, resolving=answer.digests is None, trouble=answer.trouble,
+    )  # fmt: skip
     try:
         if _is_foreign(deployment, revision):
             seen = replace(seen, foreign=f'Deployment "{wanted_deployment.metadata.name}"')
-        elif _is_ours(deployment, revision):
+        elif expected is not None and _is_ours(deployment, revision):
             await apply.part(world.client, kinds.DEPLOYMENT, wanted_deployment, deployment, leave=LEAVE)
         for wanted in resources.services(revision):
             current = world.core_services.get(namespace, wanted.metadata.name)
@@ -56,7 +66,20 @@ async def _children(world: World, revision: Revision) -> Seen:
                 await apply.part(world.client, kinds.CORE_SERVICE, wanted, current)
     except apply.Refused as error:
         seen = replace(seen, refused=str(error))
-    return seen
+    return seen, answer.again
+
+
+def _images(world: World, revision: Revision, deployment: core.Deployment | None) -> tuple[dict[str, str], Answer]:
+    """The images known by digest, by container, and what is being asked for. A Deployment that is there was made of what was known."""
+    key = f"{revision.metadata.namespace}/{revision.metadata.name}"
+    have = images.known(revision, deployment if _is_ours(deployment, revision) else None)
+    missing = images.open_names(revision, have, world.settings.registries_skipping_tag_resolving)
+    if world.resolving is None or deployment is not None or not missing:
+        if world.resolving is not None:
+            world.resolving.forget(key)
+        return have, Answer({})
+    answer = world.resolving.ask(key, revision, missing)
+    return have | images.by_container(revision, answer.digests or {}), answer
 
 
 def _is_ours(child: Any, revision: Revision) -> bool:

@@ -6,7 +6,7 @@ There is no sidecar: the gateway does what Knative's queue-proxy does, so the us
 from msgspec.structs import replace
 
 from controller import owner
-from controller.settings import Settings
+from controller.settings import DISABLED, ENABLED, Settings
 from kfn.api import core, names
 from kfn.api.duration import parse_go
 from kfn.api.meta import ObjectMeta
@@ -33,18 +33,9 @@ def deployment(revision: Revision, settings: Settings) -> core.Deployment:
             template=core.PodTemplateSpec(metadata=ObjectMeta(labels=labels, annotations=pod_annotations), spec=_pod(revision, settings)),
             strategy={"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0}},
             revision_history_limit=0,
-            progress_deadline_seconds=int(progress_deadline(revision, settings)),
+            progress_deadline_seconds=max(int(progress_deadline(revision, settings)), 1),
         ),
     )
-
-
-def keeping_pods(wanted: core.Deployment, there: core.Deployment | None) -> core.Deployment:
-    """The Deployment as wanted, with the labels and annotations that its pods have already: a note that somebody puts on a
-    Revision later (no-gc, a new target) must not replace its instances."""
-    if there is None:
-        return wanted
-    template = replace(wanted.spec.template, metadata=there.spec.template.metadata)
-    return replace(wanted, spec=replace(wanted.spec, template=template))
 
 
 def services(revision: Revision) -> list[core.Service]:
@@ -113,8 +104,9 @@ def _pod(revision: Revision, settings: Settings) -> core.PodSpec:
     fields = {name: getattr(spec, name) for name in core.PodSpec.__struct_fields__}
     fields |= {
         "containers": [_container(revision, c, c is takes_traffic, settings) for c in spec.containers],
+        "init_containers": [replace(c, security_context=_security(spec, c, settings)) for c in spec.init_containers],
         "enable_service_links": False if spec.enable_service_links is None else spec.enable_service_links,
-        "termination_grace_period_seconds": spec.timeout_seconds or DEFAULT_TIMEOUT,
+        "termination_grace_period_seconds": (spec.timeout_seconds or DEFAULT_TIMEOUT) + settings.pre_stop,
     }
     # The token volume alone costs 270 ms of a cold start, and few functions talk to the API server.
     if spec.automount_service_account_token is None and spec.service_account_name in ("", "default"):
@@ -157,7 +149,9 @@ def _container(revision: Revision, container: core.Container, takes_traffic: boo
         liveness_probe=_probe(container.liveness_probe, traffic_port(container).container_port),
         startup_probe=_probe(container.startup_probe, traffic_port(container).container_port),
         termination_message_policy=container.termination_message_policy or "FallbackToLogsOnError",
-        security_context=_security(container) if settings.secure_pod_defaults else container.security_context,
+        security_context=_security(revision.spec, container, settings),
+        # Whoever has yet to learn that the pod is going may still send to it: the EndpointSlice says so while the process is ended.
+        lifecycle={"preStop": {"sleep": {"seconds": settings.pre_stop}}} if settings.pre_stop else None,
     )
 
 
@@ -174,14 +168,20 @@ def _probe(probe: core.Probe | None, port: int) -> core.Probe | None:
     return replace(probe, period_seconds=probe.period_seconds or 1, success_threshold=probe.success_threshold or 1)
 
 
-def _security(container: core.Container) -> dict[str, object]:
-    return {
-        "allowPrivilegeEscalation": False,
-        "runAsNonRoot": True,
-        "seccompProfile": {"type": "RuntimeDefault"},
-        "capabilities": {"drop": ["ALL"]},
-        **(container.security_context or {}),
-    }
+def _security(pod: core.PodSpec, container: core.Container, settings: Settings) -> dict[str, object] | None:
+    """What the template leaves open. What it says of the pod counts as said of the container."""
+    given, of_pod = container.security_context or {}, pod.security_context or {}
+    if settings.secure_pod_defaults == DISABLED:
+        return container.security_context
+    capabilities: dict[str, object] = {"drop": ["ALL"]}
+    if any(0 < port.container_port < 1024 for port in container.ports):
+        capabilities["add"] = ["NET_BIND_SERVICE"]
+    wanted: dict[str, object] = {"allowPrivilegeEscalation": False, "capabilities": capabilities}
+    if "seccompProfile" not in of_pod:
+        wanted["seccompProfile"] = {"type": "RuntimeDefault"}
+    if settings.secure_pod_defaults == ENABLED and "runAsNonRoot" not in of_pod:
+        wanted["runAsNonRoot"] = True
+    return {**wanted, **given}
 
 
 def _app_protocol(port_name: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import anyio
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from controller.settings import Settings
 from kfn.api import conditions, core, kinds
 from kfn.api.meta import Condition, ObjectMeta
 from kfn.api.serving import RevisionSpec, RevisionTemplate, Service, ServiceSpec, TrafficTarget
+from kfn.digests import Resolve
 from kfn.kube import errors
 from kfn.kube.client import Client
 from tests.fakes.cluster import FakeCluster
@@ -33,7 +35,7 @@ class Platform:
     api: FakeApi
     cluster: FakeCluster
     client: Client
-    restart: Callable[[], Awaitable[None]]
+    restart: Callable[..., Awaitable[None]]
 
     def apply(self, service: Service) -> Service:
         there = self.api.find(kinds.SERVICE, service.metadata.name)
@@ -61,21 +63,22 @@ class Platform:
 
 @asynccontextmanager
 async def platform(
-    settings: Settings | None = None, prepare: Callable[[FakeApi], None] | None = None, dies_after: int | None = None
-) -> AsyncIterator[Platform]:
-    """With `dies_after` the controller's writes fail after so many, as if it were gone, until `restart`."""
+    settings: Settings | None = None, prepare: Callable[[FakeApi], None] | None = None, dies_after: int | None = None,
+    resolve: Resolve | None = None,
+) -> AsyncIterator[Platform]:  # fmt: skip
+    """With `dies_after` the controller's writes fail after so many, as if it were gone, until `restart`, which may change its settings."""
     api = FakeApi(virtual_now)
     if prepare is not None:
         prepare(api)
     client = Client(api)
     stopped = anyio.CancelScope()
 
-    async def controller() -> None:
-        await Controller(client, settings or Settings(), virtual_now).run()
+    async def controller(resolve: Resolve | None, settings: Settings | None) -> None:
+        await Controller(client, settings or Settings(), virtual_now, resolve=resolve).run()
 
     async def mortal() -> None:
         with stopped:
-            await controller()
+            await controller(resolve, settings)
 
     def gone(method: str, path: str) -> None:
         if method not in ("GET", "WATCH") and len(api.writes) >= (dies_after or 0):
@@ -83,11 +86,11 @@ async def platform(
 
     async with anyio.create_task_group() as tasks:
 
-        async def restart() -> None:
+        async def restart(resolve: Resolve | None = resolve, settings: Settings | None = settings) -> None:
             stopped.cancel()
             await anyio.sleep(0.1)
             api.before = None
-            tasks.start_soon(controller)
+            tasks.start_soon(controller, resolve, settings)
 
         if dies_after is not None:
             api.before = gone
@@ -98,11 +101,11 @@ async def platform(
 
 def a_service(
     name: str = "hello", *, image: str = "kfn.local/default/hello@sha256:1", traffic: list[TrafficTarget] | None = None,
-    labels: dict[str, str] | None = None, revision: str = "", annotations: dict[str, str] | None = None,
+    labels: dict[str, str] | None = None, revision: str = "", annotations: dict[str, str] | None = None, pod: dict[str, Any] | None = None,
 ) -> Service:  # fmt: skip
     template = RevisionTemplate(
         metadata=ObjectMeta(name=revision, annotations=annotations or {}),
-        spec=RevisionSpec(containers=[core.Container(name="user-container", image=image)], timeout_seconds=300),
+        spec=RevisionSpec(containers=[core.Container(name="user-container", image=image)], timeout_seconds=300, **(pod or {})),
     )
     meta = ObjectMeta(name=name, namespace="default", labels=labels or {})
     return Service(metadata=meta, spec=ServiceSpec(template=template, traffic=traffic or LATEST))

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller.revision import resources
-from controller.settings import Settings
+from controller.settings import DISABLED, ENABLED, Settings
 from kfn.api import core
 from kfn.api.base import encode
 from kfn.api.meta import ObjectMeta
@@ -60,10 +60,6 @@ def test_a_pod_costs_no_token_and_no_service_links_unless_asked_for() -> None:
     assert pod_of(revision(service_account_name="default", automount_service_account_token=True)).automount_service_account_token is True
 
 
-def test_a_request_may_finish_before_the_pod_is_killed() -> None:
-    assert pod_of(revision(timeout_seconds=42)).termination_grace_period_seconds == 42
-
-
 def test_a_last_word_is_kept_for_the_error_message() -> None:
     assert pod_of(revision()).containers[0].termination_message_policy == "FallbackToLogsOnError"
 
@@ -117,11 +113,45 @@ def test_routing_annotations_do_not_reach_the_pods() -> None:
     assert first == later
 
 
-def test_secure_defaults_give_way_to_the_template() -> None:
-    root = replace(CONTAINER, security_context={"runAsNonRoot": False})
-    assert pod_of(revision()).containers[0].security_context is None
-    strict = pod_of(revision(root), Settings(secure_pod_defaults=True)).containers[0].security_context
-    assert strict and (strict["runAsNonRoot"], strict["allowPrivilegeEscalation"]) == (False, False)
+class TestSecureDefaults:
+    def test_a_container_gets_what_the_restricted_profile_asks_but_keeps_its_images_user(self) -> None:
+        assert pod_of(revision()).containers[0].security_context == {
+            "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"},
+        }  # fmt: skip
+
+    def test_they_can_be_turned_off_and_made_stricter(self) -> None:
+        assert pod_of(revision(), Settings(secure_pod_defaults=DISABLED)).containers[0].security_context is None
+        strict = pod_of(revision(), Settings(secure_pod_defaults=ENABLED)).containers[0].security_context
+        assert strict and strict["runAsNonRoot"] is True
+
+    def test_they_give_way_to_the_template(self) -> None:
+        mine = {"runAsNonRoot": False, "capabilities": {"drop": ["NET_RAW"]}, "allowPrivilegeEscalation": True}
+        there = pod_of(revision(replace(CONTAINER, security_context=mine)), Settings(secure_pod_defaults=ENABLED))
+        assert there.containers[0].security_context == {**mine, "seccompProfile": {"type": "RuntimeDefault"}}
+        of_pod = {"seccompProfile": {"type": "Unconfined"}, "runAsNonRoot": False}
+        given = pod_of(revision(security_context=of_pod), Settings(secure_pod_defaults=ENABLED))
+        assert given.security_context == of_pod
+        assert given.containers[0].security_context == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+    def test_a_port_below_1024_can_be_bound(self) -> None:
+        low = replace(CONTAINER, ports=[core.ContainerPort(container_port=80)])
+        context = pod_of(revision(low)).containers[0].security_context
+        assert context and context["capabilities"] == {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}
+
+    def test_init_containers_get_them_too(self) -> None:
+        there = pod_of(revision(init_containers=[core.Container(name="init", image="i")]))
+        assert there.init_containers[0].security_context == there.containers[0].security_context
+
+
+class TestAnEnd:
+    def test_a_pod_answers_for_a_while_and_a_request_may_finish_after_that(self) -> None:
+        there = pod_of(revision(timeout_seconds=42), Settings(pre_stop=3))
+        assert there.containers[0].lifecycle == {"preStop": {"sleep": {"seconds": 3}}}
+        assert there.termination_grace_period_seconds == 45
+
+    def test_without_one_there_is_no_hook(self) -> None:
+        there = pod_of(revision(timeout_seconds=42), Settings(pre_stop=0))
+        assert (there.containers[0].lifecycle, there.termination_grace_period_seconds) == (None, 42)
 
 
 @pytest.mark.parametrize(
