@@ -1,0 +1,41 @@
+{{/* nats-server's configuration. What begins with $ it takes from the environment, so that no password is in a ConfigMap. */}}
+{{- define "kfn.natsConf" -}}
+server_name: $POD_NAME
+listen: "0.0.0.0:4222"
+# For probes, and for Prometheus if a NetworkPolicy lets it in. It tells of connections and streams, not of events.
+http: "0.0.0.0:8222"
+pid_file: "/run/nats/nats.pid"
+max_payload: {{ int .Values.nats.maxPayload }}
+authorization {
+  user: $KFN_NATS_USER
+  password: $KFN_NATS_PASSWORD
+}
+jetstream {
+  store_dir: "/data"
+  max_file_store: {{ include "kfn.bytes" .Values.nats.jetstream.maxFileStore }}
+  max_memory_store: {{ include "kfn.bytes" .Values.nats.jetstream.maxMemoryStore }}
+  sync_interval: {{ .Values.nats.jetstream.syncInterval }}
+}
+{{- if gt (int .Values.nats.replicas) 1 }}
+cluster {
+  name: "kfn"
+  listen: "0.0.0.0:6222"
+  authorization {
+    user: $KFN_NATS_USER
+    password: $KFN_NATS_PASSWORD
+  }
+  routes: $KFN_NATS_ROUTES
+}
+# SIGUSR2 at a pod's end: clients are sent to another server one after the other, not all at once.
+lame_duck_grace_period: "2s"
+lame_duck_duration: "30s"
+{{- end }}
+{{- end }}
+
+{{/* A Kubernetes quantity of whole Ki, Mi, Gi or Ti as bytes. */}}
+{{- define "kfn.bytes" -}}
+{{- $units := dict "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $text := toString . -}}
+{{- $unit := regexFind "[KMGT]i$" $text -}}
+{{- mul (trimSuffix $unit $text | int64) (get $units $unit | default 1) -}}
+{{- end }}
