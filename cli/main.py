@@ -35,6 +35,9 @@ COMMANDS = {
     "version": "cli.version",
     "images": "cli.images",
     "gateway": "cli.gateway",
+    "controller": "cli.controller",
+    "autoscaler": "cli.autoscaler",
+    "eventing": "cli.eventing",
     "keeper": "cli.keeper",
     "completion": "cli.completion",
 }
@@ -61,6 +64,9 @@ SUMMARIES = {
     "version": "Print the version.",
     "images": "Make kfn's own images and push them to a registry.",
     "gateway": "Run a gateway as a process of its own, beside a platform or on a cluster.",
+    "controller": "Run the controllers of functions and builds as a process of its own, on a cluster.",
+    "autoscaler": "Run the autoscaler as a process of its own, on a cluster.",
+    "eventing": "Run the event bus as a process of its own, on a cluster.",
     "keeper": "Keep the slots of limited instances for gateways on several machines.",
     "completion": "Print a shell completion script.",
 }

@@ -1,0 +1,63 @@
+"""kfn controller: the control plane as a process of its own, in the foreground, until SIGTERM. On a cluster the chart runs this."""
+
+from typing import Any
+
+import click
+
+from cli.process import options
+
+SERVING = {
+    "domain": (str, "A function is http://NAME.NAMESPACE.DOMAIN; a port belongs to it."),
+    "scheme": (click.Choice(("http", "https")), "Of the addresses that are told."),
+    "gateway_host": (str, "The gateway's name in the cluster, to which the names of functions lead."),
+    "cluster_domain": (str, "A function is http://NAME.NAMESPACE.CLUSTER_DOMAIN inside."),
+    "secure_pod_defaults": (bool, "Run functions as non-root, without capabilities, unless the template says otherwise."),
+    "progress_deadline": (options.SECONDS, "Seconds after which a revision that nothing is known of has failed."),
+    "initial_ready_timeout": (options.SECONDS, "Seconds after which a process that lives but is not ready has failed."),
+    "allow_zero_initial_scale": (bool, "Let functions begin with no instance."),
+    "retain_since_create_time": (options.SECONDS, "A younger revision is kept."),
+    "retain_since_last_active_time": (options.SECONDS, "So is one that had traffic since."),
+    "min_non_active_revisions": (click.IntRange(0), "So many revisions without traffic are kept, however old."),
+    "max_non_active_revisions": (click.IntRange(0), "More than these go, however young."),
+}
+DEFAULTS = {
+    "domain": "example.com", "scheme": "http", "gateway_host": "kfn-gateway-internal.kfn-system.svc.cluster.local",
+    "cluster_domain": "svc.cluster.local", "secure_pod_defaults": False, "progress_deadline": 600.0, "initial_ready_timeout": 30.0,
+    "allow_zero_initial_scale": True, "retain_since_create_time": 48 * 3600.0, "retain_since_last_active_time": 15 * 3600.0,
+    "min_non_active_revisions": 20, "max_non_active_revisions": 1000,
+}  # fmt: skip
+
+
+@click.command("controller", context_settings=options.ENVIRONMENT)
+@options.settings_options(SERVING, DEFAULTS)
+@click.option("--builds/--no-builds", default=True, show_default=True, help="Run Builds (kfn build --remote) on this cluster.")
+@click.option("--build-image", default="", metavar="IMAGE", help="kfn's own image, which Builds run in; by digest where it matters.")
+@click.option("--build-per-namespace", type=click.IntRange(1), default=4, show_default=True, help="Builds at once in a namespace.")
+@click.option("--build-in-all", type=click.IntRange(1), default=16, show_default=True, help="Builds at once.")
+@click.option("--build-plain-http", metavar="HOST,...", default="", help="Registries that Builds speak to without TLS.")
+@options.common("kfn-system/kfn-controller")
+def command(builds: bool, build_image: str, build_per_namespace: int, build_in_all: int, build_plain_http: str, **flags: Any) -> int:
+    """Run the controllers of functions and builds.
+
+    Of several replicas the one that holds the Lease acts, and the others stand by. Prints one line beginning with `ready`. SIGTERM ends
+    it in order, a second one at once. Every option has an environment variable: --admin-port is KFN_ADMIN_PORT.
+
+    \b
+    kfn controller --domain example.com
+    kfn controller --kubeconfig ~/.kube/config --no-lease --admin-port 0
+    """
+    process = options.take("controller", flags)
+
+    def run() -> int:
+        from builder.cluster.settings import Settings as Builds
+        from cli.process import controller
+        from cli.process import run as shell
+        from controller.settings import Settings
+
+        plain = tuple(host.strip() for host in build_plain_http.split(",") if host.strip())
+        image = build_image or Builds().image
+        remote = Builds(image=image, plain_http=plain, per_namespace=build_per_namespace, in_all=build_in_all) if builds else None
+        chosen = controller.Chosen(serving=Settings(**flags), builds=remote)
+        return shell.main(process, controller.Part(chosen), controller.needs(chosen), say=lambda line: click.echo(line))
+
+    return options.start(run, "--admin-host and --admin-port")

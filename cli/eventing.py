@@ -1,0 +1,74 @@
+"""kfn eventing: the event bus as a process of its own, in the foreground, until SIGTERM. On a cluster the chart runs this."""
+
+from typing import Any
+
+import click
+
+from cli import ports
+from cli.failures import CliError
+from cli.process import options
+
+PASSWORD, TOKEN = "KFN_NATS_PASSWORD", "KFN_EVENTS_TOKEN"
+INGRESS = "http://kfn-broker-ingress.kfn-system.svc.cluster.local"
+
+
+@click.command("eventing", context_settings=options.ENVIRONMENT)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="The address for publishers. 0.0.0.0 is every address of this machine."
+)
+@click.option("--port", type=options.PORT, default=8080, show_default=True, help="Where events are taken; 0 picks a free one.")
+@click.option("--nats", "nats", metavar="URL", default="nats://127.0.0.1:4222", show_default=True, help="The NATS server, with JetStream.")
+@click.option("--nats-user", default="", help="Its user.")
+@click.option("--nats-password-file", type=options.FILE, help=f"The user's password; else ${PASSWORD}.")
+@click.option("--nats-credentials", type=options.FILE, default=None, help="A .creds file, instead of user and password.")
+@click.option("--nats-replicas", type=click.IntRange(1, 5), default=1, show_default=True, help="Servers that each stream is kept on.")
+@click.option("--gateway", metavar="HOST:PORT", default="", help="Where functions are reached (default: by their names in the cluster).")
+@click.option(
+    "--ingress-url", metavar="URL", default=INGRESS, show_default=True, help="How Brokers are addressed; empty: by --host and --port."
+)
+@click.option(
+    "--token-file", type=options.FILE, help=f"The token that shows a Broker's events (kfn events tail); else ${TOKEN}; none: nobody."
+)
+@options.common("kfn-system/kfn-eventing")
+def command(
+    host: str, port: int, nats: str, nats_user: str, nats_password_file: str | None, nats_credentials: str | None, nats_replicas: int,
+    gateway: str, ingress_url: str, token_file: str | None, **flags: Any,
+) -> int:  # fmt: skip
+    """Run the event bus: take events, keep them in NATS, deliver them to functions.
+
+    Every replica takes and delivers events; of several, the one that holds the Lease looks after Brokers, Triggers and streams. Prints one
+    line beginning with `ready`. SIGTERM ends it in order, a second one at once. Every option has an environment variable: --admin-port
+    is KFN_ADMIN_PORT.
+
+    \b
+    kfn eventing --host 0.0.0.0 --nats nats://kfn-nats.kfn-system:4222 --nats-user kfn --nats-password-file /run/kfn/nats
+    kfn eventing --kubeconfig ~/.kube/config --no-lease --port 0 --admin-port 0 --ingress-url ""
+    """
+    ports.distinct({"--port": (host, port), "--admin-port": (flags["admin_host"], flags["admin_port"])})
+    inside = _address(gateway)
+    password = options.secret("--nats-password-file", nats_password_file, PASSWORD, "password for NATS") if nats_user else ""
+    token = options.optional("--token-file", token_file, TOKEN)
+    process = options.take("eventing", flags)
+
+    def run() -> int:
+        from cli.process import eventing
+        from cli.process import run as shell
+        from eventing.settings import Settings
+
+        bus = Settings(
+            nats_url=nats, nats_user=nats_user, nats_password=password, nats_credentials=nats_credentials or "", replicas=nats_replicas,
+            host=host, port=port, gateway=inside, ingress_url=ingress_url.rstrip("/"), token=token,
+        )  # fmt: skip
+        part = eventing.Part(eventing.Chosen(bus))
+        return shell.main(process, part, eventing.NEEDS, say=lambda line: click.echo(line))
+
+    return options.start(run, "--host, --port, --admin-host and --admin-port")
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise CliError(f"--gateway {text!r} is not HOST:PORT", 2)
+    return host.strip("[]"), int(port)

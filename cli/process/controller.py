@@ -1,0 +1,51 @@
+"""`kfn controller`: the Serving control plane and the controller of Builds behind one Lease; the admission webhook on every replica."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from builder.cluster import app as builds
+from builder.cluster import settings as builds_settings
+from cli.process.leading import Leading
+from cli.process.run import Shell, running
+from controller import app as controller
+from controller import settings as controller_settings
+from kfn.api import kinds
+from kfn.kube.client import Client
+from kfn.kube.lease import Terms
+
+NEEDS = (kinds.SERVICE, kinds.CONFIGURATION, kinds.REVISION, kinds.ROUTE, kinds.BUILD)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What can be chosen beside what every process has. `builds` None: no Builds are run here."""
+
+    serving: controller_settings.Settings = field(default_factory=controller_settings.Settings)
+    builds: builds_settings.Settings | None = None
+    terms: Terms = field(default_factory=Terms)
+
+
+class Part:
+    def __init__(self, chosen: Chosen) -> None:
+        self._chosen = chosen
+
+    @asynccontextmanager
+    async def __call__(self, shell: Shell) -> AsyncIterator[Mapping[str, str]]:
+        leading = Leading(shell, self._chosen.terms)
+        async with running("controller", lambda: leading.run(self._lead)):
+            yield {"domain": self._chosen.serving.domain}
+
+    async def _lead(self, client: Client) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(controller.Controller(client, self._chosen.serving).run)
+            if self._chosen.builds is not None:
+                tasks.start_soon(builds.Builds(client, self._chosen.builds).run)
+
+
+def needs(chosen: Chosen) -> tuple[kinds.Kind[Any], ...]:
+    """What must be installed."""
+    return NEEDS if chosen.builds is not None else NEEDS[:-1]

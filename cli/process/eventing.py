@@ -1,0 +1,42 @@
+"""`kfn eventing`: the ingress and the dispatchers on every replica, what writes objects and streams behind a Lease."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import anyio
+
+from cli.process.run import Shell, authority, running
+from eventing import app as eventing
+from eventing import settings as eventing_settings
+from kfn.api import kinds
+from kfn.kube.lease import Terms
+from kfn.observe import web
+
+NEEDS = (kinds.BROKER, kinds.TRIGGER, kinds.SERVICE)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What can be chosen beside what every process has."""
+
+    bus: eventing_settings.Settings
+    terms: Terms = field(default_factory=Terms)
+
+
+class Part:
+    def __init__(self, chosen: Chosen) -> None:
+        self._chosen = chosen
+
+    @asynccontextmanager
+    async def __call__(self, shell: Shell) -> AsyncIterator[Mapping[str, str]]:
+        settings = self._chosen.bus
+        sock = web.listen(settings.host, settings.port)
+        bus = eventing.Eventing(shell.client, settings)
+        shell.registries.append(bus.metrics.registry)
+        started = anyio.Event()
+        shell.health.waiting = f"NATS at {settings.nats_url} does not answer yet"
+        async with running("eventing", partial(bus.run, started=started.set, sock=sock)):
+            await started.wait()
+            yield {"events": f"http://{authority(settings.host, bus.port)}", "brokers": bus.ingress_url}
