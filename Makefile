@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format images relock bench bench-gateway bench-builder fuzz clean
+.PHONY: help setup demo test check format images relock bench bench-gateway bench-builder fuzz crds clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ bench-builder: $(STAMP) ## builds beside pip, tar and gzip; container starts wit
 
 fuzz: $(STAMP) ## spoilt messages at both sides of the gateway; FUZZ="600 1" for ten minutes with seed 1
 	@$(BIN)/python -m tests.fuzz.gateway $(FUZZ)
+
+crds: $(STAMP) ## write the CRDs of the chart anew from kfn/api
+	@$(BIN)/python -m kfn.api.crd deploy/chart/kfn/files/crds
 
 clean: ## remove what was built here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from embedded.api import discovery
+from embedded.api.paths import built_in
 from kfn.api import kinds, schema
 from kfn.api.base import Json
 from kfn.api.kinds import Kind
@@ -74,7 +75,7 @@ def _gvk(kind: Kind[Any]) -> Json:
 
 
 def _schema(kind: Kind[Any]) -> Json:
-    found = schema.resource(kind)
+    found = schema.resource(kind, ruled=not built_in(kind))
     metadata = {**schema.openapi(ObjectMeta), "description": "Standard object's metadata."}
     return {**found, "properties": {**found["properties"], "metadata": metadata}, "x-kubernetes-group-version-kind": [_gvk(kind)]}
 

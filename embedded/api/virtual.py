@@ -1,9 +1,8 @@
 """What this server answers without storing it: discovery, OpenAPI, health, access reviews, and CRDs that follow from the types."""
 
 from embedded.api import discovery, openapi, selectors, status
-from embedded.api.paths import built_in
 from embedded.api.request import Answer, Request
-from kfn.api import kinds, schema
+from kfn.api import crd
 from kfn.api.base import Json
 
 HEALTH = frozenset({"/healthz", "/livez", "/readyz"})
@@ -38,7 +37,7 @@ def _read_only(request: Request, document: Json) -> Answer:
 def _crds(request: Request, name: str) -> Json:
     """kn reads these for `source list-types`; nobody can write them, for the kinds are compiled in."""
     selector = selectors.parse(request.query.get("labelSelector", ""), request.query.get("fieldSelector", ""), "customresourcedefinitions")
-    found = [_crd(schema.crd(kind), kind.plural) for kind in kinds.ALL if not built_in(kind)]
+    found = [_crd(crd.crd(kind), kind.plural) for kind in crd.own()]
     if name:
         one = next((c for c in found if c["metadata"]["name"] == name), None)
         if one is None:
@@ -56,11 +55,11 @@ def _crds(request: Request, name: str) -> Json:
     }
 
 
-def _crd(crd: Json, plural: str) -> Json:
-    names = crd["spec"]["names"]
-    state = {"conditions": _ESTABLISHED, "acceptedNames": names, "storedVersions": [v["name"] for v in crd["spec"]["versions"]]}
-    meta = {**crd["metadata"], "uid": f"kfn-{plural}", "resourceVersion": "1"}
-    return {**crd, "metadata": meta, "status": state}
+def _crd(made: Json, plural: str) -> Json:
+    names = made["spec"]["names"]
+    state = {"conditions": _ESTABLISHED, "acceptedNames": names, "storedVersions": [v["name"] for v in made["spec"]["versions"]]}
+    meta = {**made["metadata"], "uid": f"kfn-{plural}", "resourceVersion": "1"}
+    return {**made, "metadata": meta, "status": state}
 
 
 def _review(request: Request, path: str) -> Answer | None:

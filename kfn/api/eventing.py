@@ -25,6 +25,8 @@ class BrokerStatus(Base, frozen=True):
 
 
 class Broker(Base, frozen=True):
+    """Takes events at one address, keeps them, and gives them to its Triggers' subscribers."""
+
     api_version: str = API_VERSION
     kind: str = "Broker"
     metadata: ObjectMeta = ObjectMeta()
@@ -56,6 +58,8 @@ class TriggerStatus(Base, frozen=True):
 
 
 class Trigger(Base, frozen=True):
+    """Events of a Broker that match a filter, and who gets them."""
+
     api_version: str = API_VERSION
     kind: str = "Trigger"
     metadata: ObjectMeta = ObjectMeta()

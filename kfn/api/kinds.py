@@ -51,14 +51,19 @@ class Kind(Generic[T]):
 
 _KNATIVE = ("all", "knative", "serving")
 _EVENTING = ("all", "knative", "eventing")
+# Duck types, by which others find kinds: what has a status.address, what carries a pod template.
+_ADDRESSABLE = ("duck.knative.dev/addressable",)
+_PODS = ("duck.knative.dev/podspecable",)
 
-SERVICE = Kind(serving.GROUP, "v1", "Service", "services", serving.Service, True, ("kservice", "ksvc"), _KNATIVE, ("status",))
+SERVICE = Kind(
+    serving.GROUP, "v1", "Service", "services", serving.Service, True, ("kservice", "ksvc"), _KNATIVE, ("status",), _ADDRESSABLE + _PODS
+)
 CONFIGURATION = Kind(
-    serving.GROUP, "v1", "Configuration", "configurations", serving.Configuration, True, ("config", "cfg"), _KNATIVE, ("status",)
+    serving.GROUP, "v1", "Configuration", "configurations", serving.Configuration, True, ("config", "cfg"), _KNATIVE, ("status",), _PODS
 )
 REVISION = Kind(serving.GROUP, "v1", "Revision", "revisions", serving.Revision, True, ("rev",), _KNATIVE, ("status",))
-ROUTE = Kind(serving.GROUP, "v1", "Route", "routes", serving.Route, True, ("rt",), _KNATIVE, ("status",))
-BROKER = Kind(eventing.GROUP, "v1", "Broker", "brokers", eventing.Broker, True, (), _EVENTING, ("status",))
+ROUTE = Kind(serving.GROUP, "v1", "Route", "routes", serving.Route, True, ("rt",), _KNATIVE, ("status",), _ADDRESSABLE)
+BROKER = Kind(eventing.GROUP, "v1", "Broker", "brokers", eventing.Broker, True, (), _EVENTING, ("status",), _ADDRESSABLE)
 TRIGGER = Kind(eventing.GROUP, "v1", "Trigger", "triggers", eventing.Trigger, True, (), _EVENTING, ("status",))
 PING_SOURCE = Kind(
     sources.GROUP,

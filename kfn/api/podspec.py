@@ -3,14 +3,15 @@
 Fields that kfn only passes through are `Any`, in full, so that a pod template survives a round trip unchanged.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from kfn.api import shapes
 from kfn.api.base import Base
-
-Quantity = str | int | float
-IntOrString = int | str
+from kfn.api.shapes import As
+from kfn.api.shapes import IntOrString as IntOrString
+from kfn.api.shapes import Quantity as Quantity
 
 
 class KeyRef(Base, frozen=True):
@@ -28,8 +29,8 @@ class EnvVarSource(Base, frozen=True):
     secret_key_ref: KeyRef | None = None
     config_map_key_ref: KeyRef | None = None
     field_ref: FieldRef | None = None
-    resource_field_ref: dict[str, Any] | None = None
-    file_key_ref: dict[str, Any] | None = None
+    resource_field_ref: Annotated[dict[str, Any] | None, As(shapes.ResourceFieldSelector)] = None
+    file_key_ref: Annotated[dict[str, Any] | None, As(shapes.FileKeySelector)] = None
 
 
 class EnvVar(Base, frozen=True):
@@ -60,7 +61,7 @@ class ContainerPort(Base, frozen=True):
 class ResourceRequirements(Base, frozen=True):
     limits: dict[str, Quantity] = {}
     requests: dict[str, Quantity] = {}
-    claims: list[Any] = []
+    claims: Annotated[list[Any], As(list[shapes.ContainerClaim])] = []
 
 
 class HTTPHeader(Base, frozen=True):
@@ -128,7 +129,7 @@ class Container(Base, frozen=True):
     readiness_probe: Probe | None = None
     startup_probe: Probe | None = None
     image_pull_policy: str = ""
-    security_context: dict[str, Any] | None = None
+    security_context: Annotated[dict[str, Any] | None, As(shapes.SecurityContext)] = None
     termination_message_path: str = ""
     termination_message_policy: str = ""
     # Not allowed in a Revision; typed so that validation can name them.
@@ -146,23 +147,23 @@ class PodSpec(Base, frozen=True):
 
     containers: list[Container] = []
     init_containers: list[Container] = []
-    volumes: list[dict[str, Any]] = []
+    volumes: Annotated[list[dict[str, Any]], As(list[shapes.Volume])] = []
     service_account_name: str = ""
-    image_pull_secrets: list[dict[str, Any]] = []
+    image_pull_secrets: Annotated[list[dict[str, Any]], As(list[shapes.LocalObject])] = []
     enable_service_links: bool | None = None
     automount_service_account_token: bool | None = None
     node_selector: dict[str, str] = {}
-    tolerations: list[dict[str, Any]] = []
-    affinity: dict[str, Any] | None = None
-    topology_spread_constraints: list[dict[str, Any]] = []
+    tolerations: Annotated[list[dict[str, Any]], As(list[shapes.Toleration])] = []
+    affinity: Annotated[dict[str, Any] | None, As(shapes.Affinity)] = None
+    topology_spread_constraints: Annotated[list[dict[str, Any]], As(list[shapes.TopologySpreadConstraint])] = []
     runtime_class_name: str | None = None
-    resource_claims: list[dict[str, Any]] = []
+    resource_claims: Annotated[list[dict[str, Any]], As(list[shapes.PodResourceClaim])] = []
     priority_class_name: str = ""
     scheduler_name: str = ""
-    security_context: dict[str, Any] | None = None
-    host_aliases: list[dict[str, Any]] = []
+    security_context: Annotated[dict[str, Any] | None, As(shapes.PodSecurityContext)] = None
+    host_aliases: Annotated[list[dict[str, Any]], As(list[shapes.HostAlias])] = []
     dns_policy: str = ""
-    dns_config: dict[str, Any] | None = None
+    dns_config: Annotated[dict[str, Any] | None, As(shapes.DNSConfig)] = None
     termination_grace_period_seconds: int | None = None
     restart_policy: str = ""
     share_process_namespace: bool | None = None

@@ -23,6 +23,8 @@ class RevisionTemplate(Base, frozen=True):
 
 
 class TrafficTarget(Base, frozen=True):
+    """One receiver of requests: a Revision, or the newest one, and its part."""
+
     tag: str = ""
     revision_name: str = ""
     configuration_name: str = ""
@@ -48,6 +50,8 @@ class ServiceStatus(Base, frozen=True):
 
 
 class Service(Base, frozen=True):
+    """A function: one address, and behind it the newest of its revisions, or a split between several."""
+
     api_version: str = API_VERSION
     kind: str = "Service"
     metadata: ObjectMeta = ObjectMeta()
@@ -68,6 +72,8 @@ class ConfigurationStatus(Base, frozen=True):
 
 
 class Configuration(Base, frozen=True):
+    """The wanted state of a function; each change of its template makes a Revision."""
+
     api_version: str = API_VERSION
     kind: str = "Configuration"
     metadata: ObjectMeta = ObjectMeta()
@@ -92,6 +98,8 @@ class RevisionStatus(Base, frozen=True):
 
 
 class Revision(Base, frozen=True):
+    """A function's code and settings at one point in time. It never changes; it scales from nothing to many instances and back."""
+
     api_version: str = API_VERSION
     kind: str = "Revision"
     metadata: ObjectMeta = ObjectMeta()
@@ -115,6 +123,8 @@ class RouteStatus(Base, frozen=True):
 
 
 class Route(Base, frozen=True):
+    """An address, and the Revisions that its requests go to."""
+
     api_version: str = API_VERSION
     kind: str = "Route"
     metadata: ObjectMeta = ObjectMeta()

@@ -40,6 +40,8 @@ class PingSourceStatus(Base, frozen=True):
 
 
 class PingSource(Base, frozen=True):
+    """Sends an event at the times of a schedule."""
+
     api_version: str = API_VERSION
     kind: str = "PingSource"
     metadata: ObjectMeta = ObjectMeta()

@@ -4,11 +4,12 @@ import difflib
 from dataclasses import dataclass
 from functools import cache
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from kfn.api.base import Base
+from kfn.api.shapes import As
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,16 @@ def find_unknown(type_: Any, obj: Any, path: str = "") -> list[Unknown]:
 
 @cache
 def fields_of(struct: type[Base]) -> dict[str, Any]:
-    """JSON field name to type."""
-    hints = get_type_hints(struct)
-    return {field.encode_name: hints[field.name] for field in msgspec.structs.fields(struct)}
+    """JSON field name to type; for what is passed through as a dictionary, to the shape that it has (`kfn.api.shapes`)."""
+    hints = get_type_hints(struct, include_extras=True)
+    return {field.encode_name: _plain(hints[field.name]) for field in msgspec.structs.fields(struct)}
+
+
+def _plain(hint: Any) -> Any:
+    if get_origin(hint) is not Annotated:
+        return hint
+    shape = next((extra.type for extra in hint.__metadata__ if isinstance(extra, As)), None)
+    return hint.__origin__ if shape is None else shape
 
 
 def _shape(type_: Any) -> tuple[type[Base] | None, Any, Any]:

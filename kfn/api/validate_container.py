@@ -5,14 +5,20 @@ import re
 from kfn.api import validate_probe
 from kfn.api.core import Container, EnvVar
 from kfn.api.errors import FieldError
+from kfn.api.limits import (
+    ENV_MAX,
+    ID_MAX,
+    NAME_MAX,
+    PATH_MAX,
+    PORT_NAMES,
+    RESERVED_ENV,
+    RESERVED_PATHS,
+    RESERVED_PORTS,
+    VOLUMES_MAX,
+    too_many,
+)
 from kfn.api.naming import dns1123
 from kfn.api.quantity import BadQuantity, parse
-
-RESERVED_ENV = ("PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION")
-RESERVED_PORTS = (8008, 8012, 8013, 8022, 9090, 9091)  # Knative's own; kept, so that what runs here runs there
-ID_MAX = 2**31 - 1  # what Kubernetes takes for a user's or a group's id
-PORT_NAMES = ("", "http1", "h2c")
-RESERVED_PATHS = ("/", "/dev", "/dev/log")
 
 # attribute, JSON name, what to do
 _REFUSED = (
@@ -62,7 +68,7 @@ def _choice(path: str, value: str, allowed: tuple[str, ...]) -> list[FieldError]
 
 
 def _environment(container: Container, at: str) -> list[FieldError]:
-    errors = []
+    errors = too_many(f"{at}.env", container.env, ENV_MAX)
     for i, env in enumerate(container.env):
         errors += _variable(env, f"{at}.env[{i}]")
     for i, source in enumerate(container.env_from):
@@ -77,6 +83,8 @@ def _variable(env: EnvVar, at: str) -> list[FieldError]:
         return [FieldError(f"{at}.name", "missing; give the variable a name")]
     if "=" in env.name or not env.name.isascii() or not env.name.isprintable() or " " in env.name:
         return [FieldError(f"{at}.name", f"{env.name!r} is not a variable's name; use letters, digits and '_'")]
+    if len(env.name) > NAME_MAX:
+        return [FieldError(f"{at}.name", f"has {len(env.name)} characters, at most {NAME_MAX} are possible; shorten it")]
     if env.name in RESERVED_ENV:
         return [FieldError(f"{at}.name", f"{env.name!r} is set by the platform; use another name")]
     if env.value_from is None:
@@ -120,7 +128,7 @@ def _port(container: Container, at: str) -> list[FieldError]:
 
 
 def _mounts(container: Container, at: str, volumes: set[str]) -> list[FieldError]:
-    errors, seen = [], set()
+    errors, seen = too_many(f"{at}.volumeMounts", container.volume_mounts, VOLUMES_MAX), set()
     for i, mount in enumerate(container.volume_mounts):
         here = f"{at}.volumeMounts[{i}]"
         if mount.name not in volumes:
@@ -130,6 +138,8 @@ def _mounts(container: Container, at: str, volumes: set[str]) -> list[FieldError
             errors.append(FieldError(f"{here}.mountPath", "missing; say where the volume appears"))
         elif not mount.mount_path.startswith("/"):
             errors.append(FieldError(f"{here}.mountPath", f"{mount.mount_path!r} is not absolute; begin it with '/'"))
+        elif len(mount.mount_path) > PATH_MAX:
+            errors.append(FieldError(f"{here}.mountPath", f"has {len(mount.mount_path)} characters, at most {PATH_MAX} are possible"))
         elif path in RESERVED_PATHS or path.startswith(("/dev/log/",)):
             errors.append(FieldError(f"{here}.mountPath", f"{mount.mount_path!r} is reserved by the platform; mount it elsewhere"))
         elif path in seen:

@@ -8,6 +8,7 @@ from typing import Any
 from kfn.api import validate_container
 from kfn.api.core import PodSpec
 from kfn.api.errors import FieldError
+from kfn.api.limits import CONTAINERS_MAX, VOLUMES_MAX, too_many
 from kfn.api.naming import dns1123, service_account
 
 # Fields that would tie a function to a host, or that the platform itself decides.
@@ -31,6 +32,8 @@ def validate(spec: PodSpec, base: str) -> list[FieldError]:
         errors.append(FieldError(f"{base}.automountServiceAccountToken", "only false is allowed; remove it"))
     if spec.service_account_name and (wrong := service_account(spec.service_account_name, f"{base}.serviceAccountName")):
         errors.append(FieldError(f"{base}.serviceAccountName", wrong))
+    errors += too_many(f"{base}.containers", spec.containers, CONTAINERS_MAX)
+    errors += too_many(f"{base}.initContainers", spec.init_containers, CONTAINERS_MAX)
     errors += _volumes(spec, base)
     if not spec.containers:
         errors.append(FieldError(f"{base}.containers", "missing; add one container with an image"))
@@ -71,7 +74,7 @@ def _ports(spec: PodSpec, base: str) -> list[FieldError]:
 
 
 def _volumes(spec: PodSpec, base: str) -> list[FieldError]:
-    errors: list[FieldError] = []
+    errors = too_many(f"{base}.volumes", spec.volumes, VOLUMES_MAX)
     mounted = {m.name for c in (*spec.containers, *spec.init_containers) for m in c.volume_mounts}
     seen: set[str] = set()
     for i, volume in enumerate(spec.volumes):

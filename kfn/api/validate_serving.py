@@ -8,11 +8,9 @@ from msgspec.structs import replace
 from kfn.api import annotations, naming, validate_pod
 from kfn.api.base import encode
 from kfn.api.errors import FieldError
+from kfn.api.limits import CONCURRENCY_MAX, TIMEOUT_MAX_SECONDS
 from kfn.api.serving import Configuration, Revision, RevisionSpec, RevisionTemplate, Route, Service
 from kfn.api.validate_traffic import validate as validate_traffic
-
-CONCURRENCY_MAX = 1000
-TIMEOUT_MAX_SECONDS = 600
 
 
 def service(obj: Service, old: Service | None) -> list[FieldError]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from kfn.api.errors import FieldError
+from kfn.api.limits import TRAFFIC_MAX, too_many
 from kfn.api.names import LABEL_MAX
 from kfn.api.naming import dns1035, too_long
 from kfn.api.serving import TrafficTarget
@@ -12,7 +13,7 @@ def validate(traffic: Sequence[TrafficTarget], base: str, parent: str, *, in_ser
     """`parent` is the Route's name: a tagged target's host is `<tag>-<parent>`."""
     if not traffic:
         return [FieldError(base, "missing; name at least one target, with percent 100")]
-    errors: list[FieldError] = []
+    errors = too_many(base, traffic, TRAFFIC_MAX)
     tags: dict[str, int] = {}
     for i, target in enumerate(traffic):
         at = f"{base}[{i}]"

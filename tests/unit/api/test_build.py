@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from kfn.api import kinds, schema, tables
+from kfn.api import kinds, tables
 from kfn.api.admission import admit
 from kfn.api.base import Json
+from kfn.api.crd import crd
 from kfn.api.errors import Invalid
 
 ARTIFACT = "registry.example:5000/team/hello@sha256:" + "a" * 64
@@ -111,6 +112,6 @@ class TestHowItIsShown:
         assert (shown["Image"], shown["Succeeded"], shown["Reason"]) == ("registry.example:5000/team/hello", "False", "Timeout")
 
     def test_the_crd_is_generated_with_its_status_subresource(self) -> None:
-        version = schema.crd(kinds.BUILD)["spec"]["versions"][0]
+        version = crd(kinds.BUILD)["spec"]["versions"][0]
         assert version["subresources"] == {"status": {}}
         assert {c["name"] for c in version["additionalPrinterColumns"]} >= {"Image", "Succeeded", "Reason"}

@@ -56,5 +56,11 @@ def test_unknown_fields_are_found_at_any_depth() -> None:
 
 
 def test_what_is_free_form_has_no_unknown_fields() -> None:
-    assert unknown_fields(Pod, {"spec": {"affinity": {"whatever": {"is": "in"}}, "volumes": [{"name": "v", "nfs": {}}]}}) == []
+    volume = {"name": "v", "nfs": {"any": 1}, "ephemeral": {"volumeClaimTemplate": {"any": 1}}}
+    assert unknown_fields(Pod, {"spec": {"volumes": [volume]}}) == []
     assert unknown_fields(Pod, {"spec": ["not", "an", "object"]}) == []
+
+
+def test_what_is_passed_through_is_known_by_its_shape() -> None:
+    spec = {"affinity": {"nodeAffinity": {"required": {}}}, "tolerations": [{"key": "gpu", "efect": "NoSchedule"}]}
+    assert unknown_fields(Pod, {"spec": spec}) == ["spec.affinity.nodeAffinity.required", "spec.tolerations[0].efect"]

@@ -9,7 +9,7 @@ import pytest
 from kfn.api import kinds
 from kfn.api.base import Json
 from kfn.api.cells import age
-from kfn.api.schema import crd
+from kfn.api.crd import crd
 from kfn.api.tables import columns, row
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -121,8 +121,9 @@ class TestSchema:
     def test_fields_have_their_json_names_and_types(self) -> None:
         spec = crd(kinds.SERVICE)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
         revision = spec["template"]["properties"]["spec"]["properties"]
-        assert revision["containerConcurrency"] == {"type": "integer", "format": "int64"}
-        assert revision["nodeSelector"] == {"type": "object", "additionalProperties": {"type": "string"}}
+        limits = {"type": "integer", "format": "int64", "minimum": 0, "maximum": 1000}
+        assert {k: v for k, v in revision["containerConcurrency"].items() if k != "description"} == limits
+        assert revision["nodeSelector"]["additionalProperties"] == {"type": "string"}
         probe = revision["containers"]["items"]["properties"]["readinessProbe"]["properties"]
         assert probe["tcpSocket"]["properties"]["port"] == {"x-kubernetes-int-or-string": True}
         assert "hostIP" in revision["containers"]["items"]["properties"]["ports"]["items"]["properties"]

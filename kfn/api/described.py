@@ -1,0 +1,212 @@
+"""What each field is for, in a sentence: `kubectl explain ksvc.spec` and editors show it. A type's own sentence is its docstring."""
+
+from typing import Any
+
+from kfn.api import build, eventing, meta, podspec, serving, shapes, sources
+from kfn.api.base import Base
+
+_CONDITIONS = {
+    "observedGeneration": "The generation of the object that this status is about; an older one is not the whole truth yet.",
+    "conditions": "What holds of the object; Ready sums the others up, with the reason and a message where it is not True.",
+    "annotations": "Notes of the controllers.",
+}
+_ADDRESS = {
+    "url": "Where it is reached from outside.",
+    "address": "Where it is reached in the cluster.",
+}
+_NAMES = {
+    "latestCreatedRevisionName": "The newest Revision, whether it is ready or not.",
+    "latestReadyRevisionName": "The newest Revision that has become ready: where traffic to the latest goes.",
+}
+_TEMPLATE = "What the next Revision is made from: every change of it makes a new one."
+_TRAFFIC = "Which Revisions get which part of the requests; the percents make 100."
+_SINK = "Where events go that could not be delivered."
+
+_FIELDS: dict[type[Base], dict[str, str]] = {
+    serving.ServiceSpec: {"template": _TEMPLATE, "traffic": _TRAFFIC + " By default everything goes to the newest that is ready."},
+    serving.ConfigurationSpec: {"template": _TEMPLATE},
+    serving.RouteSpec: {"traffic": _TRAFFIC},
+    serving.TrafficTarget: {
+        "tag": "A name of its own for this target: it is reached at TAG-NAME.NAMESPACE.DOMAIN too, whatever its percent.",
+        "revisionName": "The Revision that gets the requests.",
+        "configurationName": "The Configuration whose newest ready Revision gets the requests; not in a Service.",
+        "latestRevision": "True for the newest ready Revision; it follows from revisionName.",
+        "percent": "How many of a hundred requests go here; 0 or nothing for a target that is reached by its tag only.",
+        "url": "The address of the tag; written by the platform.",
+    },
+    serving.RevisionTemplate: {"spec": "The pod of the function, and how requests are given to it."},
+    serving.RevisionSpec: {
+        "containerConcurrency": "How many requests one instance works on at once; 0 is no limit.",
+        "timeoutSeconds": "How long a request may take in all, in seconds.",
+        "responseStartTimeoutSeconds": "How long the first byte of an answer may take, in seconds.",
+        "idleTimeoutSeconds": "How long an answer may pause, in seconds; 0 is no limit.",
+    },
+    serving.ServiceStatus: {**_CONDITIONS, **_ADDRESS, **_NAMES, "traffic": "Where requests go now, with the Revisions' names."},
+    serving.ConfigurationStatus: {**_CONDITIONS, **_NAMES},
+    serving.RouteStatus: {**_CONDITIONS, **_ADDRESS, "traffic": "Where requests go now, with the Revisions' names."},
+    serving.RevisionStatus: {
+        **_CONDITIONS,
+        "logUrl": "Where its logs are.",
+        "containerStatuses": "The digest of each container's image, which a tag had when the Revision was made.",
+        "initContainerStatuses": "The same for init containers.",
+        "actualReplicas": "How many instances are ready.",
+        "desiredReplicas": "How many instances the autoscaler wants.",
+    },
+    serving.ContainerDigest: {"name": "The container's name.", "imageDigest": "Its image, by digest."},
+    podspec.PodSpec: {
+        "containers": "The function, and helpers beside it; the one with a port gets the requests.",
+        "initContainers": "What runs, one after the other, before the function starts.",
+        "volumes": "Files and folders that containers mount; each has a name and one source.",
+        "serviceAccountName": "The ServiceAccount that the function runs as.",
+        "imagePullSecrets": "Secrets with which images are pulled.",
+        "enableServiceLinks": "Whether every Service of the namespace is put into the environment; false by default.",
+        "automountServiceAccountToken": "Whether the ServiceAccount's token is mounted.",
+        "nodeSelector": "Labels that a node must have.",
+        "tolerations": "Taints of nodes that do not keep the function away.",
+        "affinity": "Which nodes and which neighbours are wanted.",
+        "topologySpreadConstraints": "How instances are spread over zones and nodes.",
+        "runtimeClassName": "The RuntimeClass, such as nvidia.",
+        "resourceClaims": "Claims of devices, such as GPUs, by dynamic resource allocation.",
+        "priorityClassName": "The PriorityClass: who has to go when there is no room.",
+        "schedulerName": "The scheduler that places the pods.",
+        "securityContext": "As whom the pod runs, and what it may.",
+        "hostAliases": "Lines of /etc/hosts.",
+        "dnsPolicy": "Where names are looked up.",
+        "dnsConfig": "Name servers and search domains.",
+        "shareProcessNamespace": "Whether the containers see each other's processes.",
+    },
+    podspec.Container: {
+        "name": "A DNS label; user-container by default.",
+        "image": "The image, by tag or digest.",
+        "command": "What to run, instead of the image's entrypoint.",
+        "args": "Its arguments, instead of the image's command.",
+        "workingDir": "The folder in which it runs.",
+        "env": "Environment variables; PORT, K_SERVICE, K_CONFIGURATION and K_REVISION are the platform's.",
+        "envFrom": "ConfigMaps and Secrets of which every key becomes a variable.",
+        "ports": "The one port that gets the requests, 8080 by default; the name h2c asks for HTTP/2.",
+        "resources": "CPU, memory and devices: what is reserved, and what is the limit.",
+        "volumeMounts": "Where volumes appear.",
+        "livenessProbe": "When this fails the container is started anew.",
+        "readinessProbe": "When this succeeds the instance gets requests; by default once its port accepts a connection.",
+        "startupProbe": "Until this succeeds the other probes wait.",
+        "imagePullPolicy": "Always, IfNotPresent or Never.",
+        "securityContext": "As whom the container runs, and what it may.",
+        "terminationMessagePath": "The file in which the process says why it ended.",
+        "terminationMessagePolicy": "File or FallbackToLogsOnError.",
+    },
+    podspec.EnvVar: {"name": "The variable.", "value": "Its value.", "valueFrom": "Where its value is."},
+    podspec.ContainerPort: {
+        "name": "http1, or h2c for HTTP/2 without TLS.",
+        "containerPort": "The port on which the function listens; 8080 by default.",
+        "protocol": "TCP.",
+    },
+    podspec.Probe: {
+        "httpGet": "Succeeds with a status from 200 to 399.",
+        "tcpSocket": "Succeeds when the port accepts a connection.",
+        "exec": "Succeeds when the command ends with 0.",
+        "grpc": "Succeeds when the gRPC health service says SERVING.",
+        "periodSeconds": "Seconds between two probes; 0: as fast as the platform can.",
+    },
+    eventing.BrokerSpec: {
+        "config": "Settings of the Broker's class.",
+        "delivery": "How events are delivered, for Triggers that do not say it themselves.",
+    },
+    eventing.BrokerStatus: {
+        **_CONDITIONS,
+        "address": "Where events are sent to.",
+        "addresses": "All of its addresses.",
+        "deadLetterSinkUri": _SINK,
+    },
+    eventing.TriggerSpec: {
+        "broker": "The Broker whose events these are, of the same namespace.",
+        "brokerRef": "The Broker as a reference.",
+        "filter": "Events whose attributes have these values; without one, all.",
+        "filters": "Filters that must all match; each has one of exact, prefix, suffix, all, any, not, cesql. They replace filter.",
+        "subscriber": "Who gets the events.",
+        "delivery": "Retries, timeout and dead letters; it takes the place of the Broker's as a whole.",
+    },
+    eventing.TriggerFilter: {"attributes": "Attribute to value; an empty value means that the attribute is there."},
+    eventing.TriggerStatus: {**_CONDITIONS, "subscriberUri": "The subscriber's address.", "deadLetterSinkUri": _SINK},
+    meta.Destination: {
+        "ref": "An object with an address.",
+        "uri": "An absolute URL; beside a ref, a path at its address.",
+        "CACerts": "Certificates, in PEM, that the address is trusted by.",
+        "audience": "The audience of the token that is sent along.",
+    },
+    meta.DeliverySpec: {
+        "deadLetterSink": _SINK,
+        "retry": "How often delivery is tried again.",
+        "backoffPolicy": "linear or exponential.",
+        "backoffDelay": "The first pause, in ISO-8601, such as PT0.2S.",
+        "timeout": "How long one delivery may take, in ISO-8601.",
+        "retryAfterMax": "The longest Retry-After that is followed, in ISO-8601.",
+        "format": "json or binary.",
+    },
+    sources.PingSourceSpec: {
+        "sink": "Who gets the events.",
+        "ceOverrides": "Attributes that every event gets.",
+        "schedule": "When, as a cron expression; every minute by default.",
+        "timezone": "The time zone of the schedule, such as Europe/Berlin; UTC by default.",
+        "contentType": "The media type of the data.",
+        "data": "The event's data.",
+        "dataBase64": "The same in base64, for what is not text.",
+    },
+    sources.PingSourceStatus: {**_CONDITIONS, "sinkUri": "The sink's address.", "ceAttributes": "Types and sources of its events."},
+    build.BuildSpec: {
+        "source": "Where the source is: one of artifact, git and inline.",
+        "image": "Where the image goes.",
+        "name": "The function's name, where the source does not say it.",
+        "platforms": "linux/amd64, linux/arm64; the cluster's own by default.",
+        "base": "The base that the image stands on: the name of one of kfn's, or an image.",
+        "options": "As the flags of kfn build.",
+        "timeoutSeconds": "How long the build may take, in seconds.",
+        "pushSecret": "The Secret, of type kubernetes.io/dockerconfigjson, with which the image is pushed.",
+        "pullSecret": "The Secret with which bases are pulled.",
+        "indexSecret": "The Secret with the address of the package index, in url.",
+        "gitSecret": "The Secret with username and password of the repository.",
+        "resources": "CPU and memory of the build's pod.",
+        "cancel": "True ends the build. The only field that may be changed.",
+    },
+    build.BuildStatus: {
+        "observedGeneration": _CONDITIONS["observedGeneration"],
+        "conditions": "Succeeded says how it stands.",
+        "image": "The image by digest.",
+        "digest": "The image's digest.",
+        "queuePosition": "1 for the build that starts next, 0 once it has started.",
+        "logTail": "The last lines of its log.",
+    },
+    shapes.SecurityContext: {
+        "runAsUser": "The user's id.",
+        "runAsGroup": "The group's id.",
+        "runAsNonRoot": "Whether a process of user 0 is refused.",
+        "readOnlyRootFilesystem": "Whether only volumes can be written.",
+        "allowPrivilegeEscalation": "Whether a process may gain more rights than its parent.",
+        "capabilities": "Capabilities to take away; NET_BIND_SERVICE may be added.",
+        "seccompProfile": "Which system calls it may make.",
+    },
+}
+_OBJECT = {
+    "apiVersion": "The API's group and version.",
+    "kind": "The kind of the object.",
+    "spec": "What is wanted.",
+    "status": "What is; written by the controllers.",
+}
+
+
+def describe(type_: type[Base], name: str = "") -> str:
+    """What a type, or a field of it, is; empty where its name says enough."""
+    if not name:
+        return _of_type(type_)
+    for one in type_.__mro__:
+        if said := _FIELDS.get(one, {}).get(name):
+            return said
+    return _OBJECT.get(name, "") if "metadata" in type_.__struct_fields__ else ""
+
+
+def _of_type(type_: type[Base]) -> str:
+    """The docstring, with the names that the fields have in JSON."""
+    text = " ".join((type_.__doc__ or "").split())
+    names: dict[str, Any] = dict(zip(type_.__struct_fields__, type_.__struct_encode_fields__, strict=True))
+    for name, encoded in names.items():
+        text = text.replace(f"`{name}`", encoded)
+    return text.replace("`", "")
