@@ -51,7 +51,8 @@ RECIPES = {
     for one in (
         Recipe("kfn", "python3.13", ("kfn",), _KFN, code=True, env=_PYTHON),
         Recipe("kfn-builder", "python3.13", ("kfn", "builder"), _KFN, code=True, env=_PYTHON),
-        Recipe("kfn-nats", "static", ("nats",), (f"/{DEPS}/bin/nats-server",)),
+        # On the PATH, because the chart's preStop hook calls nats-server by its name, as it may with anybody's image of it.
+        Recipe("kfn-nats", "static", ("nats",), (f"/{DEPS}/bin/nats-server",), env=(f"PATH=/{DEPS}/bin:/usr/bin:/bin",)),
     )
 }
 

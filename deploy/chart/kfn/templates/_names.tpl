@@ -24,7 +24,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- define "kfn.image" -}}
 {{- $registry := .image.registry | default .fallback.registry -}}
 {{- if not $registry -}}
-{{- fail (printf "image.registry: say where the image %q is, for example registry.example/team; `python -m deploy.images --registry HOST/PREFIX --push` makes and pushes it" .image.repository) -}}
+{{- fail (printf "image.registry: say where the image %q is, for example registry.example/team; `kfn images --registry HOST/PREFIX` makes and pushes it" .image.repository) -}}
 {{- end -}}
 {{- $name := printf "%s/%s" (trimSuffix "/" $registry) .image.repository -}}
 {{- if .image.digest -}}
