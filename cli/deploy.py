@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import build, combined, grouped, objects, output, reasons, session, source, supply
+from cli import build, combined, grouped, objects, output, reach, reasons, remote, session, source, supply
 from cli.failures import CliError
 from cli.waiting import NotReady, until_ready
 from kfn.api import core, kinds, names, serving
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--no-wait", is_flag=True, help="Return as soon as the platform has accepted it.")
 @build.targets
 @supply.flags
+@remote.followed
 @build.flags
 @session.options
 def command(
@@ -36,8 +37,11 @@ def command(
 ) -> None:  # fmt: skip
     """Build and deploy the function in PATH, a folder or a git URL; the last line of output is its URL.
 
+    On a cluster the image is pushed to the registry that -t, func.yaml or $KFN_REGISTRY names, and --remote builds it there.
+
     \b
     kfn deploy greet
+    kfn deploy greet --remote -t registry.example/team/greet
     kfn deploy greet -e LOG_LEVEL=debug -n staging
     kfn deploy --image kfn.local/default/greet@sha256:... --name greet-copy
     """
@@ -49,6 +53,7 @@ def command(
         raise CliError("--image needs --name, which names the function", 2)
     namespace = session.namespace if image else _namespace(session, path, given)
     run(_require_platform, session, namespace)
+    elsewhere = {name: given.pop(name) for name in remote.FLAGS if name in given}
     project: Project | None = None
     if image:
         manifest: dict[str, Any] = {
@@ -60,21 +65,43 @@ def command(
     else:
         from builder.service import service_manifest
 
-        cluster = session.facts is None  # its nodes take images from a registry
-        store = None if cluster else build.store_of(session)
-        if not cluster:
-            combined.refuse_here(click.get_current_context(), given)
-        options = build.build_options(store=store, name=name, namespace=namespace, push=cluster, **given)
-        result = build.build(path, options, progress)
-        project, name = result.project, result.name
-        manifest = service_manifest(project, result.reference, name=name, namespace=namespace)
+        make = _remotely if elsewhere["remote"] else _here
+        project, name, made = make(session, path, progress, {"name": name, "namespace": namespace, **elsewhere, **given})
+        manifest = service_manifest(project, made, name=name, namespace=namespace)
     _add_envs(manifest, environment)
     try:
         url = run(_apply, session, manifest, project, progress, 0 if no_wait else wait_timeout)
     except KeyboardInterrupt:
         progress.clear()
         raise CliError(f"interrupted. What the platform has accepted goes on; `kfn describe {name}` shows it", 130) from None
+    if not quiet and session.facts is None and (hint := reach.hint(session, url, str(name))):
+        click.echo(hint, err=True)
     click.echo(url)
+
+
+def _here(session: session.Session, path: "Path | str", progress: output.Progress, given: dict[str, Any]) -> "tuple[Project, str, str]":
+    """Build on this machine: the project, the function's name and the image's reference."""
+    given = {name: value for name, value in given.items() if name not in remote.FLAGS}
+    cluster = session.facts is None  # its nodes take images from a registry
+    if not cluster:
+        combined.refuse_here(click.get_current_context(), given)
+    options = build.build_options(store=None if cluster else build.store_of(session), push=cluster, **given)
+    result = build.build(path, options, progress)
+    return result.project, result.name, result.reference
+
+
+def _remotely(session: session.Session, path: "Path | str", progress: output.Progress, given: dict[str, Any]) -> "tuple[Project, str, str]":
+    """Build on the platform, as `_here`."""
+    from builder.project import load_project
+
+    if isinstance(path, str):
+        raise CliError("--remote takes a folder here: what a repository's func.yaml asks for is only known where it was fetched. "
+                       "`kfn build --remote` makes the image, `kfn deploy --image` deploys it", 2)  # fmt: skip
+    project = load_project(path)
+    name = given["name"] or project.name
+    _, ended = remote.followed_build(session, str(path), progress, {**given, "name": name, "detach": False})
+    assert ended is not None, "it was not detached"
+    return project, name, ended.status.image
 
 
 def _namespace(session: session.Session, path: "Path | str", given: dict[str, Any]) -> str:

@@ -1,40 +1,44 @@
 """What the admin port knows of revisions: the last scaling decisions and cold starts. What it cannot tell is left out."""
 
-import json
-import urllib.request
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from cli import output, session
+from cli import doors, output, session
 from kfn.api import serving
 
 SHOWN = 5  # of each revision
 
 
 def show(session: session.Session, revisions: Sequence[serving.Revision]) -> None:
-    """Print them, the oldest first, if the platform has an admin port that is known."""
-    admin = (session.facts or {}).get("admin")
-    if not admin:
-        return
+    """Print them, the oldest first, of every gateway and of the autoscaler that can be asked."""
     from cli.session import run
 
-    token = run(session.config.token)
     found: list[tuple[str, dict[str, Any]]] = []
     decided: list[tuple[str, dict[str, Any]]] = []
-    for revision in revisions:
-        key = f"{revision.metadata.namespace}/{revision.metadata.name}"
-        starts: dict[str, Any] = _fetch(admin, f"cold-starts?revision={key}", token) or {}
-        found += [(revision.metadata.name, start) for start in starts.get(key, [])[-SHOWN:]]
-        decided += [(revision.metadata.name, record) for record in (_fetch(admin, f"decisions?revision={key}", token) or [])[-1:]]
+    for name, starts, decisions in run(_ask, session, revisions):
+        found += [(name, start) for start in starts]
+        decided += [(name, record) for record in decisions[-1:]]
     if decided:
         click.echo("\nScaling:")
         output.table([decision(name, record) for name, record in decided])
     if found:
         click.echo("\nCold starts (ms):")
         output.table([row(name, start) for name, start in sorted(found, key=lambda pair: float(pair[1].get("at") or 0))])
+
+
+async def _ask(session: session.Session, revisions: Sequence[serving.Revision]) -> list[tuple[str, list[Any], list[Any]]]:
+    """Of each revision its last cold starts and decisions."""
+    async with doors.open_doors(session) as ask:
+        told = []
+        for revision in revisions:
+            key = f"{revision.metadata.namespace}/{revision.metadata.name}"
+            starts = [one for page in await ask("gateway", "cold-starts", key) for one in (page or {}).get(key, [])]
+            decisions = [one for page in await ask("autoscaler", "decisions", key) for one in page or []]
+            told.append((revision.metadata.name, sorted(starts, key=lambda one: float(one.get("at") or 0))[-SHOWN:], decisions))
+        return told
 
 
 def row(revision: str, start: dict[str, Any]) -> dict[str, str]:
@@ -47,13 +51,3 @@ def row(revision: str, start: dict[str, Any]) -> dict[str, str]:
 def decision(revision: str, record: dict[str, Any]) -> dict[str, str]:
     made = record["decision"]
     return {"  REVISION": f"  {revision}", "AGE": output.age(record["last"]), "WANTS": str(made["replicas"]), "BECAUSE": made["because"]}
-
-
-def _fetch(admin: str, path: str, token: str) -> Any:
-    request = urllib.request.Request(f"{admin}/{path}", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback: never through a proxy
-    try:
-        with direct.open(request, timeout=5) as answer:
-            return json.load(answer)
-    except (OSError, ValueError):
-        return None

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import click
 
-from cli import complete, events, output, session
+from cli import complete, events, output, reach, session
 from cli.failures import CliError
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -41,10 +41,11 @@ PHASES = (
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=300, show_default=True, help="Seconds to wait for the answer."
 )
+@reach.option
 @session.options
 def command(
     session: session.Session, name: str, data: str | None, method: str | None, headers: tuple[str, ...], path: str, tag: str | None,
-    as_event: bool, type_: str | None, source: str | None, include: bool, timing: bool, timeout: float,
+    as_event: bool, type_: str | None, source: str | None, include: bool, timing: bool, timeout: float, gateway: str | None,
 ) -> int:  # fmt: skip
     """Send a request to function NAME and print what it answers.
 
@@ -69,9 +70,12 @@ def command(
         sent.setdefault("Kfn-Timing", "1")
     url = _url(session, name, tag)
     start = time.monotonic()
-    connection, host = _connect(session, url, timeout)
+    there = reach.endpoint(session, url, gateway or "")
+    connection = _connect(there, url, timeout)
     try:
-        answer = _send(connection, method or ("GET" if body is None else "POST"), target(path), body, {"Host": host, **sent}, url, timeout)
+        answer = _send(
+            connection, method or ("GET" if body is None else "POST"), target(path), body, {"Host": there.host, **sent}, url, timeout
+        )
         if include:
             click.echo(f"HTTP/1.1 {answer.status} {answer.reason}")
             for key, value in answer.getheaders():
@@ -155,11 +159,10 @@ def _url(session: session.Session, name: str, tag: str | None) -> str:
     return run(get)
 
 
-def _connect(session: session.Session, url: str, timeout: float) -> tuple[http.client.HTTPConnection, str]:
-    address, port, host = session.endpoint(url)
-    if url.startswith("https:"):
-        return http.client.HTTPSConnection(address, port, timeout=timeout, context=ssl.create_default_context()), host
-    return http.client.HTTPConnection(address, port, timeout=timeout), host
+def _connect(there: reach.Endpoint, url: str, timeout: float) -> http.client.HTTPConnection:
+    if not url.startswith("https:"):
+        return http.client.HTTPConnection(there.address, there.port, timeout=timeout)
+    return http.client.HTTPSConnection(there.address, there.port, timeout=timeout, context=ssl.create_default_context())
 
 
 def _send(

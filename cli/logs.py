@@ -13,6 +13,7 @@ from kfn.kube import errors
 from kfn.kube.client import Client
 
 EARLIER = 10  # instances that are gone whose logs are looked for
+DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 COLOURS = ("cyan", "yellow", "green", "magenta", "blue")
 
 
@@ -80,6 +81,14 @@ def recent_pods(events: Sequence[core.Event], revisions: Sequence[str]) -> list[
     return sorted(heard.items(), key=lambda item: item[1], reverse=True)
 
 
+def container(pod: core.Pod) -> str:
+    """The one whose log is meant, where there are several: an API server wants it named."""
+    named = [c.name for c in pod.spec.containers]
+    if len(named) < 2 and not pod.spec.init_containers:
+        return ""
+    return pod.metadata.annotations.get(DEFAULT_CONTAINER, "") or (named[0] if named else "")
+
+
 class Printer:
     """Prints the logs of pods; a prefix tells them apart once there are several."""
 
@@ -94,17 +103,17 @@ class Printer:
             await self._last(name, revisions)
         for pod in sorted(pods, key=lambda p: p.metadata.creation_timestamp):
             try:
-                await self._print(pod.metadata.name, follow=False, prefix=len(pods) > 1)
+                await self._print(pod.metadata.name, container(pod), follow=False, prefix=len(pods) > 1)
             except errors.Invalid as error:  # it has printed nothing yet, or was never restarted
                 click.echo(str(error), err=True)
 
     async def _last(self, name: str, revisions: Sequence[str]) -> None:
         """Pods that are gone are known by their Events; an embedded platform keeps the logs of some, if they wrote anything."""
-        events, _ = await self._client.list(kinds.EVENT, self._namespace)
+        events, _ = await self._client.list(kinds.EVENT, self._namespace, fields="involvedObject.kind=Pod")
         for pod, when in recent_pods(events, revisions)[:EARLIER]:
             head = f"{name} has no instance now; {pod}, which ended, wrote ({output.age(when)} ago and before):"
             try:
-                await self._print(pod, follow=False, prefix=False, head=head)
+                await self._print(pod, "", follow=False, prefix=False, head=head)
             except errors.NotFound:
                 continue
             return
@@ -118,7 +127,7 @@ class Printer:
             def start(pod: core.Pod) -> None:
                 if pod.metadata.uid not in self._followed and pod.status.phase in ("Running", "Succeeded", "Failed"):
                     self._followed.add(pod.metadata.uid)
-                    tasks.start_soon(self._safely, pod.metadata.name)
+                    tasks.start_soon(self._safely, pod)
 
             while True:
                 pods, version = await self._client.list(kinds.POD, self._namespace, labels=selector)
@@ -132,16 +141,16 @@ class Printer:
                 except errors.Gone:
                     continue
 
-    async def _safely(self, pod: str) -> None:
+    async def _safely(self, pod: core.Pod) -> None:
         """One instance that goes away must not end the watching of the others."""
         try:
-            await self._print(pod, follow=True, prefix=True)
+            await self._print(pod.metadata.name, container(pod), follow=True, prefix=True)
         except errors.KubeError:
             return
 
-    async def _print(self, pod: str, *, follow: bool, prefix: bool, head: str = "") -> None:
+    async def _print(self, pod: str, container: str, *, follow: bool, prefix: bool, head: str = "") -> None:
         mark = click.style(f"{pod.rsplit('-', 1)[-1]} ", fg=next(self._colours)) if prefix else ""
-        async with self._client.logs(pod, self._namespace, follow=follow, **self._options) as chunks:  # type: ignore[arg-type]
+        async with self._client.logs(pod, self._namespace, follow=follow, container=container, **self._options) as chunks:  # type: ignore[arg-type]
             if head:
                 click.echo(head, err=True)
             rest = b""

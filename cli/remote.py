@@ -1,4 +1,4 @@
-"""kfn build --remote: the source goes up, a Build is made of it, what it tells is shown, and its digest is the last line."""
+"""--remote of kfn build and kfn deploy: the source goes up, a Build is made of it, what it tells is shown, its image is what counts."""
 
 import os
 from pathlib import Path
@@ -19,18 +19,24 @@ FLAGS = ("remote", "detach", "timeout", "push_secret", "pull_secret", "index_sec
 POSSIBLE = {
     *FLAGS, "path", "name", "namespace", "platforms", "base", "tags", "compression", "locked", "no_cache", "allow_sdists", "strict",
     "extras", "quiet", "outputs", "push", "profile", "allow_secret_files", "plain_http", "registry_ca", "registry_auth",
+    "envs", "wait_timeout", "no_wait", "kubeconfig", "kube_context",
 }  # fmt: skip
 
 
 def flags(command: "output.F") -> "output.F":
     """The options of `kfn build` that are about a build in a cluster."""
+    detach = click.option("--detach", is_flag=True, help="--remote: return once the platform has accepted it; Ctrl-C does not cancel.")
+    return detach(followed(command))
+
+
+def followed(command: "output.F") -> "output.F":
+    """Those that `kfn deploy`, which goes on with the image, has too."""
     for option in (
         click.option("--git-secret", default="", metavar="SECRET", help="--remote: user and password for a git repository."),
         click.option("--index-secret", default="", metavar="SECRET", help="--remote: the package index, its `url`."),
         click.option("--pull-secret", default="", metavar="SECRET", help="--remote: for the registry that has the base."),
         click.option("--push-secret", default="", metavar="SECRET", help="--remote: for the registry that gets the image."),
         click.option("--timeout", type=click.IntRange(1, 21600), default=600, metavar="SECONDS", help="--remote: of the build."),
-        click.option("--detach", is_flag=True, help="--remote: return once the platform has accepted it; Ctrl-C does not cancel."),
         click.option("--remote", is_flag=True, help="Build on the platform, as a Build that runs without privileges there."),
     ):
         command = option(command)
@@ -38,13 +44,24 @@ def flags(command: "output.F") -> "output.F":
 
 
 def build(source: str, progress: output.Progress, form: str, given: dict[str, Any]) -> None:
-    """Upload, create, follow. Raises CliError with the build's own exit code."""
+    """Of `kfn build`: print the image's reference. Raises CliError with the build's own exit code."""
     from cli import session
 
+    made, ended = followed_build(session.resolve(namespace=given["namespace"]), source, progress, given)
+    image = ended.status.image if ended else ""
+    if form == "json":
+        output.data("json", {"image": image, "digest": ended.status.digest if ended else "", "build": made})
+    else:
+        click.echo(image or made)
+
+
+def followed_build(session: "Session", source: str, progress: output.Progress, given: dict[str, Any]) -> "tuple[str, Build | None]":
+    """Upload, create, follow: the Build's name, and the Build as it ended unless it was detached."""
+    from cli.session import run
+
     _refuse(click.get_current_context())
-    found = session.resolve(namespace=given["namespace"])
     try:
-        made, ended = session.run(_interruptible, found, source, progress, given)
+        made, ended = run(_interruptible, session, source, progress, given)
     except KeyboardInterrupt:
         progress.clear()
         raise CliError("interrupted; a build that had been created was cancelled", 130) from None
@@ -52,11 +69,7 @@ def build(source: str, progress: output.Progress, form: str, given: dict[str, An
         progress.clear()
     for warning in ended.status.warnings if ended else ():
         output.warn(warning)
-    image = ended.status.image if ended else ""
-    if form == "json":
-        output.data("json", {"image": image, "digest": ended.status.digest if ended else "", "build": made})
-    else:
-        click.echo(image or made)
+    return made, ended
 
 
 def _refuse(context: click.Context) -> None:

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 import click
 
@@ -45,15 +44,6 @@ class Session:
             yield Client(transport)
         finally:
             await transport.aclose()
-
-    def endpoint(self, url: str) -> tuple[str, int, str]:
-        """Host and port to connect to for a function's URL, and its Host header. Embedded, names need no DNS."""
-        parts = urlsplit(url)
-        if self.facts:
-            inside = (parts.hostname or "").endswith(".svc.cluster.local")
-            gateway = urlsplit(self.facts.get("gateway_local", self.facts["gateway"]) if inside else self.facts["gateway"])
-            return gateway.hostname or "127.0.0.1", gateway.port or 80, parts.netloc
-        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), parts.netloc
 
 
 def resolve(kubeconfig: str | None = None, context: str | None = None, namespace: str | None = None) -> Session:

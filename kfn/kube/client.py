@@ -97,11 +97,12 @@ class Client:
 
     def logs(
         self, pod: str, namespace: str, *, follow: bool = False, tail: int | None = None, previous: bool = False,
-        since_seconds: int | None = None, timestamps: bool = False,
+        since_seconds: int | None = None, timestamps: bool = False, container: str = "",
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:  # fmt: skip
         query = _query(
             follow="true" if follow else "", tailLines="" if tail is None else str(tail), previous="true" if previous else "",
             sinceSeconds="" if since_seconds is None else str(since_seconds), timestamps="true" if timestamps else "",
+            container=container,
         )  # fmt: skip
         return self.transport.text(POD.path(namespace, pod, "log"), query=query)
 
