@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 import anyio
 from starlette.applications import Starlette
 
-from autoscaler import app as autoscaler
-from autoscaler import receive
+from autoscaler import cluster
 from autoscaler import settings as autoscaler_settings
 from cli.process.door import Door
 from cli.process.leading import Leading
@@ -64,18 +63,17 @@ class Part:
     async def _lead(self, client: Client) -> None:
         """One term: nothing is known of before. At its end gateways are let go first, so that they look for the next leader at once."""
         chosen = self._chosen
-        scaler = autoscaler.Autoscaler(client, chosen.scaling)
-        loads = receive.Receiver(scaler, chosen.token, chosen.scaling)
-        page = Starlette(routes=[loads.route])
+        parts = cluster.assembled(client, chosen.token, chosen.scaling)
+        page = Starlette(routes=[parts.receiver.route])
         async with (
-            running("autoscaler", scaler.run),
+            running("autoscaler", parts.run),
             _keeping(self._doors.get("slots"), chosen.slots_token),
             web.serving(page, sock=self._doors["loads"].take(), drain=1),
         ):
             try:
                 await anyio.sleep_forever()
             finally:
-                loads.end()
+                parts.receiver.end()
 
 
 @asynccontextmanager

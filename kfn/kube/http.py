@@ -13,6 +13,7 @@ from kfn.kube.config import Config
 from kfn.kube.transport import Response
 
 MAX_LINE = 16 << 20  # one watch event; an object is at most about 1.5 MiB in etcd, twice that as JSON
+KEPT = 60.0  # seconds that an unused connection is kept: a new one costs a TLS handshake, and an API server ends them after 90
 READ_GRACE = 30.0  # how long beyond its own timeout a silent watch is believed to be alive, seconds
 
 
@@ -27,7 +28,7 @@ class HttpTransport:
             verify=_tls(config),
             auth=None,
             timeout=httpx.Timeout(timeout, connect=10.0),
-            limits=httpx.Limits(max_connections=200, max_keepalive_connections=32),
+            limits=httpx.Limits(max_connections=200, max_keepalive_connections=32, keepalive_expiry=KEPT),
             headers={"Accept": "application/json", "User-Agent": "kfn"},
             trust_env=not config.is_loopback,
         )

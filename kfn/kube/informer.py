@@ -5,6 +5,7 @@ an object that did not change. Which changes matter is the handler's business.
 """
 
 import logging
+import random
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -88,8 +89,9 @@ class Informer(Generic[T]):
             except errors.KubeError as error:
                 if self._lost is None:
                     self._lost = anyio.current_time()
-                log.warning("%s: %s; trying again in %.2g s", self.kind.qualified, error, delay)
-                await anyio.sleep(delay)
+                pause = delay * random.uniform(0.5, 1.0)  # noqa: S311 - so that not all come at once to a server that is back
+                log.warning("%s: %s; trying again in %.2g s", self.kind.qualified, error, pause)
+                await anyio.sleep(pause)
                 delay = min(delay * 2, self._backoff_max)
                 if isinstance(error, errors.ApiError):
                     self._version = ""
