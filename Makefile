@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format images relock bench bench-gateway bench-builder fuzz crds clean
+.PHONY: help setup demo test test-cluster cluster-up cluster-down check format images relock bench bench-gateway bench-builder fuzz crds clean
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## create .venv and install kfn with its tools
 
@@ -25,7 +25,17 @@ demo: $(STAMP) ## the main job on real input: deploy, invoke from zero, events w
 	@$(BIN)/python examples/demo.py
 
 test: $(STAMP) ## every test that needs no cluster
-	@$(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist worksteal tests
+	@$(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist worksteal -m "not cluster" tests
+
+cluster-up: $(STAMP) ## a real Kubernetes on this machine, for tests; KFN_CLUSTER names it (docs/cluster-testing.md)
+	@$(BIN)/python -m tests.cluster up
+
+cluster-down: $(STAMP) ## end it and remove all of it
+	@$(BIN)/python -m tests.cluster down
+
+test-cluster: $(STAMP) ## tests on a real Kubernetes: yours if KUBECONFIG is set (and KFN_TEST_REGISTRY), else the one of cluster-up
+	@if [ -z "$$KUBECONFIG" ]; then given=$$($(BIN)/python -m tests.cluster up) || exit 1; eval "$$given"; fi; \
+	$(BIN)/python -m pytest -q -m cluster tests
 
 check: $(STAMP) ## format, lint, import layers, types
 	$(BIN)/ruff format --check .

@@ -1,0 +1,3 @@
+module kfn.invalid/pause
+
+go 1.26.0

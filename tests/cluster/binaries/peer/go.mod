@@ -1,0 +1,3 @@
+module kfn.invalid/peer
+
+go 1.26.0

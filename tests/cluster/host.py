@@ -1,0 +1,71 @@
+"""What clusters change on the host itself, noted down when the first one starts and put back when the last one goes.
+
+Empty folders on which nodes mount their own, IPv4 forwarding, and the four kernel settings that every kubelet sets.
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.cluster.layout import cache_folder
+
+_SETTINGS = ("net/ipv4/ip_forward", "vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
+             "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes")  # fmt: skip
+
+
+def _note() -> Path:
+    return cache_folder() / "clusters" / ".host.json"
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """One `up` or `down` at a time on this machine."""
+    folder = cache_folder() / "clusters"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _read() -> dict[str, dict[str, str]]:
+    return json.loads(_note().read_text()) if _note().exists() else {"settings": {}, "folders": {}}
+
+
+def _write(noted: dict[str, dict[str, str]]) -> None:
+    draft = _note().with_suffix(".new")
+    draft.write_text(json.dumps(noted))
+    draft.replace(_note())
+
+
+def prepare() -> None:
+    noted = _read()
+    if not noted["settings"]:
+        noted["settings"] = {name: Path("/proc/sys", name).read_text().strip() for name in _SETTINGS}
+        _write(noted)
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+
+
+def make_folder(path: Path) -> None:
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    if made:
+        noted = _read()
+        noted["folders"].update({str(folder): "" for folder in made})
+        _write(noted)
+        path.mkdir(parents=True)
+
+
+def restore() -> None:
+    """By the last cluster only: to remove a folder takes away what another cluster has mounted on it, even in its own namespace."""
+    if any(folder.is_dir() and not folder.name.startswith(".") for folder in _note().parent.iterdir()):
+        return
+    noted = _read()
+    for name, value in noted["settings"].items():
+        Path("/proc/sys", name).write_text(value)
+    for folder in sorted(noted["folders"], key=len, reverse=True):
+        try:
+            Path(folder).rmdir()
+        except OSError:  # somebody uses it by now
+            continue
+    _note().unlink(missing_ok=True)

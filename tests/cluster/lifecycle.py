@@ -1,0 +1,189 @@
+"""A test cluster from nothing to Ready, and back to nothing. Both may be called at any time, and finish what was left half done."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from shutil import which
+
+from tests.cluster import api, cgroups, configs, host, images, network, objects, pki, processes, programs, tools
+from tests.cluster.layout import MAX_NODES, Layout, Node, folder_of, numbers_for
+from tests.cluster.shell import SEARCH, Failed, missing, run, say, step, wait_for
+
+PATIENCE = 120.0  # seconds for each thing that takes one to ten on a free machine
+PACKAGES = {
+    "containerd": "containerd", "runc": "runc", "docker-registry": "docker-registry", "iptables": "iptables", "ip": "iproute2",
+    "nsenter": "util-linux", "sysctl": "procps", "mount": "mount",
+}  # fmt: skip
+CNI = Path("/usr/lib/cni/bridge")
+
+
+def unfit() -> str:
+    """Why no cluster can be started here; empty if one can."""
+    if os.geteuid() != 0:
+        return "a test cluster needs root: namespaces, mounts and cgroups"
+    if any(not tools.built(tool) for tool in tools.CLUSTER):
+        try:
+            tools.go()
+        except Failed as why:
+            return str(why)
+    return ""
+
+
+def existing(name: str) -> Layout | None:
+    try:
+        state = json.loads((folder_of(name) / "cluster.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return Layout(name, state["number"], state["nodes"], folder_of(name))
+
+
+def _install() -> None:
+    absent = [PACKAGES[program] for program in missing(list(PACKAGES))] + ([] if CNI.exists() else ["containernetworking-plugins"])
+    if not absent:
+        return
+    if not which("apt-get"):
+        raise Failed(f"not installed: {', '.join(absent)}")
+    with step(f"installed {', '.join(absent)}"):
+        run("apt-get", "update", "-qq", timeout=300)
+        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *absent, timeout=600)
+
+
+def _layout(name: str, nodes: int) -> Layout:
+    """The existing cluster, with more nodes if more are asked for, or a new one with addresses that nobody uses."""
+    known = existing(name)
+    if known:
+        number, nodes = known.number, max(nodes, known.nodes)
+    else:
+        routes = network.host_routes()
+        free = [number for number in numbers_for(name) if f"10.{number}." not in routes]
+        if not free:
+            raise Failed("no 10.x.0.0/16 is free for a test cluster: python -m tests.cluster down")
+        number = free[0]
+    cluster = Layout(name, number, nodes, folder_of(name))
+    cluster.folder.mkdir(parents=True, exist_ok=True)
+    draft = cluster.folder / "cluster.new"
+    draft.write_text(json.dumps({"number": number, "nodes": nodes}))
+    draft.replace(cluster.folder / "cluster.json")
+    return cluster
+
+
+def up(name: str, nodes: int) -> Layout:
+    if not 1 <= nodes <= MAX_NODES:
+        raise Failed(f"--nodes {nodes}: from 1 to {MAX_NODES}")
+    if why := unfit():
+        raise Failed(why)
+    _install()
+    tools.ensure(tools.CLUSTER)
+    with host.locked():
+        cluster = _layout(name, nodes)
+        with step(f"network, keys and files of {name}: {cluster.subnet}, {cluster.folder}"):
+            host.prepare()
+            for group in ("system", *(str(node.index) for node in cluster.all_nodes())):
+                cgroups.make(f"{cluster.cgroup}/{group}")
+            for node in cluster.all_nodes():
+                node.folder.mkdir(exist_ok=True)
+            network.up(cluster)
+            pki.write(cluster)
+            configs.write(cluster)
+    processes.bound_logs(cluster)
+    _start(cluster)
+    return cluster
+
+
+def _start(cluster: Layout) -> None:
+    for program in programs.storage(cluster):
+        processes.start(program)
+    processes.start(programs.apiserver(cluster))
+    for node in cluster.all_nodes():
+        with step(f"containerd of {node.name} with the pause image"):
+            _give_pause(node)
+    with api.client(cluster) as client:
+        with step("API server ready"):
+            wait_for("the API server", lambda: client.get("/readyz").is_success, PATIENCE)
+        for program in programs.clients(cluster):
+            processes.start(program)
+        with step("first objects"):
+            for thing in objects.initial(cluster):
+                wait_for(api.path_of(thing), lambda thing=thing: api.apply(client, thing) or True, PATIENCE)
+        for node in cluster.all_nodes():
+            with step(f"node {node.name} Ready"):
+                wait_for(f"node {node.name}", lambda node=node: api.is_ready(api.get(client, f"/api/v1/nodes/{node.name}")), PATIENCE)
+        with step("service account, DNS and registry ready"):
+            wait_for("the default service account", lambda: api.get(client, "/api/v1/namespaces/default/serviceaccounts/default"), PATIENCE)
+            dns = f"http://{cluster.node(1).ip}:8181/ready"
+            wait_for("CoreDNS", lambda: _answers(dns), PATIENCE)
+            wait_for("the registry", lambda: _answers(f"http://{cluster.registry}/v2/"), PATIENCE)
+
+
+def _answers(url: str) -> bool:
+    import httpx
+
+    return httpx.get(url, trust_env=False, timeout=5).is_success
+
+
+def ctr(node: Node, *args: str, check: bool = True, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
+    command = ("ctr", "--address", "/run/containerd/containerd.sock", "--namespace", "k8s.io", *args)
+    return run(*network.inside(node), *command, check=check, timeout=timeout)
+
+
+def _give_pause(node: Node) -> None:
+    wait_for(f"containerd of {node.name}", lambda: ctr(node, "version", timeout=10), PATIENCE)
+    if configs.PAUSE not in ctr(node, "images", "ls", "-q").stdout.split():
+        archive = node.folder / "pause.tar"
+        images.write(archive, configs.PAUSE, tools.program("pause"))
+        ctr(node, "images", "import", str(archive))
+        archive.unlink()
+        ctr(node, "images", "label", configs.PAUSE, "io.cri-containerd.image=managed")
+
+
+def load(cluster: Layout, archive: Path) -> None:
+    """Import an OCI or docker archive on every node."""
+    for node in cluster.all_nodes():
+        with step(f"loaded {archive} on {node.name}"):
+            say(ctr(node, "images", "import", str(archive.resolve()), timeout=600).stdout.strip())
+
+
+def down(name: str) -> None:
+    with host.locked():
+        cluster = existing(name) or Layout(name, 0, MAX_NODES, folder_of(name))
+        with step(f"{name} is gone"):
+            killed = cgroups.kill(cluster.cgroup)
+            say(f"         ended {killed} processes")
+            network.down(cluster)
+            cgroups.remove(cluster.cgroup)
+            network.remove_folder(cluster.folder)
+            host.restore()
+
+
+def env(cluster: Layout) -> dict[str, str]:
+    """What tests and people set to use the cluster."""
+    kubectl = tools.program("kubectl").parent
+    clients = [str(tools.folder_of(tool)) for tool in tools.CLIENTS if tools.built(tool)]
+    return {
+        "KUBECONFIG": str(cluster.kubeconfig),
+        "KFN_CLUSTER": cluster.name,
+        "KFN_TEST_REGISTRY": cluster.registry,
+        "KFN_REGISTRY_PLAIN_HTTP": cluster.registry,
+        "PATH": ":".join([str(kubectl), *clients, os.environ.get("PATH", SEARCH)]),
+    }
+
+
+def status(cluster: Layout) -> bool:
+    """Print what runs; whether all of it does."""
+    processes.bound_logs(cluster)
+    well = True
+    for program in programs.every(cluster):
+        pid = processes.pid(program)
+        well = well and bool(pid)
+        print(f"{program.node.name:24} {program.name:24} {f'pid {pid}' if pid else 'DEAD, its log is ' + str(program.log)}")
+    with api.client(cluster) as client:
+        for node in cluster.all_nodes():
+            try:
+                ready = api.is_ready(api.get(client, f"/api/v1/nodes/{node.name}"))
+            except Exception as error:
+                print(f"{node.name:24} the API server does not say: {error}")
+                return False
+            well = well and ready
+            print(f"{node.name:24} {node.ip:24} {'Ready' if ready else 'NOT READY'}")
+    return well
