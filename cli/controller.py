@@ -1,5 +1,6 @@
 """kfn controller: the control plane as a process of its own, in the foreground, until SIGTERM. On a cluster the chart runs this."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,7 +12,13 @@ SERVING = {
     "scheme": (click.Choice(("http", "https")), "Of the addresses that are told."),
     "gateway_host": (str, "The gateway's name in the cluster, to which the names of functions lead."),
     "cluster_domain": (str, "A function is http://NAME.NAMESPACE.CLUSTER_DOMAIN inside."),
-    "secure_pod_defaults": (bool, "Run functions as non-root, without capabilities, unless the template says otherwise."),
+    "secure_pod_defaults": (
+        click.Choice(("Disabled", "AllowRootBounded", "Enabled")),
+        "Containers without capabilities and new privileges; Enabled: nor root.",
+    ),
+    "pre_stop": (click.IntRange(0, 60), "Seconds for which a pod that is being ended still answers; 0 before Kubernetes 1.30."),
+    "resolve_tags": (bool, "Ask registries once a revision for its images' digests, and run those."),
+    "resolve_timeout": (options.SECONDS, "Seconds for one image."),
     "progress_deadline": (options.SECONDS, "Seconds after which a revision that nothing is known of has failed."),
     "initial_ready_timeout": (options.SECONDS, "Seconds after which a process that lives but is not ready has failed."),
     "allow_zero_initial_scale": (bool, "Let functions begin with no instance."),
@@ -22,7 +29,8 @@ SERVING = {
 }
 DEFAULTS = {
     "domain": "example.com", "scheme": "http", "gateway_host": "kfn-gateway-internal.kfn-system.svc.cluster.local",
-    "cluster_domain": "svc.cluster.local", "secure_pod_defaults": False, "progress_deadline": 600.0, "initial_ready_timeout": 30.0,
+    "cluster_domain": "svc.cluster.local", "secure_pod_defaults": "AllowRootBounded", "pre_stop": 1, "resolve_tags": True,
+    "resolve_timeout": 10.0, "progress_deadline": 600.0, "initial_ready_timeout": 30.0,
     "allow_zero_initial_scale": True, "retain_since_create_time": 48 * 3600.0, "retain_since_last_active_time": 15 * 3600.0,
     "min_non_active_revisions": 20, "max_non_active_revisions": 1000,
 }  # fmt: skip
@@ -30,13 +38,32 @@ DEFAULTS = {
 
 @click.command("controller", context_settings=options.ENVIRONMENT)
 @options.settings_options(SERVING, DEFAULTS)
+@click.option(
+    "--registries-skipping-tag-resolving",
+    metavar="HOST,...",
+    default="kind.local,ko.local,dev.local,kfn.local",
+    show_default=True,
+    help="Whose tags stay as they are; those of loopback addresses always do.",
+)
+@click.option("--registry-plain-http", metavar="HOST,...", default="", help="Registries that are asked for digests without TLS.")
+@click.option("--registry-ca", type=click.Path(path_type=Path), help="Certificates to trust there, beside the system's.")
 @click.option("--builds/--no-builds", default=True, show_default=True, help="Run Builds (kfn build --remote) on this cluster.")
 @click.option("--build-image", default="", metavar="IMAGE", help="kfn's own image, which Builds run in; by digest where it matters.")
 @click.option("--build-per-namespace", type=click.IntRange(1), default=4, show_default=True, help="Builds at once in a namespace.")
 @click.option("--build-in-all", type=click.IntRange(1), default=16, show_default=True, help="Builds at once.")
 @click.option("--build-plain-http", metavar="HOST,...", default="", help="Registries that Builds speak to without TLS.")
 @options.common("kfn-system/kfn-controller")
-def command(builds: bool, build_image: str, build_per_namespace: int, build_in_all: int, build_plain_http: str, **flags: Any) -> int:
+def command(
+    registries_skipping_tag_resolving: str,
+    registry_plain_http: str,
+    registry_ca: Path | None,
+    builds: bool,
+    build_image: str,
+    build_per_namespace: int,
+    build_in_all: int,
+    build_plain_http: str,
+    **flags: Any,
+) -> int:
     """Run the controllers of functions and builds.
 
     Of several replicas the one that holds the Lease acts, and the others stand by. Prints one line beginning with `ready`. SIGTERM ends
@@ -50,14 +77,22 @@ def command(builds: bool, build_image: str, build_per_namespace: int, build_in_a
 
     def run() -> int:
         from builder.cluster.settings import Settings as Builds
+        from builder.registry.settings import RegistrySettings
         from cli.process import controller
         from cli.process import run as shell
         from controller.settings import Settings
 
-        plain = tuple(host.strip() for host in build_plain_http.split(",") if host.strip())
+        skipping = _hosts(registries_skipping_tag_resolving)
+        serving = Settings(**flags, registries_skipping_tag_resolving=skipping)
+        digests = RegistrySettings.from_environment(plain_http=_hosts(registry_plain_http), ca_file=registry_ca)
+        plain = _hosts(build_plain_http)
         image = build_image or Builds().image
         remote = Builds(image=image, plain_http=plain, per_namespace=build_per_namespace, in_all=build_in_all) if builds else None
-        chosen = controller.Chosen(serving=Settings(**flags), builds=remote)
+        chosen = controller.Chosen(serving=serving, digests=digests, builds=remote)
         return shell.main(process, controller.Part(chosen), controller.needs(chosen), say=lambda line: click.echo(line))
 
     return options.start(run, "--admin-host and --admin-port")
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    return tuple(host.strip() for host in text.split(",") if host.strip())

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from controller import difference
+from controller import difference, owner
+from controller.owner import Ownership
 from kfn.api.base import Json
 from kfn.api.kinds import Kind
 from kfn.kube import errors
@@ -19,6 +20,14 @@ AGAIN = 60.0  # seconds until what was refused is tried again: a quota may have 
 
 class Refused(Exception):
     """The API server does not take what a plan asks for. It belongs into a status: retrying in silence helps nobody."""
+
+
+class Taken(Exception):
+    """The name of a child is somebody else's. `there` is what has it; the local copies may lack it, for they hold only what kfn made."""
+
+    def __init__(self, there: Any) -> None:
+        super().__init__(f'{there.kind} "{there.metadata.name}"')
+        self.there = there
 
 
 async def create(client: Client, kind: Kind[T], wanted: Any) -> None:
@@ -40,10 +49,20 @@ async def whole(client: Client, kind: Kind[T], wanted: Any, current: T | None) -
 
 
 async def part(client: Client, kind: Kind[T], wanted: Any, current: Any, *, leave: tuple[str, ...] = ()) -> None:
-    """Have a child that the cluster, too, writes to."""
+    """Have a child that the cluster, too, writes to. Raises Taken."""
     if current is None:
-        await create(client, kind, wanted)
-    elif (patch := difference.owned_in_part(current, wanted, leave=leave)) is not None:
+        try:
+            await create(client, kind, wanted)
+        except errors.Conflict:
+            current = await client.get(kind, wanted.metadata.name, wanted.metadata.namespace)
+            whose = owner.compare(current.metadata, wanted.metadata.owner_references[0])
+            if whose is Ownership.FOREIGN:
+                raise Taken(current) from None
+            if whose is Ownership.LEFTOVER:
+                raise
+        else:
+            return
+    if (patch := difference.owned_in_part(current, wanted, leave=leave)) is not None:
         patch.setdefault("metadata", {})["resourceVersion"] = current.metadata.resource_version
         with _told(kind, wanted):
             await client.patch(kind, wanted.metadata.name, wanted.metadata.namespace, patch)

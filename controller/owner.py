@@ -26,11 +26,16 @@ def controller_of(meta: ObjectMeta) -> OwnerReference | None:
 
 def ownership(meta: ObjectMeta, owner: Any) -> Ownership:
     """What the object with this metadata is to `owner`."""
+    return compare(meta, reference(owner))
+
+
+def compare(meta: ObjectMeta, ours: OwnerReference) -> Ownership:
+    """What the object with this metadata is to the owner that `ours` refers to."""
     ref = controller_of(meta)
     if ref is None:
         return Ownership.FOREIGN
-    if ref.uid == owner.metadata.uid:
+    if ref.uid == ours.uid:
         return Ownership.OURS
-    if (ref.kind, ref.name) == (owner.kind, owner.metadata.name):
+    if (ref.kind, ref.name) == (ours.kind, ours.name):
         return Ownership.LEFTOVER
     return Ownership.FOREIGN

@@ -43,7 +43,8 @@ class Triggers:
         world.routes.on_change(self.route)
         world.revisions.on_change(self.revision)
         world.deployments.on_change(self.deployment)
-        world.core_services.on_change(self.child)
+        world.revision_services.on_change(self.child)
+        world.route_services.on_change(self.child)
         world.pods.on_change(self.pod)
 
     def service(self, old: Any, new: Any) -> None:

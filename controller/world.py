@@ -1,4 +1,4 @@
-"""Everything the reconcilers read: local copies of seven kinds, and who is related to whom. It decides nothing."""
+"""Everything the reconcilers read: local copies of seven kinds, only kfn's own, and who is related to whom. It decides nothing."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 
+from controller import kept
 from controller.index import Index
 from controller.labeler.plan import revisions_of
 from controller.resolving import Resolving
@@ -27,16 +28,18 @@ class World:
         self.settings = settings
         self.now = now
         self.resolving = resolving
-        self.services = Informer(client, kinds.SERVICE)
-        self.configurations = Informer(client, kinds.CONFIGURATION)
-        self.routes = Informer(client, kinds.ROUTE)
-        self.revisions = Informer(client, kinds.REVISION)
-        self.deployments = Informer(client, kinds.DEPLOYMENT)
-        self.core_services = Informer(client, kinds.CORE_SERVICE)
-        self.pods = Informer(client, kinds.POD, labels=names.REVISION)
+        self.services = Informer(client, kinds.SERVICE, keep=kept.whole)
+        self.configurations = Informer(client, kinds.CONFIGURATION, keep=kept.whole)
+        self.routes = Informer(client, kinds.ROUTE, keep=kept.whole)
+        self.revisions = Informer(client, kinds.REVISION, keep=kept.whole)
+        # Of what others make as well only kfn's own: the label is on it from its making on.
+        self.deployments = Informer(client, kinds.DEPLOYMENT, labels=names.REVISION, keep=kept.deployment)
+        self.revision_services = Informer(client, kinds.CORE_SERVICE, labels=names.REVISION, keep=kept.whole)
+        self.route_services = Informer(client, kinds.CORE_SERVICE, labels=names.ROUTE, keep=kept.whole)
+        self.pods = Informer(client, kinds.POD, labels=names.REVISION, keep=kept.pod)
         self._revisions_by_configuration = Index[Revision](self.revisions, _label(names.CONFIGURATION))
         self._pods_by_revision = Index[core.Pod](self.pods, _label(names.REVISION))
-        self._services_by_route = Index[core.Service](self.core_services, _label(names.ROUTE))
+        self._services_by_route = Index[core.Service](self.route_services, _label(names.ROUTE))
         self._routes_by_revision = Index[Route](self.routes, _names(lambda route: revisions_of(route)))
         self._routes_by_host = Index[Route](self.routes, claimed)
         self._routes_by_configuration = Index[Route](self.routes, _names(configurations_of))
@@ -44,7 +47,8 @@ class World:
     @property
     def informers(self) -> tuple[Informer[Any], ...]:
         return (
-            self.services, self.configurations, self.routes, self.revisions, self.deployments, self.core_services, self.pods,
+            self.services, self.configurations, self.routes, self.revisions,
+            self.deployments, self.revision_services, self.route_services, self.pods,
         )  # fmt: skip
 
     async def run(self) -> None:

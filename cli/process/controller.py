@@ -9,6 +9,8 @@ import anyio
 
 from builder.cluster import app as builds
 from builder.cluster import settings as builds_settings
+from builder.registry.digest import Digests
+from builder.registry.settings import RegistrySettings
 from cli.process.leading import Leading
 from cli.process.run import Shell, running
 from controller import app as controller
@@ -22,9 +24,11 @@ NEEDS = (kinds.SERVICE, kinds.CONFIGURATION, kinds.REVISION, kinds.ROUTE, kinds.
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What can be chosen beside what every process has. `builds` None: no Builds are run here."""
+    """What can be chosen beside what every process has. `digests`: how registries are asked for digests. `builds` None: no Builds are run
+    here."""
 
     serving: controller_settings.Settings = field(default_factory=controller_settings.Settings)
+    digests: RegistrySettings = field(default_factory=RegistrySettings.from_environment)
     builds: builds_settings.Settings | None = None
     terms: Terms = field(default_factory=Terms)
 
@@ -41,7 +45,7 @@ class Part:
 
     async def _lead(self, client: Client) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(controller.Controller(client, self._chosen.serving).run)
+            tasks.start_soon(controller.Controller(client, self._chosen.serving, resolve=Digests(self._chosen.digests).resolve).run)
             if self._chosen.builds is not None:
                 tasks.start_soon(builds.Builds(client, self._chosen.builds).run)
 

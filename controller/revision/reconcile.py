@@ -38,7 +38,7 @@ async def reconcile(world: World, key: str) -> Done:
         seen = replace(seen, log=await _last_lines(world, namespace, state.log_of))
         state = plan(seen, world.settings, world.now())
     await apply.show(world.client, kinds.REVISION, revision, state.status)
-    due = [at for at in (apply.AGAIN if seen.refused else None, state.look_again, again) if at is not None]
+    due = [at for at in (apply.AGAIN if seen.refused or seen.foreign else None, state.look_again, again) if at is not None]
     return Done(min(due, default=None))
 
 
@@ -59,11 +59,13 @@ async def _children(world: World, revision: Revision) -> tuple[Seen, float | Non
         elif expected is not None and _is_ours(deployment, revision):
             await apply.part(world.client, kinds.DEPLOYMENT, wanted_deployment, deployment, leave=LEAVE)
         for wanted in resources.services(revision):
-            current = world.core_services.get(namespace, wanted.metadata.name)
+            current = world.revision_services.get(namespace, wanted.metadata.name)
             if _is_foreign(current, revision):
                 seen = replace(seen, foreign=seen.foreign or f'Service "{wanted.metadata.name}"')
             elif _is_ours(current, revision):
                 await apply.part(world.client, kinds.CORE_SERVICE, wanted, current)
+    except apply.Taken as error:
+        seen = replace(seen, foreign=str(error))
     except apply.Refused as error:
         seen = replace(seen, refused=str(error))
     return seen, answer.again

@@ -99,8 +99,9 @@ def _ingress(foreign: Sequence[str], traffic: Sequence[TrafficTarget], refused: 
 
 
 def _placeholder(route: Route, name: str, settings: Settings) -> core.Service:
-    """Labels and annotations come from the Route; those that it has lost stay, as in Knative: others write to a core Service, too."""
-    labels = {**route.metadata.labels, names.ROUTE: route.metadata.name}
+    """Labels and annotations come from the Route; those that it has lost stay, as in Knative: others write to a core Service, too. Its
+    visibility does not: somebody may set that on the Service of one tag."""
+    labels = {**{k: v for k, v in route.metadata.labels.items() if k != names.VISIBILITY}, names.ROUTE: route.metadata.name}
     notes = {key: value for key, value in route.metadata.annotations.items() if key not in (names.LAST_APPLIED, names.HOSTS)}
     owners = [owner.reference(route)]
     meta = ObjectMeta(name=name, namespace=route.metadata.namespace, labels=labels, annotations=notes, owner_references=owners)

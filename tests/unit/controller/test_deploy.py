@@ -4,6 +4,7 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
+from controller import kept
 from controller.settings import Settings
 from kfn.api import conditions, core, kinds, names
 from kfn.api.meta import ObjectMeta
@@ -431,3 +432,93 @@ async def test_what_the_api_server_refuses_is_told_and_tried_again(refused: str)
         p.cluster.works("hello-00001")
         await p.settles()
         assert p.ready().status == "True"
+
+
+class TestANameThatIsTaken:
+    """The local copies hold only what kfn made, so whose a name is shows when it is to be taken."""
+
+    async def test_by_a_users_own_service_is_told_and_the_function_gets_it_when_it_is_free(self) -> None:
+        def prepare(api: FakeApi) -> None:
+            api.put(kinds.CORE_SERVICE, core.Service(metadata=ObjectMeta(name="hello", namespace="default")))
+
+        async with platform(prepare=prepare) as p:
+            p.apply(a_service())
+            await p.settles()
+            p.cluster.works("hello-00001")
+            await p.settles()
+            said = conditions.find(p.service().status.conditions, "RoutesReady")
+            assert said is not None
+            assert (said.status, said.reason) == ("False", "NotOwned")
+            assert 'existing placeholder Service "hello" that we do not own' in said.message
+            before = len(p.api.writes)
+            await anyio.sleep(50)
+            assert len(p.api.writes) == before
+            p.api.remove(kinds.CORE_SERVICE, "hello")
+            await anyio.sleep(61)
+            assert p.ready().status == "True"
+
+    @pytest.mark.parametrize("name", ["hello-00001", "hello-00001-private"])
+    async def test_of_a_revisions_service_is_told(self, name: str) -> None:
+        def prepare(api: FakeApi) -> None:
+            api.put(kinds.CORE_SERVICE, core.Service(metadata=ObjectMeta(name=name, namespace="default")))
+
+        async with platform(prepare=prepare) as p:
+            p.apply(a_service())
+            await p.settles()
+            assert f'existing Service "{name}" that we do not own' in p.ready().message
+
+    async def test_by_our_own_without_its_labels_is_made_good(self) -> None:
+        async with platform() as p:
+            p.apply(a_service())
+            await p.settles()
+            for kind, name in (
+                (kinds.DEPLOYMENT, "hello-00001-deployment"),
+                (kinds.CORE_SERVICE, "hello"),
+                (kinds.CORE_SERVICE, "hello-00001"),
+            ):
+                there = p.api.the(kind, name)
+                p.api.put(kind, replace(there, metadata=replace(there.metadata, labels={})))  # type: ignore[type-var]
+            await anyio.sleep(2)
+            p.apply(a_service(labels={"look": "again"}))
+            await anyio.sleep(5)
+            assert p.api.the(kinds.DEPLOYMENT, "hello-00001-deployment").metadata.labels[names.REVISION] == "hello-00001"
+            assert p.api.the(kinds.CORE_SERVICE, "hello").metadata.labels[names.ROUTE] == "hello"
+            assert p.api.the(kinds.CORE_SERVICE, "hello-00001").metadata.labels[names.REVISION] == "hello-00001"
+
+
+class TestThePlaceholderService:
+    async def test_has_the_routes_labels_and_annotations_but_not_its_visibility(self) -> None:
+        async with platform() as p:
+            service = a_service(labels={"team": "a", names.VISIBILITY: "cluster-local"})
+            p.apply(replace(service, metadata=replace(service.metadata, annotations={names.CREATOR: "me", "note": "x"})))
+            await p.settles()
+            there = p.api.the(kinds.CORE_SERVICE, "hello")
+            assert there.metadata.labels == {"team": "a", names.SERVICE: "hello", names.ROUTE: "hello"}
+            assert there.metadata.annotations == {names.CREATOR: "me", "note": "x"}
+            assert (there.spec.type, there.spec.external_name) == ("ExternalName", Settings().gateway_host)
+
+
+class TestWhatTheCopiesKeep:
+    async def test_is_enough_to_change_a_deployment_and_leaves_its_template_alone(self) -> None:
+        async with platform() as p:
+            p.apply(a_service())
+            await p.settles()
+            there = p.api.the(kinds.DEPLOYMENT, "hello-00001-deployment")
+            p.api.put(kinds.DEPLOYMENT, replace(there, spec=replace(there.spec, revision_history_limit=5)))
+            await p.settles()
+            assert p.api.the(kinds.DEPLOYMENT, "hello-00001-deployment").spec == there.spec
+
+    def test_has_no_managed_fields_and_of_pods_and_deployments_only_what_is_looked_at(self) -> None:
+        meta = ObjectMeta(name="n", labels={"a": "b"}, managed_fields=[{"manager": "x"}])
+        container = core.Container(
+            "c", image="i", env=[core.EnvVar("A", "1")], resources=core.ResourceRequirements(limits={"memory": "1Gi"})
+        )
+        spec = core.PodSpec(containers=[container], volumes=[{"name": "v"}])
+        pod = kept.pod(core.Pod(metadata=meta, spec=spec, status=core.PodStatus("Running")))
+        assert pod.metadata == replace(meta, managed_fields=[])
+        assert pod.spec == core.PodSpec(containers=[core.Container("c", image="i", resources=container.resources)])
+        assert pod.status.phase == "Running"
+        deployment = core.Deployment(metadata=meta, spec=core.DeploymentSpec(2, template=core.PodTemplateSpec(metadata=meta, spec=spec)))
+        small = kept.deployment(deployment)
+        assert small.spec.replicas == 2
+        assert small.spec.template == core.PodTemplateSpec(spec=core.PodSpec(containers=[core.Container("c", image="i")]))
