@@ -1,14 +1,20 @@
 // What runs in the pods of the cluster's own tests: a web server that says who it is, and a client for `kubectl exec`.
 //
-//	peer serve [PORT]  answers every request with the pod's name; /fetch?url= asks somebody else and gives their answer
+//	peer serve [PORT]  answers every request with the pod's name; /fetch?url= asks somebody else and gives their answer;
+//	                   /work?ms= takes so long, and says how many requests were inside at most since the start
 //	peer get URL       prints the answer
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"os/signal"
+	"strconv"
+	"sync"
+	"syscall"
 	"time"
 )
 
@@ -46,12 +52,40 @@ func main() {
 		}
 		fmt.Fprint(w, body)
 	})
+	var inside, peak int
+	var counts sync.Mutex
+	http.HandleFunc("/work", func(w http.ResponseWriter, r *http.Request) {
+		counts.Lock()
+		inside++
+		peak = max(peak, inside)
+		counts.Unlock()
+		ms, _ := strconv.Atoi(r.URL.Query().Get("ms"))
+		time.Sleep(time.Duration(ms) * time.Millisecond)
+		counts.Lock()
+		inside--
+		most := peak
+		counts.Unlock()
+		name, _ := os.Hostname()
+		fmt.Fprintln(w, name, most)
+	})
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		name, _ := os.Hostname()
 		fmt.Println(r.Method, r.URL.Path)
 		fmt.Fprintln(w, name)
 	})
+	server := http.Server{Addr: ":" + port}
+	ended := make(chan struct{})
+	go func() {
+		term := make(chan os.Signal, 1)
+		signal.Notify(term, syscall.SIGTERM)
+		<-term
+		server.Shutdown(context.Background()) // takes nothing new, and finishes what is under way
+		close(ended)
+	}()
 	fmt.Println("serving on", port)
-	fmt.Fprintln(os.Stderr, http.ListenAndServe(":"+port, nil))
-	os.Exit(1)
+	if err := server.ListenAndServe(); err != http.ErrServerClosed {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	<-ended
 }
