@@ -6,6 +6,7 @@ What it knows about one revision is in `tracked.py`.
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 
 import anyio
 from anyio.abc import TaskGroup
@@ -41,6 +42,8 @@ class Autoscaler:
         self._busy: set[RevisionKey] = set()
         self._early: dict[RevisionKey, tuple[int, float]] = {}  # pokes for what is not there yet
         self._tasks: TaskGroup | None = None
+        self._reporting: set[str] = set()
+        self._heard_since: float | None = None if self._settings.hear_first else -inf
         self._revisions = Informer(client, kinds.REVISION)
         self._deployments = Informer(client, kinds.DEPLOYMENT, labels=names.REVISION)
         self._revisions.on_change(self._revision_changed)
@@ -88,15 +91,34 @@ class Autoscaler:
             if tracked.needs_more(now) or tracked.jumped(now):
                 self._decide(tracked, now, only_up=True)
 
+    def arrived(self, gateway: str) -> None:
+        """That gateway reports from now on."""
+        self._reporting.add(gateway)
+        if self._heard_since is None:
+            self._heard(anyio.current_time())
+
     def gone(self, gateway: str) -> None:
         """That gateway has ended: what it held no longer waits, and it has no load from now on."""
+        self._reporting.discard(gateway)
+        if not self._reporting and self._settings.hear_first:
+            self._heard(None)
         for tracked in self._tracked.values():
             tracked.gone(gateway)
+
+    def _heard(self, since: float | None) -> None:
+        self._heard_since = since
+        for tracked in self._tracked.values():
+            tracked.heard_since = since
 
     def waiting_in(self, revision: RevisionKey) -> list[str]:
         """The gateways in which requests wait for an instance."""
         tracked = self._tracked.get(revision)
         return tracked.waiting_in(anyio.current_time()) if tracked is not None else []
+
+    @property
+    def tracked(self) -> int:
+        """How many Revisions are looked after."""
+        return len(self._tracked)
 
     def decisions(self, revision: RevisionKey) -> list[Record]:
         """The last decisions for a revision, oldest first, each with its time and what it was based on."""
@@ -138,6 +160,7 @@ class Autoscaler:
         policy = policy_of(new, self._settings)
         if tracked is None:
             tracked = self._tracked[key] = Tracked(key, policy, anyio.current_time(), keep=self._settings.decisions_kept)
+            tracked.heard_since = self._heard_since
         tracked.policy = policy
         tracked.reachable = meta.labels.get(names.ROUTING_STATE) != "reserve"
         tracked.initialized = tracked.initialized or is_true(new.status.conditions, "Ready")

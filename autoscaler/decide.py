@@ -10,6 +10,8 @@ from math import ceil, floor
 
 from autoscaler.policy import Policy
 
+LISTEN = 15.0  # seconds at least, for a gateway whose autoscaler has gone to find the next one: 5 of silence, 2 between two tries
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -24,6 +26,7 @@ class Observation:
     initialized: bool = True  # it has been ready once
     quiet_for: float = 0.0  # seconds since the last load, the first sight and the first readiness, whichever is latest
     stalled_for: float = 0.0  # seconds since instances were asked for, none of which has become ready
+    heard_for: float | None = None  # seconds for which gateways have been reporting without a gap, 0: none does; None: it is one of us
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ def decide(policy: Policy, seen: Observation, memory: Memory, now: float) -> tup
         wanted = 1
         why.append(f"quiet for {seen.quiet_for:.3g}s of a window of {policy.stable_window:g}s, keeps 1")
     wanted, memory = _delayed(policy, wanted, memory, now, why)
+    wanted = _unheard(policy, seen, wanted, why)
     wanted = _bounded(policy, seen, wanted, why)
     wanted, memory = _held_from_zero(policy, seen, wanted, memory, now, why)
     return Decision(wanted, panicking, "; ".join(why)), memory
@@ -130,6 +134,16 @@ def _delayed(policy: Policy, wanted: int, memory: Memory, now: float, why: list[
     if most != wanted:
         why.append(f"scale-down-delay {policy.scale_down_delay:g}s holds {most}")
     return most, replace(memory, recent=(*kept, (now, wanted)))
+
+
+def _unheard(policy: Policy, seen: Observation, wanted: int, why: list[str]) -> int:
+    """Take nothing away on the word of gateways that have not said anything yet: one that has just begun to decide knows no load."""
+    least = max(policy.stable_window, LISTEN)
+    if wanted >= seen.replicas or seen.heard_for is None or seen.heard_for >= least:
+        return wanted
+    heard = f"for {seen.heard_for:.3g}s of {least:g}s" if seen.heard_for else "from none"
+    why.append(f"gateways were heard {heard}, holds {seen.replicas}")
+    return seen.replicas
 
 
 def _bounded(policy: Policy, seen: Observation, wanted: int, why: list[str]) -> int:

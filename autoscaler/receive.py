@@ -37,6 +37,8 @@ class Listener(Protocol):
 
     def report(self, samples: Sequence[Sample], gateway: str, age: float) -> None: ...
 
+    def arrived(self, gateway: str) -> None: ...
+
     def gone(self, gateway: str) -> None: ...
 
 
@@ -150,6 +152,7 @@ class Receiver:
         lines, said = anyio.create_memory_object_stream[bytes](self._settings.gateway_backlog)
         with lines, said, CancelScope() as scope:
             connection = self._connections[gateway] = _Connection(scope, lines)
+            self._listener.arrived(gateway)
             log.info("gateway %s reports here", gateway)
             try:
                 async with anyio.create_task_group() as tasks:

@@ -32,6 +32,7 @@ class Settings:
     pokes_remembered: int = 10_000  # at most, of such Revisions
     decisions_kept: int = 100  # per Revision
 
+    hear_first: bool = False  # gateways are other processes: take nothing away before they have reported for a stable window
     gateways: int = 1000  # processes that may report at once
     gateway_silence: float = 10.0  # seconds without a message after which a gateway's connection is taken for dead
     gateway_backlog: int = 2000  # messages that may wait for one gateway to take them; more are not said

@@ -6,6 +6,7 @@
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 
 from anyio import CancelScope
 
@@ -49,6 +50,7 @@ class Tracked:
         self.asked: int | None = None
         self.ready = 0
         self.writing = False
+        self.heard_since: float | None = -inf  # since when gateways have been reporting; None: none does
         self.choosing: CancelScope | None = None  # who goes, while that is being found out
         self.memory = Memory()
         self.records: deque[Record] = deque(maxlen=keep)
@@ -134,7 +136,7 @@ class Tracked:
     def observe(self, now: float) -> Observation:
         policy = self.policy
         stable, panic = self._average(now, policy.stable_window), self._average(now, policy.panic_window)
-        if stable is None and now - self._since >= policy.stable_window:
+        if stable is None and self.heard_since is not None and now - max(self._since, self.heard_since) >= policy.stable_window:
             stable = panic = 0.0
         return Observation(
             stable=stable,
@@ -146,6 +148,7 @@ class Tracked:
             initialized=self.initialized,
             quiet_for=now - self._quiet_since,
             stalled_for=0.0 if self._stalled_since is None else now - self._stalled_since,
+            heard_for=0.0 if self.heard_since is None else now - self.heard_since if self.heard_since > -inf else None,
         )
 
     def decide(self, now: float, at: datetime) -> Decision:
@@ -181,7 +184,7 @@ class Tracked:
     @property
     def _quiet_since(self) -> float:
         loaded = self._windows.last_load if self._windows is not None else None
-        return max(self._since, self._poked_at, self._ready_at or 0.0, loaded or 0.0)
+        return max(self._since, self._poked_at, self._ready_at or 0.0, loaded or 0.0, self.heard_since or 0.0)
 
     def _average(self, now: float, window: float) -> float | None:
         load = self._windows.average(now, window, weighted=self.policy.weighted) if self._windows is not None else None

@@ -1,10 +1,12 @@
 """kfn autoscaler: the autoscaler as a process of its own, in the foreground, until SIGTERM. On a cluster the chart runs this."""
 
+import ipaddress
 from typing import Any
 
 import click
 
 from cli import ports
+from cli.failures import CliError
 from cli.process import options
 
 TOKEN, SLOTS_TOKEN = "KFN_AUTOSCALER_TOKEN", "KFN_SLOTS_TOKEN"
@@ -43,10 +45,18 @@ DEFAULTS = {
 @click.option("--slots/--no-slots", default=True, show_default=True, help="Be the keeper of slots, too.")
 @click.option("--token-file", type=options.FILE, help=f"The token that gateways show to report; else ${TOKEN}.")
 @click.option("--slots-token-file", type=options.FILE, help=f"The token that they show to lease slots; else ${SLOTS_TOKEN}.")
+@click.option("--advertise", metavar="IP", default="", envvar="KFN_POD_IP", help="This process's address, for gateways: $KFN_POD_IP.")
+@click.option(
+    "--service",
+    metavar="NAMESPACE/NAME",
+    default="",
+    help="The Service, without a selector, whose EndpointSlice names the leader (default: kfn-autoscaler, beside the Lease).",
+)
 @options.settings_options(SCALING, DEFAULTS)
 @options.common("kfn-system/kfn-autoscaler")
 def command(
-    host: str, port: int, slots_port: int, slots: bool, token_file: str | None, slots_token_file: str | None, **flags: Any
+    host: str, port: int, slots_port: int, slots: bool, token_file: str | None, slots_token_file: str | None, advertise: str, service: str,
+    **flags: Any,
 ) -> int:  # fmt: skip
     """Run the autoscaler: take load from gateways, keep their slots, and write how many instances each revision has.
 
@@ -61,14 +71,25 @@ def command(
     ports.distinct({"--port": (host, port), "--slots-port": (host, slots_port if slots else None), "--admin-port": admin})
     token = options.secret("--token-file", token_file, TOKEN, "token for gateways")
     slots_token = options.secret("--slots-token-file", slots_token_file, SLOTS_TOKEN, "token for leasing slots") if slots else ""
+    _is_address(advertise)
     process = options.take("autoscaler", flags)
+    where = options.namespaced("--service", service) if service else ((process.lease or ("kfn-system", ""))[0], "kfn-autoscaler")
 
     def run() -> int:
         from autoscaler.settings import Settings
         from cli.process import autoscaler
         from cli.process import run as shell
 
-        chosen = autoscaler.Chosen(host, port, slots_port if slots else None, token, slots_token, Settings(**flags))
+        keeper = slots_port if slots else None
+        chosen = autoscaler.Chosen(host, port, keeper, token, slots_token, Settings(**flags), advertise, where)
         return shell.main(process, autoscaler.Part(chosen), autoscaler.NEEDS, say=lambda line: click.echo(line))
 
     return options.start(run, "--host, --port, --slots-port, --admin-host and --admin-port")
+
+
+def _is_address(text: str) -> None:
+    try:
+        if text:
+            ipaddress.ip_address(text)
+    except ValueError:
+        raise CliError(f"--advertise {text!r} is not an IP address, as an EndpointSlice has them", 2) from None

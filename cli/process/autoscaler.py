@@ -5,13 +5,17 @@ Who leads listens, and says so in an EndpointSlice, so that gateways find it by 
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import anyio
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from autoscaler import cluster
 from autoscaler import settings as autoscaler_settings
+from cli.process import signpost
 from cli.process.door import Door
 from cli.process.leading import Leading
 from cli.process.run import Shell, authority, running
@@ -19,6 +23,7 @@ from gateway.slots import keeper
 from kfn.api import kinds
 from kfn.kube.client import Client
 from kfn.kube.lease import Terms
+from kfn.load import RevisionKey
 from kfn.observe import web
 
 NEEDS = (kinds.REVISION,)
@@ -35,6 +40,8 @@ class Chosen:
     token: str = field(default="", repr=False)
     slots_token: str = field(default="", repr=False)
     scaling: autoscaler_settings.Settings = field(default_factory=autoscaler_settings.Settings)
+    advertise: str = ""  # this process's address, as gateways reach it; empty: they find it in another way
+    service: tuple[str, str] = ("kfn-system", "kfn-autoscaler")  # whose EndpointSlice says where the leader is
     terms: Terms = TERMS
 
 
@@ -42,17 +49,23 @@ class Part:
     def __init__(self, chosen: Chosen) -> None:
         self._chosen = chosen
         self._doors: dict[str, Door] = {}
+        self._parts: cluster.Parts | None = None  # of this term
+        self._serving = anyio.Event()
 
     @asynccontextmanager
     async def __call__(self, shell: Shell) -> AsyncIterator[Mapping[str, str]]:
         chosen = self._chosen
-        self._doors = {"loads": Door(chosen.host, chosen.port)}
+        self._doors = {"load": Door(chosen.host, chosen.port)}
         if chosen.slots_port is not None:
             self._doors["slots"] = Door(chosen.host, chosen.slots_port)
         leading = Leading(shell, chosen.terms)
+        shell.pages.append(self._page)
+        shell.routes.append(Route("/decisions", self._decisions))
         try:
             async with running("autoscaler", lambda: leading.run(self._lead)):
-                facts = {"loads": f"http://{authority(chosen.host, self._doors['loads'].port)}"}
+                if shell.process.lease is None:
+                    await self._serving.wait()
+                facts = {"loads": f"http://{authority(chosen.host, self._doors['load'].port)}"}
                 if "slots" in self._doors:
                     facts["slots"] = authority(chosen.host, self._doors["slots"].port)
                 yield facts
@@ -63,17 +76,59 @@ class Part:
     async def _lead(self, client: Client) -> None:
         """One term: nothing is known of before. At its end gateways are let go first, so that they look for the next leader at once."""
         chosen = self._chosen
-        parts = cluster.assembled(client, chosen.token, chosen.scaling)
+        parts = cluster.assembled(client, chosen.token, replace(chosen.scaling, hear_first=True))
+        self._parts = parts
         page = Starlette(routes=[parts.receiver.route])
         async with (
             running("autoscaler", parts.run),
             _keeping(self._doors.get("slots"), chosen.slots_token),
-            web.serving(page, sock=self._doors["loads"].take(), drain=1),
+            web.serving(page, sock=self._doors["load"].take(), drain=1),
+            _told_where(client, chosen, self._doors),
         ):
+            self._serving.set()
             try:
                 await anyio.sleep_forever()
             finally:
                 parts.receiver.end()
+                self._parts = None
+
+    def _page(self) -> str:
+        """Its numbers; those of a replica that stands by are zero."""
+        parts = self._parts
+        gateways, revisions = (len(parts.receiver.gateways), parts.scaler.tracked) if parts is not None else (0, 0)
+        return (
+            "# HELP kfn_autoscaler_gateways Gateways that report here.\n# TYPE kfn_autoscaler_gateways gauge\n"
+            f"kfn_autoscaler_gateways {gateways}\n"
+            "# HELP kfn_autoscaler_revisions Revisions that are looked after.\n# TYPE kfn_autoscaler_revisions gauge\n"
+            f"kfn_autoscaler_revisions {revisions}\n"
+        )
+
+    async def _decisions(self, request: Request) -> Response:
+        """`?revision=NAMESPACE/NAME`: the last decisions, oldest first; equal ones in a row are one."""
+        namespace, slash, name = request.query_params.get("revision", "").partition("/")
+        if not slash:
+            return JSONResponse({"error": "revision: expected NAMESPACE/NAME"}, status_code=400)
+        if self._parts is None:
+            return JSONResponse({"error": "this replica stands by; ask the one that leads"}, status_code=503)
+        records = self._parts.scaler.decisions(RevisionKey(namespace, name))
+        return JSONResponse([{**asdict(r), "first": r.first.isoformat(), "last": r.last.isoformat()} for r in records])
+
+
+@asynccontextmanager
+async def _told_where(client: Client, chosen: Chosen, doors: Mapping[str, Door]) -> AsyncIterator[None]:
+    """Have the leader's address in the EndpointSlice of the Service while the block runs."""
+    if not chosen.advertise:
+        yield
+        return
+    ports = {name: door.port for name, door in doors.items()}
+    namespace, service = chosen.service
+    sign = signpost.Signpost(client, namespace, service, chosen.advertise, ports)
+    async with running("signpost", sign.run):
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+                await sign.take_down()
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from kfn.api import kinds
 from kfn.kube.lease import Terms
 from kfn.observe import web
 
-NEEDS = (kinds.BROKER, kinds.TRIGGER, kinds.SERVICE)
+NEEDS = (kinds.BROKER, kinds.TRIGGER, kinds.PING_SOURCE, kinds.SERVICE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,9 @@ class Heard:
     def report(self, samples: Sequence[Sample], gateway: str, age: float) -> None:
         self.samples += [(gateway, sample, age) for sample in samples]
 
+    def arrived(self, gateway: str) -> None:
+        pass
+
     def gone(self, gateway: str) -> None:
         self.gone_gateways.append(gateway)
 

@@ -44,6 +44,9 @@ class Heard:
             self.load[gateway] = sample
             self.requests += sample.requests
 
+    def arrived(self, gateway: str) -> None:
+        pass
+
     def gone(self, gateway: str) -> None:
         self.gone_gateways.append(gateway)
 

@@ -91,7 +91,7 @@ seccompProfile:
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
-- name: POD_IP
+- name: KFN_POD_IP
   valueFrom:
     fieldRef:
       fieldPath: status.podIP
