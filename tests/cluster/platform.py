@@ -30,8 +30,9 @@ from shutil import which
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.cluster import installing
+from tests.cluster import installing, lifecycle
 from tests.cluster.installing import NAMESPACE
+from tests.cluster.layout import cluster_name
 from tests.cluster.shell import Failed, say, step
 
 DOMAIN = "kfn.test"
@@ -188,11 +189,18 @@ def _or_skip(name: str) -> str:
 
 def unfit() -> str:
     """Why there is no cluster to install on; empty if there is one."""
+    _adopt()
     if not os.environ.get("KUBECONFIG"):
-        return "KUBECONFIG names no cluster: make cluster-up, then eval $(python -m tests.cluster env)"
+        return "KUBECONFIG names no cluster, and there is none of ours: make cluster-up"
     if not os.environ.get("KFN_TEST_REGISTRY"):
         return "KFN_TEST_REGISTRY names no registry that this machine and the cluster's nodes both reach"
     return ""
+
+
+def _adopt() -> None:
+    """Without KUBECONFIG the cluster of `make cluster-up` is meant."""
+    if not os.environ.get("KUBECONFIG") and (ours := lifecycle.existing(cluster_name())):
+        os.environ.update(lifecycle.env(ours))
 
 
 def existing() -> Platform:

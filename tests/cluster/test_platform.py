@@ -4,6 +4,8 @@ import pytest
 
 from tests.cluster.platform import Platform, a_service
 
+pytestmark = pytest.mark.cluster
+
 
 class TestAFunctionOnACluster:
     def test_is_made_of_source_deployed_and_answers(self, platform: Platform) -> None:
