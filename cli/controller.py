@@ -52,6 +52,16 @@ DEFAULTS = {
 @click.option("--build-per-namespace", type=click.IntRange(1), default=4, show_default=True, help="Builds at once in a namespace.")
 @click.option("--build-in-all", type=click.IntRange(1), default=16, show_default=True, help="Builds at once.")
 @click.option("--build-plain-http", metavar="HOST,...", default="", help="Registries that Builds speak to without TLS.")
+@click.option(
+    "--webhook-port", type=options.PORT, help="Serve the admission webhook there, on every replica (the chart: 8443); 0 picks a port."
+)
+@click.option("--webhook-host", default="0.0.0.0", show_default=True, help="The address for it.")  # noqa: S104 - the API server asks
+@click.option(
+    "--webhook-url",
+    default="",
+    metavar="https://HOST:PORT",
+    help="Where the API server reaches it, for a process beside a cluster; without: the Service kfn-webhook.",
+)
 @options.common("kfn-system/kfn-controller")
 def command(
     registries_skipping_tag_resolving: str,
@@ -62,6 +72,9 @@ def command(
     build_per_namespace: int,
     build_in_all: int,
     build_plain_http: str,
+    webhook_port: int | None,
+    webhook_host: str,
+    webhook_url: str,
     **flags: Any,
 ) -> int:
     """Run the controllers of functions and builds.
@@ -74,6 +87,10 @@ def command(
     kfn controller --kubeconfig ~/.kube/config --no-lease --admin-port 0
     """
     process = options.take("controller", flags)
+    if webhook_url and not webhook_url.startswith("https://"):
+        raise click.BadParameter(f"{webhook_url!r} does not begin with https://: an API server asks no other", param_hint="--webhook-url")
+    if webhook_url and webhook_port is None:
+        raise click.BadParameter("needs --webhook-port, where it is served", param_hint="--webhook-url")
 
     def run() -> int:
         from builder.cluster.settings import Settings as Builds
@@ -81,6 +98,7 @@ def command(
         from cli.process import controller
         from cli.process import run as shell
         from controller.settings import Settings
+        from controller.webhook.settings import Settings as Webhook
 
         skipping = _hosts(registries_skipping_tag_resolving)
         serving = Settings(**flags, registries_skipping_tag_resolving=skipping)
@@ -88,7 +106,9 @@ def command(
         plain = _hosts(build_plain_http)
         image = build_image or Builds().image
         remote = Builds(image=image, plain_http=plain, per_namespace=build_per_namespace, in_all=build_in_all) if builds else None
-        chosen = controller.Chosen(serving=serving, digests=digests, builds=remote)
+        namespace = process.lease[0] if process.lease else Webhook().namespace
+        served = Webhook(host=webhook_host, port=webhook_port, namespace=namespace, url=webhook_url) if webhook_port is not None else None
+        chosen = controller.Chosen(serving=serving, digests=digests, builds=remote, webhook=served)
         return shell.main(process, controller.Part(chosen), controller.needs(chosen), say=lambda line: click.echo(line))
 
     return options.start(run, "--admin-host and --admin-port")

@@ -3,18 +3,16 @@
 Kept across restarts, so that a kubeconfig stays good; made anew when near their end or when a host is missing.
 """
 
-import ipaddress
 import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from kfn import certificates
+from kfn.certificates import Pair
 from kfn.clock import utcnow
 
 _CA_DAYS = 3650
@@ -39,103 +37,29 @@ def ensure(directory: Path, hosts: list[str], name: str = "server") -> Tls:
     now = utcnow()
     authority = _load(ca_cert, ca_key, now)
     if authority is None:
-        authority = _make_authority(now)
+        authority = certificates.make_authority("kfn embedded CA", timedelta(days=_CA_DAYS), now)
         _save(ca_cert, ca_key, *authority)
     server = _load(cert, key, now)
-    if server is None or not _issued(server[0], authority[0]) or not set(hosts) <= _hosts(server[0]):
-        server = _make_server(authority, name, hosts, now)
+    if server is None or not certificates.issued(server[0], authority[0]) or not set(hosts) <= certificates.hosts(server[0]):
+        server = certificates.make_server(authority, f"kfn embedded {name}", hosts, timedelta(days=_SERVER_DAYS), now)
         _save(cert, key, *server)
-    return Tls(authority[0].public_bytes(serialization.Encoding.PEM).decode(), cert, key)
-
-
-Pair = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
+    return Tls(certificates.pem(authority[0]).decode(), cert, key)
 
 
 def _load(cert_path: Path, key_path: Path, now: datetime) -> Pair | None:
     """The pair on disk, or None when it is missing, unreadable, not a pair, or near its end."""
     try:
-        cert = x509.load_pem_x509_certificate(cert_path.read_bytes())
-        key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
-    except (OSError, ValueError):
+        found = certificates.read(cert_path.read_bytes(), key_path.read_bytes())
+    except OSError:
         return None
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or cert.public_key() != key.public_key():
+    if found is None or found[0].not_valid_after_utc - now < timedelta(days=_RENEW_DAYS):
         return None
-    if cert.not_valid_after_utc - now < timedelta(days=_RENEW_DAYS):
-        return None
-    return cert, key
-
-
-def _issued(cert: x509.Certificate, authority: x509.Certificate) -> bool:
-    try:
-        cert.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
-
-
-def _hosts(cert: x509.Certificate) -> set[str]:
-    try:
-        names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return set()
-    return {*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))}
-
-
-def _make_authority(now: datetime) -> Pair:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = _name("kfn embedded CA")
-    usage = x509.KeyUsage(
-        digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
-        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
-    )  # fmt: skip
-    builder = (
-        _builder(name, name, key, now, _CA_DAYS)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-    return builder.sign(key, hashes.SHA256()), key
-
-
-def _make_server(authority: Pair, name: str, hosts: list[str], now: datetime) -> Pair:
-    key = ec.generate_private_key(ec.SECP256R1())
-    builder = (
-        _builder(_name(f"kfn embedded {name}"), authority[0].subject, key, now, _SERVER_DAYS)
-        .add_extension(x509.SubjectAlternativeName([_general(h) for h in hosts]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority[1].public_key()), critical=False)
-    )
-    return builder.sign(authority[1], hashes.SHA256()), key
-
-
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, days: int) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))  # clocks of containers and virtual machines lag
-        .not_valid_after(now + timedelta(days=days))
-    )
-
-
-def _name(common: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
-
-
-def _general(host: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        return x509.DNSName(host)
+    return found
 
 
 def _save(cert_path: Path, key_path: Path, cert: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    _replace(key_path, private)
-    _replace(cert_path, cert.public_bytes(serialization.Encoding.PEM))
+    _replace(key_path, certificates.key_pem(key))
+    _replace(cert_path, certificates.pem(cert))
 
 
 def _replace(path: Path, content: bytes) -> None:

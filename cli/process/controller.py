@@ -12,9 +12,11 @@ from builder.cluster import settings as builds_settings
 from builder.registry.digest import Digests
 from builder.registry.settings import RegistrySettings
 from cli.process.leading import Leading
-from cli.process.run import Shell, running
+from cli.process.run import Shell, authority, running
 from controller import app as controller
 from controller import settings as controller_settings
+from controller.webhook import settings as webhook_settings
+from controller.webhook.app import Webhook
 from kfn.api import kinds
 from kfn.kube.client import Client
 from kfn.kube.lease import Terms
@@ -25,29 +27,46 @@ NEEDS = (kinds.SERVICE, kinds.CONFIGURATION, kinds.REVISION, kinds.ROUTE, kinds.
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """What can be chosen beside what every process has. `digests`: how registries are asked for digests. `builds` None: no Builds are run
-    here."""
+    here; `webhook` None: none is served."""
 
     serving: controller_settings.Settings = field(default_factory=controller_settings.Settings)
     digests: RegistrySettings = field(default_factory=RegistrySettings.from_environment)
     builds: builds_settings.Settings | None = None
+    webhook: webhook_settings.Settings | None = None
     terms: Terms = field(default_factory=Terms)
 
 
 class Part:
     def __init__(self, chosen: Chosen) -> None:
         self._chosen = chosen
+        self._webhook: Webhook | None = None
 
     @asynccontextmanager
     async def __call__(self, shell: Shell) -> AsyncIterator[Mapping[str, str]]:
         leading = Leading(shell, self._chosen.terms)
-        async with running("controller", lambda: leading.run(self._lead)):
-            yield {"domain": self._chosen.serving.domain}
+        async with self._served(shell) as facts, running("controller", lambda: leading.run(self._lead)):
+            yield {"domain": self._chosen.serving.domain, **facts}
+
+    @asynccontextmanager
+    async def _served(self, shell: Shell) -> AsyncIterator[Mapping[str, str]]:
+        """The webhook comes first and goes last: whoever leads writes objects that it is asked about."""
+        if self._chosen.webhook is None:
+            yield {}
+            return
+        webhook = self._webhook = Webhook(shell.client, self._chosen.webhook)
+        shell.registries.append(webhook.registry)
+        shell.health.troubles["webhook"] = webhook.trouble
+        shell.health.waiting = "the webhook's certificate is not there yet"
+        async with webhook.serving() as port:
+            yield {"webhook": f"https://{authority(webhook.settings.host, port)}"}
 
     async def _lead(self, client: Client) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(controller.Controller(client, self._chosen.serving, resolve=Digests(self._chosen.digests).resolve).run)
             if self._chosen.builds is not None:
                 tasks.start_soon(builds.Builds(client, self._chosen.builds).run)
+            if self._webhook is not None:
+                tasks.start_soon(self._webhook.lead, client)
 
 
 def needs(chosen: Chosen) -> tuple[kinds.Kind[Any], ...]:

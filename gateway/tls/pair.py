@@ -3,7 +3,6 @@
 Where the PEM comes from and when it is looked at again is `certificates`' affair. Keys go to OpenSSL and are kept nowhere else.
 """
 
-import os
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+
+from kfn import servertls
 
 Chooser = Callable[[ssl.SSLObject, str | None, ssl.SSLContext], int | None]
 """Called for every connection with the server name that the client wants, if it has named one; gives an alert, or None."""
@@ -45,9 +46,9 @@ def load(certificate: bytes, key: bytes, protocols: Sequence[str]) -> Pair:
         raise BadPair("the key is not PEM, or not all of it is there; it begins with -----BEGIN PRIVATE KEY-----") from None
     if _public(leaf.public_key()) != _public(private.public_key()):
         raise BadPair(f"the key does not belong to the certificate of {', '.join(_names(leaf)) or 'no name'}; the server's own goes first")
-    context = _context(protocols)
+    context = servertls.context(protocols)
     try:
-        _show(context, certificate, key)
+        servertls.show(context, certificate, key)
     except (ssl.SSLError, OSError) as error:
         raise BadPair(f"OpenSSL does not take it: {error}") from None
     return Pair(_names(leaf), leaf.not_valid_before_utc, leaf.not_valid_after_utc, leaf.serial_number, context)
@@ -55,27 +56,9 @@ def load(certificate: bytes, key: bytes, protocols: Sequence[str]) -> Pair:
 
 def choosing(protocols: Sequence[str], choose: Chooser) -> ssl.SSLContext:
     """What a connection begins with, before the client's server name is known. It has no certificate of its own."""
-    context = _context(protocols)
+    context = servertls.context(protocols)
     context.sni_callback = choose
     return context
-
-
-def _context(protocols: Sequence[str]) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # its ciphers are the module's; compression is off
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION  # in TLS 1.2 a client could ask for handshake after handshake
-    context.set_alpn_protocols(list(protocols))
-    return context
-
-
-def _show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """OpenSSL takes files only; this one is in memory, and nobody's after it."""
-    file = os.memfd_create("kfn-tls", os.MFD_CLOEXEC)
-    try:
-        os.write(file, certificate + b"\n" + key)
-        context.load_cert_chain(f"/proc/self/fd/{file}", password=b"")
-    finally:
-        os.close(file)
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

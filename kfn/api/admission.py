@@ -1,6 +1,6 @@
 """Admission: an object as a user sent it becomes the object that is stored, or is refused with every reason at once.
 
-The embedded API server calls this on create and update (not for status); on a cluster the webhook does.
+The embedded API server calls this on create and update (not for status); on a cluster the webhook does (`controller.webhook`).
 """
 
 import copy
@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from kfn.api import annotations, defaults, names, validate_build, validate_eventing, validate_serving, validate_sources
+from kfn.api import annotations, defaults, kinds, names, validate_build, validate_eventing, validate_serving, validate_sources
 from kfn.api.base import Json, decode
 from kfn.api.errors import FieldError, Invalid
 from kfn.api.kinds import Kind
@@ -25,29 +25,60 @@ def admit(kind: Kind[Any], operation: str, new: Json, old: Json | None, user: st
 
     `operation` is CREATE or UPDATE, `old` the stored object on UPDATE. Raises `Invalid`. Kinds without rules pass unchanged.
     """
-    rules = _VALIDATE.get(kind.qualified)
-    if rules is None:
+    if kind.qualified not in _VALIDATE:
         return new
-    subject = (
-        f'{kind.kind}.{kind.group} "{(new.get("metadata") or {}).get("name") or (new.get("metadata") or {}).get("generateName") or ""}"'
-    )
+    meta = new.get("metadata") or {}
+    subject = f'{kind.kind}.{kind.group} "{meta.get("name") or meta.get("generateName") or ""}"'
     obj = _without_nulls(copy.deepcopy(new))
-    previous = old if operation == "UPDATE" else None
+    previous = _without_nulls(old) if operation == "UPDATE" and old is not None else None
     if (obj.get("metadata") or {}).get("deletionTimestamp"):
         return obj  # Only finalizers still change; rules that came later must not keep it from going.
-    try:
-        decode(kind.type, obj)
-    except msgspec.ValidationError as error:
-        raise Invalid([_type_error(str(error), obj)], subject) from None
-    if errors := _unknown(kind, obj):
-        raise Invalid(errors, subject)
-    defaults.BY_KIND[kind.qualified](obj)
-    errors = _sign(obj, previous, user) if kind.qualified in _SIGNED else []
-    typed_old = decode(kind.type, previous) if previous is not None else None
-    errors += rules(decode(kind.type, obj), typed_old)
+    kept = previous is not None and (obj.get("spec") or {}) == (previous.get("spec") or {})
+    errors = _illegible(kind, obj)
+    if errors and kept and previous is not None and errors == _illegible(kind, previous):
+        return obj
+    if not errors:
+        errors = _fill_in_and_judge(kind, obj, previous, user, kept=kept)
+        if errors and previous is not None and not _illegible(kind, previous):
+            # What was wrong before may stay: a rule that came later must not keep other fields from being changed.
+            standing = set(_fill_in_and_judge(kind, copy.deepcopy(previous), None, None, kept=kept))
+            errors = [error for error in errors if error not in standing]
     if errors:
         raise Invalid(errors, subject)
     return obj
+
+
+def rules() -> list[Json]:
+    """The kinds that have rules, as a webhook's configuration lists them: the objects themselves, not their status."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for kind in kinds.ALL:
+        if kind.qualified in _VALIDATE:
+            groups.setdefault((kind.group, kind.version), []).append(kind.plural)
+    return [
+        {"apiGroups": [group], "apiVersions": [version], "operations": ["CREATE", "UPDATE"], "resources": plurals, "scope": "Namespaced"}
+        for (group, version), plurals in groups.items()
+    ]
+
+
+def _illegible(kind: Kind[Any], obj: Json) -> list[FieldError]:
+    """What has the wrong type, or is no field at all: nothing more can be said of such an object."""
+    try:
+        decode(kind.type, obj)
+    except msgspec.ValidationError as error:
+        return [_type_error(str(error), obj)]
+    return _unknown(kind, obj)
+
+
+def _fill_in_and_judge(kind: Kind[Any], obj: Json, previous: Json | None, user: str | None, *, kept: bool) -> list[FieldError]:
+    """A spec that is `kept` as it is stored gets no defaults that came later either: a new label would otherwise make a new revision,
+    and a Revision of an older kfn could never be labelled."""
+    spec = copy.deepcopy(obj.get("spec")) if kept else None
+    defaults.BY_KIND[kind.qualified](obj)
+    if spec is not None:
+        obj["spec"] = spec
+    errors = _sign(obj, previous, user) if kind.qualified in _SIGNED and user is not None else []
+    typed_old = decode(kind.type, previous) if previous is not None and not _illegible(kind, previous) else None
+    return errors + _VALIDATE[kind.qualified](decode(kind.type, obj), typed_old)
 
 
 def _unknown(kind: Kind[Any], obj: Json) -> list[FieldError]:
@@ -74,7 +105,7 @@ def _sign(obj: Json, old: Json | None, user: str) -> list[FieldError]:
     if notes.setdefault(names.CREATOR, creator) != creator:
         path = annotations.path("metadata.annotations", names.CREATOR)
         return [FieldError(path, f"immutable: it is {creator!r}; leave it as it is")]
-    changed = _without_nulls(old.get("spec") or {}) != obj.get("spec")
+    changed = (old.get("spec") or {}) != (obj.get("spec") or {})
     notes[names.LAST_MODIFIER] = user if changed else before.get(names.LAST_MODIFIER, user)
     return []
 

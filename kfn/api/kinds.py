@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from kfn.api import batch, build, core, eventing, serving, sources
+from kfn.api import batch, build, core, eventing, registration, serving, sources
 
 T = TypeVar("T")
 
@@ -90,6 +90,13 @@ CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps", core.ConfigMap, True, ("c
 SECRET = Kind("", "v1", "Secret", "secrets", core.Secret)
 SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts", core.ServiceAccount, True, ("sa",))
 LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases", core.Lease)
+# Of a cluster only: `kfn up` asks no webhook.
+MUTATING_WEBHOOKS = Kind(
+    registration.GROUP, "v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", registration.Mutating, False
+)
+VALIDATING_WEBHOOKS = Kind(
+    registration.GROUP, "v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", registration.Validating, False
+)
 
 ALL: tuple[Kind[Any], ...] = (
     SERVICE, CONFIGURATION, REVISION, ROUTE, BROKER, TRIGGER, PING_SOURCE, BUILD,

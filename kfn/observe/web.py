@@ -4,6 +4,7 @@ admin, event ingress, the embedded API server). Signals are left to the process.
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -126,9 +127,13 @@ async def serving(
     port: int = 0,
     sock: socket.socket | None = None,
     certificate: Certificate | None = None,
+    tls: ssl.SSLContext | None = None,
     drain: int = 5,
+    keep_alive: int = 5,
 ) -> AsyncIterator[int]:
-    """Serve `app` while the block runs, on `sock` if it is given; gives the port. At the end, requests under way have `drain` seconds."""
+    """Serve `app` while the block runs, on `sock` if it is given; gives the port. At the end, requests under way have `drain` seconds.
+    `tls` takes the place of a certificate in files, for whom changes it while connections come. An idle connection is kept for `keep_alive`
+    seconds."""
     sock = sock or listen(host, port)
     config = uvicorn.Config(
         app,
@@ -140,8 +145,10 @@ async def serving(
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=drain,
+        timeout_keep_alive=keep_alive,
         ssl_certfile=str(certificate.cert) if certificate else None,
         ssl_keyfile=str(certificate.key) if certificate else None,
+        ssl_context_factory=(lambda config, default: tls) if tls else None,
     )
     server = _Server(config)
     with sock:
