@@ -6,7 +6,7 @@ is waited for and not given up; and an error seen on a later wake stays visible 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -14,6 +14,7 @@ from controller import marks, owner
 from controller.marks import Mark
 from controller.owner import Ownership
 from controller.revision import resources
+from controller.revision.advice import advised
 from controller.revision.evidence import Evidence, examine, parse_time
 from controller.revision.images import Trouble
 from controller.settings import Settings
@@ -26,13 +27,15 @@ ACTIVE = "Active"
 DEPLOYING = "Deploying"
 RESOLVING = "ResolvingDigests"
 _DIGEST = "@sha256:"
+PASSING = timedelta(seconds=10)  # a function that has worked is not failing because a pod is refused for so long: a quota may free itself
 TRIES = 3  # a registry that does not answer has failed after so many
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A Revision and what runs it. `foreign` names a child that is there and belongs to somebody else, `refused` says which one
-    the API server did not take; `log` is the end of the log of the pod that `Plan.log_of` of an earlier look asked for. `images` are
+    the API server did not take; `log` is the end of the log of the pod that `Plan.log_of` of an earlier look asked for, `events` those of
+    `Plan.events_of`. `images` are
     those known by digest, by container; while some are still asked for, `resolving` is set, and `trouble` when that fails."""
 
     revision: Revision
@@ -41,6 +44,7 @@ class Seen:
     foreign: str = ""
     refused: str = ""
     log: str = ""
+    events: Sequence[core.Event] = ()
     images: Mapping[str, str] = field(default_factory=dict)
     resolving: bool = False
     trouble: Trouble | None = None
@@ -48,11 +52,12 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The status to show, when (in seconds) to look again although nothing changed, and the pod whose log would say more."""
+    """The status to show, when (in seconds) to look again although nothing changed, and the pods whose log or events would say more."""
 
     status: RevisionStatus
     look_again: float | None
     log_of: str = ""
+    events_of: core.Pod | None = None
 
 
 def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
@@ -62,9 +67,9 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     overdue = deadline is not None and deadline <= now
     if overdue and not conditions.is_true(revision.status.conditions, RESOURCES):
         patience = 0.0  # the deadline counts from the Revision's creation: a process that started late has no more time than that
-    evidence = examine(seen.pods, patience, now, seen.log)
+    evidence = examine(seen.pods, patience, now, seen.log, seen.events)
     said = [
-        _resources_available(seen, evidence, overdue),
+        _resources_available(seen, evidence, overdue, now),
         _container_healthy(seen, evidence),
         _active(deployment, evidence),
     ]
@@ -78,34 +83,60 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
         desired_replicas=_wanted(deployment),
     )
     undecided = said[0].status == conditions.UNKNOWN or said[1].status == conditions.UNKNOWN
-    due = [at for at in (evidence.unready_at, deadline if undecided and not overdue else None) if at is not None]
-    return Plan(status, max((min(due) - now).total_seconds(), 0.05) if due else None, evidence.silent)
+    refused = _pods_refused(deployment)
+    serious = refused.since + PASSING if refused and said[0].status == conditions.TRUE else None
+    due = [
+        at for at in (evidence.unready_at, evidence.quiet_at, serious, deadline if undecided and not overdue else None) if at is not None
+    ]
+    return Plan(status, max((min(due) - now).total_seconds(), 0.05) if due else None, evidence.silent, evidence.quiet)
 
 
-def _resources_available(seen: Seen, evidence: Evidence, overdue: bool) -> Mark:
+def _resources_available(seen: Seen, evidence: Evidence, overdue: bool, now: datetime) -> Mark:
     deployment, before = seen.deployment, seen.revision.status.conditions
     if seen.foreign:
         return marks.false(RESOURCES, "NotOwned", f"There is an existing {seen.foreign} that we do not own.")
     if seen.refused:
-        return marks.false(RESOURCES, "FailedCreate", seen.refused)
+        return marks.false(RESOURCES, "FailedCreate", advised("FailedCreate", seen.refused))
     if deployment is not None and owner.ownership(deployment.metadata, seen.revision) is not Ownership.OURS:
         return marks.unknown(RESOURCES, DEPLOYING, "An older Deployment of this name is being deleted.")
     if seen.resolving:
         return marks.unknown(RESOURCES, RESOLVING)
     if evidence.ready or (_born_asleep(seen.revision) and deployment is not None and not _wanted(deployment)):
         return marks.true(RESOURCES)
-    if conditions.is_true(before, RESOURCES):
+    refused = _pods_refused(deployment) if evidence.failure is None and not seen.pods else None
+    had_worked = conditions.is_true(before, RESOURCES)
+    if refused is not None and (not had_worked or refused.since + PASSING <= now):
+        return marks.false(RESOURCES, refused.reason, refused.message)
+    if had_worked:
         return marks.true(RESOURCES)
     if evidence.waiting is not None:
         return marks.unknown(RESOURCES, *evidence.waiting)
     for condition in deployment.status.conditions if deployment and evidence.failure is None else []:
-        if condition.type == "ReplicaFailure" and condition.status == "True":
-            return marks.false(RESOURCES, condition.reason or "FailedCreate", condition.message)
         if condition.type == "Progressing" and condition.status == "False":
             return marks.false(RESOURCES, condition.reason or "ProgressDeadlineExceeded", condition.message)
     if overdue and evidence.failure is None:
         return marks.false(RESOURCES, "ProgressDeadlineExceeded", "No instance became ready before the progress deadline.")
+    asleep = deployment is not None and not _wanted(deployment)
+    if asleep and (old := conditions.find(before, RESOURCES)) and old.status == conditions.FALSE and old.reason != "NotOwned":
+        return Mark(RESOURCES, old.status, old.reason, old.message)  # what is known stays visible until the next instance
     return marks.unknown(RESOURCES, DEPLOYING)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    reason: str
+    message: str
+    since: datetime
+
+
+def _pods_refused(deployment: core.Deployment | None) -> _Refusal | None:
+    """What keeps the cluster from making pods at all: a quota, a policy, somebody's webhook."""
+    for condition in deployment.status.conditions if deployment else []:
+        if condition.type == "ReplicaFailure" and condition.status == "True":
+            reason = condition.reason or "FailedCreate"
+            since = parse_time(condition.last_transition_time) or datetime.fromtimestamp(0, UTC)
+            return _Refusal(reason, advised(reason, condition.message), since)
+    return None
 
 
 def _container_healthy(seen: Seen, evidence: Evidence) -> Mark:
@@ -134,6 +165,8 @@ def _active(deployment: core.Deployment | None, evidence: Evidence) -> Mark:
         return marks.false(ACTIVE, *evidence.failure)
     if evidence.waiting is not None:
         return marks.unknown(ACTIVE, *evidence.waiting)
+    if refused := _pods_refused(deployment):
+        return marks.unknown(ACTIVE, refused.reason, refused.message)
     return marks.unknown(ACTIVE, "Queued", "Requests to the target are being buffered as resources are provisioned.")
 
 

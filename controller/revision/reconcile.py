@@ -1,5 +1,6 @@
 """Keep a Revision true: load, plan, apply. Who else writes to the Deployment: the autoscaler, its replicas."""
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,8 @@ from kfn.api import core, kinds, names
 from kfn.api.serving import Revision
 from kfn.kube import errors
 from kfn.kube.reconcile import Done
+
+log = logging.getLogger(__name__)
 
 # `selector` cannot be changed, and `replicas` is the autoscaler's from the moment the Deployment exists. `template` stays as it was made:
 # a Revision never changes, and another kfn or another setting must not replace its instances.
@@ -34,8 +37,9 @@ async def reconcile(world: World, key: str) -> Done:
         return Done()
     seen, again = await _children(world, revision)
     state = plan(seen, world.settings, world.now())
-    if state.log_of:
-        seen = replace(seen, log=await _last_lines(world, namespace, state.log_of))
+    if state.log_of or state.events_of:
+        log = await _last_lines(world, namespace, state.log_of) if state.log_of else ""
+        seen = replace(seen, log=log, events=await _events(world, state.events_of) if state.events_of else ())
         state = plan(seen, world.settings, world.now())
     await apply.show(world.client, kinds.REVISION, revision, state.status)
     due = [at for at in (apply.AGAIN if seen.refused or seen.foreign else None, state.look_again, again) if at is not None]
@@ -103,3 +107,14 @@ async def _last_lines(world: World, namespace: str, pod: str) -> str:
     except errors.KubeError:
         return ""
     return said[-LOG_BYTES:].decode(errors="replace").strip()
+
+
+async def _events(world: World, pod: core.Pod) -> list[core.Event]:
+    """What the cluster tells of a pod. A status is worth showing without it."""
+    meta = pod.metadata
+    try:
+        with anyio.move_on_after(LOG_SECONDS):
+            return (await world.client.list(kinds.EVENT, meta.namespace, fields=f"involvedObject.uid={meta.uid}"))[0]
+    except errors.KubeError as error:
+        log.debug("events of %s/%s: %s", meta.namespace, meta.name, error)
+    return []
