@@ -22,6 +22,9 @@ def main() -> int:
     commands.add_parser("env", help="lines for a shell: eval $(python -m tests.cluster env)")
     load = commands.add_parser("load", help="import an image's archive on every node")
     load.add_argument("archive", type=Path)
+    names = commands.add_parser("domain", help="let pods resolve every name under a domain to an address; without one, no longer")
+    names.add_argument("name")
+    names.add_argument("address", nargs="?", default="")
     build = commands.add_parser("tools", help="build the programs that are absent: all, or those named")
     build.add_argument("names", nargs="*")
     commands.add_parser("fit", help="exit code 0 if a cluster can be started here, else why not")
@@ -56,6 +59,8 @@ def _do(asked: argparse.Namespace) -> int:
             _print_env(cluster)
         elif asked.command == "load":
             lifecycle.load(cluster, asked.archive)
+        elif asked.command == "domain":
+            lifecycle.domain(cluster, asked.name, asked.address)
         else:
             return int(not lifecycle.status(cluster))
     return 0

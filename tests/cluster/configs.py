@@ -145,14 +145,20 @@ def corefile(cluster: Layout) -> str:
 
 def write(cluster: Layout) -> None:
     """All of them into the cluster's folder."""
-    (cluster.folder / "Corefile").write_text(corefile(cluster))
-    (cluster.folder / "registry.yml").write_text(registry(cluster))
+    _keep(cluster.folder / "Corefile", corefile(cluster))
+    _keep(cluster.folder / "registry.yml", registry(cluster))
     for node in cluster.all_nodes():
-        hosts = node.folder / "registries" / cluster.registry
-        hosts.mkdir(parents=True, exist_ok=True)
-        (hosts / "hosts.toml").write_text(registry_hosts(cluster))
-        (node.folder / "cni").mkdir(exist_ok=True)
-        (node.folder / "cni" / "10-kfn.conflist").write_text(cni(node))
-        (node.folder / "containerd.toml").write_text(containerd(node))
-        (node.folder / "kubelet.json").write_text(kubelet(node))
-        (node.folder / "kube-proxy.json").write_text(kube_proxy(node))
+        _keep(node.folder / "registries" / cluster.registry / "hosts.toml", registry_hosts(cluster))
+        _keep(node.folder / "cni" / "10-kfn.conflist", cni(node))
+        _keep(node.folder / "containerd.toml", containerd(node))
+        _keep(node.folder / "kubelet.json", kubelet(node))
+        _keep(node.folder / "kube-proxy.json", kube_proxy(node))
+
+
+def _keep(path: Path, content: str) -> None:
+    """kube-proxy ends when its file is written, even with what it holds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text() != content:
+        draft = path.with_name(f".{path.name}.new")
+        draft.write_text(content)
+        draft.replace(path)

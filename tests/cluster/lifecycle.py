@@ -3,12 +3,17 @@
 import json
 import os
 import subprocess
+from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from shutil import which
 
+import httpx
+
 from tests.cluster import api, cgroups, configs, host, images, network, objects, pki, processes, programs, tools
 from tests.cluster.layout import MAX_NODES, Layout, Node, folder_of, numbers_for
-from tests.cluster.shell import SEARCH, Failed, missing, run, say, step, wait_for
+from tests.cluster.processes import Program
+from tests.cluster.shell import SEARCH, Dead, Failed, missing, run, say, step, wait_for
 
 PATIENCE = 120.0  # seconds for each thing that takes one to ten on a free machine
 PACKAGES = {
@@ -92,33 +97,42 @@ def up(name: str, nodes: int) -> Layout:
 
 
 def _start(cluster: Layout) -> None:
-    for program in programs.storage(cluster):
+    running = [*programs.storage(cluster), programs.apiserver(cluster)]
+    for program in running:
         processes.start(program)
-    processes.start(programs.apiserver(cluster))
     for node in cluster.all_nodes():
         with step(f"containerd of {node.name} with the pause image"):
             _give_pause(node)
     with api.client(cluster) as client:
         with step("API server ready"):
-            wait_for("the API server", lambda: client.get("/readyz").is_success, PATIENCE)
+            _await(running, "the API server", lambda: client.get("/readyz").is_success)
         for program in programs.clients(cluster):
             processes.start(program)
+            running.append(program)
         with step("first objects"):
             for thing in objects.initial(cluster):
-                wait_for(api.path_of(thing), lambda thing=thing: api.apply(client, thing) or True, PATIENCE)
+                _await(running, api.path_of(thing), lambda thing=thing: api.apply(client, thing) or True)
         for node in cluster.all_nodes():
             with step(f"node {node.name} Ready"):
-                wait_for(f"node {node.name}", lambda node=node: api.is_ready(api.get(client, f"/api/v1/nodes/{node.name}")), PATIENCE)
+                _await(running, node.name, lambda node=node: api.is_ready(api.get(client, f"/api/v1/nodes/{node.name}")))
         with step("service account, DNS and registry ready"):
-            wait_for("the default service account", lambda: api.get(client, "/api/v1/namespaces/default/serviceaccounts/default"), PATIENCE)
-            dns = f"http://{cluster.node(1).ip}:8181/ready"
-            wait_for("CoreDNS", lambda: _answers(dns), PATIENCE)
-            wait_for("the registry", lambda: _answers(f"http://{cluster.registry}/v2/"), PATIENCE)
+            _await(running, "the default service account", lambda: api.get(client, "/api/v1/namespaces/default/serviceaccounts/default"))
+            _await(running, "CoreDNS", lambda: _answers(f"http://{cluster.node(1).ip}:8181/ready"))
+            _await(running, "the registry", lambda: _answers(f"http://{cluster.registry}/v2/"))
+
+
+def _await(running: list[Program], what: str, ready: Callable[[], object]) -> None:
+    def still_worth_it() -> object:
+        for program in running:
+            if not processes.pid(program):
+                end = program.log.read_text(errors="replace")[-1500:]
+                raise Dead(f"{program.name} of {program.node.name} ended. {program.log} ends with:\n{end}")
+        return ready()
+
+    wait_for(what, still_worth_it, PATIENCE)
 
 
 def _answers(url: str) -> bool:
-    import httpx
-
     return httpx.get(url, trust_env=False, timeout=5).is_success
 
 
@@ -142,6 +156,17 @@ def load(cluster: Layout, archive: Path) -> None:
     for node in cluster.all_nodes():
         with step(f"loaded {archive} on {node.name}"):
             say(ctr(node, "images", "import", str(archive.resolve()), timeout=600).stdout.strip())
+
+
+def domain(cluster: Layout, name: str, address: str) -> None:
+    """Every name under `name` means `address` to the pods, a few seconds from now; an empty address takes it back."""
+    file = cluster.folder / "domains"
+    known = dict(line.split() for line in file.read_text().splitlines()) if file.exists() else {}
+    known.pop(name, None)
+    if address:
+        known[str(name)] = str(ip_address(address))
+    file.write_text("".join(f"{key} {value}\n" for key, value in known.items()))
+    configs.write(cluster)
 
 
 def down(name: str) -> None:

@@ -5,7 +5,6 @@ host, as the host does. `up` and `down` may be called again at any moment, and f
 """
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -72,16 +71,21 @@ def _node_up(node: Node) -> None:
     run(*at, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
 
 
+def _mounted(path: Path) -> bool:
+    """os.path.ismount does not see what is bound from the same file system."""
+    return run("findmnt", "--noheadings", "--mountpoint", str(path), check=False).returncode == 0
+
+
 def _mounts_up(node: Node) -> None:
     """A mount namespace that lives until `down`: its file has to lie on a private mount."""
     kept = node.mountns.parent
     kept.mkdir(parents=True, exist_ok=True)
-    if not os.path.ismount(kept):
+    if not _mounted(kept):
         run("mount", "--bind", str(kept), str(kept))
         run("mount", "--make-private", str(kept))
-    node.mountns.touch()
-    if run("findmnt", "--noheadings", "--mountpoint", str(node.mountns), check=False).returncode == 0:
+    if _mounted(node.mountns):
         return
+    node.mountns.touch()
     run("unshare", f"--mount={node.mountns}", "--propagation", "slave", "true")
     at = ["nsenter", f"--mount={node.mountns}", "--"]
     run(*at, "mount", "--make-rshared", "/")  # below the host's mounts, above those of the pods
@@ -98,7 +102,7 @@ def down(cluster: Layout) -> None:
     links, namespaces = _links(), _namespaces()
     for node in (cluster.node(index) for index in range(1, MAX_NODES + 1)):
         for mounted in (node.mountns, node.mountns.parent):
-            while run("findmnt", "--noheadings", "--mountpoint", str(mounted), check=False).returncode == 0:
+            while _mounted(mounted):
                 run("umount", "--lazy", str(mounted))
         if node.netns in namespaces:
             run("ip", "netns", "delete", node.netns)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kfn.clock import utcnow
-from tests.cluster.layout import Layout
+from tests.cluster.layout import MAX_NODES, Layout
 
 LIFETIME = timedelta(days=30)
 
@@ -88,7 +88,7 @@ def write(cluster: Layout) -> None:
     for file, (user, groups) in users.items():
         ca.issue(file, user, groups)
         _write(folder / f"{file}.kubeconfig", kubeconfig(cluster, file))
-    for node in cluster.all_nodes():
+    for node in (cluster.node(index) for index in range(1, MAX_NODES + 1)):  # for those that come later too
         ca.issue(f"kubelet-{node.index}", f"system:node:{node.name}", ("system:nodes",), (node.name, node.ip))
         _write(folder / f"kubelet-{node.index}.kubeconfig", kubeconfig(cluster, f"kubelet-{node.index}"))
     accounts = ec.generate_private_key(ec.SECP256R1())

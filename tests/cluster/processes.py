@@ -78,12 +78,19 @@ def start(program: Program) -> bool:
     return True
 
 
+def send(program: Program, what: signal.Signals) -> bool:
+    """Whether it runs."""
+    running = pid(program)
+    if running:
+        os.kill(running, what)
+    return bool(running)
+
+
 def kill(program: Program, how: signal.Signals = signal.SIGKILL, within: float = 30.0) -> bool:
     """Returns whether it ran. Waits for its end."""
     running = pid(program)
-    if not running:
+    if not send(program, how):
         return False
-    os.kill(running, how)
 
     def ended() -> bool:
         try:

@@ -12,6 +12,10 @@ class Failed(Exception):
     """A step of the test cluster failed; the message has the program's own words."""
 
 
+class Dead(Failed):
+    """A program ended that should serve: no use to wait on."""
+
+
 def run(*command: str, check: bool = True, timeout: float = 60.0, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(command, input=stdin if stdin is not None else "", capture_output=True, text=True, timeout=timeout, check=False)
     if check and done.returncode:
@@ -27,6 +31,8 @@ def wait_for(what: str, ready: Callable[[], object], within: float, every: float
         try:
             if ready():
                 return
+        except Dead:
+            raise
         except Exception as error:  # whatever a half-started server answers
             reason = error
         if time.monotonic() > end:

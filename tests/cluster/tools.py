@@ -57,7 +57,6 @@ CLIENTS = (
         "-X knative.dev/client/pkg/kn/commands/version.Version={version}",
         hashed=False,
     ),
-    Tool("func", "knative.dev/func", "knative.dev/func/cmd/func", "-X knative.dev/func/pkg/version.Vers={version}"),
 )
 
 
