@@ -7,6 +7,7 @@ What it knows about one revision is in `tracked.py`.
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from math import inf
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -114,6 +115,10 @@ class Autoscaler:
         """The gateways in which requests wait for an instance."""
         tracked = self._tracked.get(revision)
         return tracked.waiting_in(anyio.current_time()) if tracked is not None else []
+
+    @property
+    def informers(self) -> tuple[Informer[Any], ...]:
+        return self._revisions, self._deployments
 
     @property
     def tracked(self) -> int:

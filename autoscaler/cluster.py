@@ -1,6 +1,7 @@
 """The autoscaler as it is on a cluster, where gateways are other processes: what scales, where they report, and who follows pods."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 
@@ -9,6 +10,7 @@ from autoscaler.pods import Pods
 from autoscaler.receive import Receiver
 from autoscaler.settings import Settings
 from kfn.kube.client import Client
+from kfn.kube.informer import Informer
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,10 @@ class Parts:
     scaler: Autoscaler
     receiver: Receiver
     pods: Pods
+
+    @property
+    def informers(self) -> tuple[Informer[Any], ...]:
+        return *self.scaler.informers, *self.pods.informers
 
     async def run(self) -> None:
         """Decide and write until cancelled. Only one process of a cluster may."""

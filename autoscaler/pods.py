@@ -54,6 +54,10 @@ class Pods:
         self._informer = Informer(client, kinds.POD, labels=names.REVISION, keep=kept)
         self._informer.on_change(self._changed)
 
+    @property
+    def informers(self) -> tuple[Informer[Pod], ...]:
+        return (self._informer,)
+
     async def run(self) -> None:
         await self._informer.run()
 

@@ -6,6 +6,7 @@ Read on in `service`, `configuration`, `revision`, `route`; each has a `plan.py`
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import anyio
 
@@ -23,6 +24,7 @@ from kfn.clock import utcnow
 from kfn.digests import Resolve
 from kfn.kube import reconcile
 from kfn.kube.client import Client
+from kfn.kube.informer import Informer
 from kfn.kube.reconcile import Done, Keys
 
 
@@ -36,6 +38,10 @@ class Controller:
         asking = Resolving(client, resolve, settings, self._queues.revisions.add) if resolve and settings.resolve_tags else None
         self._world = World(client, settings, now, asking)
         Triggers(self._world, self._queues)
+
+    @property
+    def informers(self) -> tuple[Informer[Any], ...]:
+        return self._world.informers
 
     @property
     def pending(self) -> int:

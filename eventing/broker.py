@@ -32,6 +32,11 @@ def is_ours(broker: api.Broker) -> bool:
     return broker.metadata.annotations.get(names.BROKER_CLASS, "") in ("", api.BROKER_CLASS)
 
 
+def has_channel(broker: api.Broker) -> bool:
+    """Whether whoever looks after it has said that its stream is there."""
+    return conditions.is_true(broker.status.conditions, "TriggerChannelReady")
+
+
 class Brokers:
     """`ready` holds the Brokers whose streams are there in this run."""
 

@@ -69,6 +69,10 @@ class Metrics:
     def lag(self, sub: _Named, events: int) -> None:
         self._lag.labels(sub.namespace, sub.broker, sub.name).set(events)
 
+    def forget_lags(self) -> None:
+        """They are measured elsewhere from now on."""
+        self._lag.clear()
+
     def forget(self, sub: _Named) -> None:
         for metric in (self._delivered, self._filtered, self._retried, self._replied, self._looped, self._seconds, self._lag):
             try:

@@ -21,10 +21,13 @@ class Sweep:
         bus: Bus,
         metrics: Metrics,
         dispatchers: Dispatchers,
-        brokers: Iterable[tuple[str, str]],
+        brokers: set[tuple[str, str]],
         triggers: Callable[[], Iterable[str]],
+        suspect: Callable[[str], None],
     ) -> None:
-        """`brokers` is read anew each time: those whose streams are there. `triggers` gives the uids of all Triggers."""
+        """`brokers` is read anew each time: those whose streams are there; one whose stream is not is taken out, and `suspect` told.
+        `triggers` gives the uids of all Triggers."""
+        self._suspect = suspect
         self._bus, self._metrics, self._dispatchers, self._brokers, self._triggers = bus, metrics, dispatchers, brokers, triggers
         self._orphans: set[tuple[str, str]] = set()
         self._now = anyio.Event()
@@ -38,7 +41,7 @@ class Sweep:
             self._now = anyio.Event()
             try:
                 for namespace, broker in list(self._brokers):
-                    await self._reclaim(subjects.stream(namespace, broker))
+                    await self._look_at(namespace, broker)
                 await self._remove_orphans()
                 await self._measure()
             except errors.BusError as error:
@@ -46,6 +49,14 @@ class Sweep:
             with anyio.move_on_after(PERIOD):
                 await self._now.wait()
             await anyio.sleep(0.5)  # at most so often, however many publishers are refused
+
+    async def _look_at(self, namespace: str, broker: str) -> None:
+        try:
+            await self._reclaim(subjects.stream(namespace, broker))
+        except errors.NoStream:
+            log.warning("the stream of broker %s/%s is gone; it is made anew", namespace, broker)
+            self._brokers.discard((namespace, broker))
+            self._suspect(f"{namespace}/{broker}")
 
     async def _remove_orphans(self) -> None:
         """Remove consumers that no Trigger has twice in a row: left by one deleted past its finalizer, they would keep a stream full."""

@@ -1,4 +1,5 @@
-"""The Trigger reconciler: its consumer on the Broker's stream, its subscriber's address, its dispatcher and its conditions."""
+"""The Trigger reconciler, of the one replica that writes (follow.py is for the others): its consumer on the Broker's stream, its
+subscriber's address, its dispatcher and its conditions."""
 
 import logging
 from collections.abc import Callable
@@ -77,7 +78,7 @@ class Triggers:
             await finalizer.add(self._client, kinds.TRIGGER, trigger.metadata, FINALIZER)
         except kube.Conflict:
             return Done(again_after=0.05)
-        filter, how, subscription = _parsed(trigger, broker)
+        filter, how, subscription = parsed(trigger, broker)
         found = await self._find(trigger, broker, filter, subscription)
         if all(condition.status == "True" for condition in found.all):
             meta = trigger.metadata
@@ -178,7 +179,7 @@ class Triggers:
         return Done()
 
 
-def _parsed(trigger: api.Trigger, broker: api.Broker | None) -> tuple[match.Filter, Policy, Condition]:
+def parsed(trigger: api.Trigger, broker: api.Broker | None) -> tuple[match.Filter, Policy, Condition]:
     """The filter and the delivery policy, and whether they can be used."""
     try:
         filter = match.parse(trigger.spec)

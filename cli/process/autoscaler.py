@@ -51,10 +51,11 @@ class Part:
         self._doors: dict[str, Door] = {}
         self._parts: cluster.Parts | None = None  # of this term
         self._serving = anyio.Event()
+        self._shell: Shell
 
     @asynccontextmanager
     async def __call__(self, shell: Shell) -> AsyncIterator[Mapping[str, str]]:
-        chosen = self._chosen
+        chosen, self._shell = self._chosen, shell
         self._doors = {"load": Door(chosen.host, chosen.port)}
         if chosen.slots_port is not None:
             self._doors["slots"] = Door(chosen.host, chosen.slots_port)
@@ -77,7 +78,7 @@ class Part:
         """One term: nothing is known of before. At its end gateways are let go first, so that they look for the next leader at once."""
         chosen = self._chosen
         parts = cluster.assembled(client, chosen.token, replace(chosen.scaling, hear_first=True))
-        self._parts = parts
+        self._parts, self._shell.follows = parts, parts.informers
         page = Starlette(routes=[parts.receiver.route])
         async with (
             running("autoscaler", parts.run),
@@ -90,7 +91,7 @@ class Part:
                 await anyio.sleep_forever()
             finally:
                 parts.receiver.end()
-                self._parts = None
+                self._parts, self._shell.follows = None, ()
 
     def _page(self) -> str:
         """Its numbers; those of a replica that stands by are zero."""

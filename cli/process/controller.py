@@ -40,10 +40,14 @@ class Part:
     def __init__(self, chosen: Chosen) -> None:
         self._chosen = chosen
         self._webhook: Webhook | None = None
+        self._manager: controller.Controller | None = None  # of this term, or the last one
+        self._shell: Shell
 
     @asynccontextmanager
     async def __call__(self, shell: Shell) -> AsyncIterator[Mapping[str, str]]:
+        self._shell = shell
         leading = Leading(shell, self._chosen.terms)
+        shell.pages.append(self._page)
         async with self._served(shell) as facts, running("controller", lambda: leading.run(self._lead)):
             yield {"domain": self._chosen.serving.domain, **facts}
 
@@ -62,11 +66,18 @@ class Part:
 
     async def _lead(self, client: Client) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(controller.Controller(client, self._chosen.serving, resolve=Digests(self._chosen.digests).resolve).run)
+            manager = controller.Controller(client, self._chosen.serving, resolve=Digests(self._chosen.digests).resolve)
+            self._manager, self._shell.follows = manager, manager.informers
+            tasks.start_soon(manager.run)
             if self._chosen.builds is not None:
                 tasks.start_soon(builds.Builds(client, self._chosen.builds).run)
             if self._webhook is not None:
                 tasks.start_soon(self._webhook.lead, client)
+
+    def _page(self) -> str:
+        pending = self._manager.pending if self._manager is not None else 0
+        help = "Objects that wait to be looked at."
+        return f"# HELP kfn_controller_pending {help}\n# TYPE kfn_controller_pending gauge\nkfn_controller_pending {pending}\n"
 
 
 def needs(chosen: Chosen) -> tuple[kinds.Kind[Any], ...]:

@@ -7,6 +7,7 @@ from functools import partial
 
 import anyio
 
+from cli.process.leading import Leading
 from cli.process.run import Shell, authority, running
 from eventing import app as eventing
 from eventing import settings as eventing_settings
@@ -33,10 +34,14 @@ class Part:
     async def __call__(self, shell: Shell) -> AsyncIterator[Mapping[str, str]]:
         settings = self._chosen.bus
         sock = web.listen(settings.host, settings.port)
-        bus = eventing.Eventing(shell.client, settings)
+        bus = eventing.Eventing(shell.client, settings, alone=False)
+        leading = Leading(shell, self._chosen.terms)
         shell.registries.append(bus.metrics.registry)
+        shell.follows = bus.informers
         started = anyio.Event()
         shell.health.waiting = f"NATS at {settings.nats_url} does not answer yet"
+        shell.health.troubles["nats"] = lambda: "" if bus.is_up else "NATS does not answer; publishers are told to try again"
         async with running("eventing", partial(bus.run, started=started.set, sock=sock)):
             await started.wait()
-            yield {"events": f"http://{authority(settings.host, bus.port)}", "brokers": bus.ingress_url}
+            async with running("leader", lambda: leading.run(bus.lead)):
+                yield {"events": f"http://{authority(settings.host, bus.port)}", "brokers": bus.ingress_url}

@@ -20,13 +20,15 @@ from prometheus_client import CollectorRegistry
 from starlette.routing import BaseRoute
 
 from cli.process import admin, needs
-from cli.process.health import Health
+from cli.process.health import Health, behind
 from kfn.api.kinds import Kind
 from kfn.kube import config as kube
 from kfn.kube.client import Client
 from kfn.kube.http import HttpTransport
+from kfn.kube.informer import Informer
 from kfn.kube.transport import Transport
 from kfn.observe import web
+from kfn.version import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +64,25 @@ class Shell:
     registries: list[CollectorRegistry] = field(default_factory=list)
     pages: list[Callable[[], str]] = field(default_factory=list)
     routes: list[BaseRoute] = field(default_factory=list)
+    follows: Sequence[Informer[Any]] = ()  # the local copies of now
+
+    def __post_init__(self) -> None:
+        self.health.troubles["kubernetes"] = lambda: behind({one.kind.qualified: one.stale for one in self.follows})
+        self.pages.append(self._page)
+
+    def _page(self) -> str:
+        """The numbers that every process has."""
+        name, stale = self.process.name, max((one.stale for one in self.follows), default=0.0)
+        return (
+            "# HELP kfn_process_info What this process is.\n# TYPE kfn_process_info gauge\n"
+            f'kfn_process_info{{part="{name}",version="{VERSION}"}} 1\n'
+            "# HELP kfn_process_ready 1: /readyz says so.\n# TYPE kfn_process_ready gauge\n"
+            f"kfn_process_ready {int(self.health.readiness()[0])}\n"
+            "# HELP kfn_kubernetes_stale_seconds For how long the API server could not be followed.\n"
+            f"# TYPE kfn_kubernetes_stale_seconds gauge\nkfn_kubernetes_stale_seconds {stale:.3f}\n"
+            "# HELP kfn_kubernetes_objects Objects of which a copy is kept.\n# TYPE kfn_kubernetes_objects gauge\n"
+            + "".join(f'kfn_kubernetes_objects{{kind="{one.kind.qualified}"}} {len(one)}\n' for one in self.follows)
+        )
 
     @property
     def client(self) -> Client:

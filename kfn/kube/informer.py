@@ -51,6 +51,9 @@ class Informer(Generic[T]):
         for obj in list(self._store.values()):
             self._tell(handler, None, obj)
 
+    def __len__(self) -> int:
+        return len(self._store)
+
     def get(self, namespace: str, name: str) -> T | None:
         return self._store.get((namespace, name))
 
