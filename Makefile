@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cluster cluster-up cluster-down cluster-platform check format images relock bench bench-gateway bench-builder fuzz crds clean
+.PHONY: help setup demo test test-cluster cluster-up cluster-down cluster-platform check format images relock bench bench-gateway bench-builder bench-cluster fuzz crds clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ bench: $(STAMP) ## the figures of design section 7, as ratios
 
 bench-gateway: $(STAMP) ## the gateway beside Go's and nginx's proxy, the whole matrix; writes table and chart into docs/
 	@$(BIN)/python -m tests.benchmarks.gateway --full --write
+
+bench-cluster: $(STAMP) ## cold starts on a cluster with kfn on it beside bare Kubernetes; a burst, the way to zero, warm throughput
+	@$(BIN)/python -m tests.benchmarks.cluster_coldstart $(BENCH)
 
 bench-builder: $(STAMP) ## builds beside pip, tar and gzip; container starts with and without bytecode
 	@$(BIN)/python -m tests.benchmarks builder
