@@ -329,6 +329,15 @@ class TestRights:
         without = {(group, resource) for group, resource, _, _ in role_of(rendered({"builds": {"enabled": False}}), "controller")}
         assert not {("kfn.dev", "builds"), ("batch", "jobs")} & without
 
+    def test_what_rbac_cannot_say_is_said_by_policies_that_are_bound(self) -> None:
+        objects = rendered()
+        policies = {one["metadata"]["name"] for one in of(objects, "ValidatingAdmissionPolicy")}
+        assert policies == {one["spec"]["policyName"] for one in of(objects, "ValidatingAdmissionPolicyBinding")}
+        for one in of(objects, "ValidatingAdmissionPolicy"):
+            (whom,) = one["spec"]["matchConditions"]
+            account = whom["expression"].split("'")[1].removeprefix(f"system:serviceaccount:{NAMESPACE}:")
+            assert account in {found["metadata"]["name"] for found in of(objects, "ServiceAccount")}
+
     @pytest.mark.parametrize("role", ["admin", "edit", "view"])
     def test_users_get_kfns_kinds_with_the_clusters_own_roles(self, role: str) -> None:
         one = named(rendered(), "ClusterRole", f"kfn-namespaced-{role}")
@@ -457,12 +466,14 @@ class TestDefinitions:
         assert names == {(kind.group, kind.plural) for kind in kinds.ALL if kind.group.endswith(("knative.dev", "kfn.dev"))}
         assert all(one["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep" for one in found)
 
-    def test_the_webhook_is_asked_about_each_of_them(self) -> None:
-        wanted = {(kind.group, kind.plural) for kind in kinds.ALL if kind.group.endswith(("knative.dev", "kfn.dev"))}
+    def test_the_webhook_is_asked_about_each_of_them_and_about_nothing_else(self) -> None:
+        """All other kinds can be written while it is away."""
+        wanted = {(kind.group, kind.version, kind.plural) for kind in kinds.ALL if kind.group.endswith(("knative.dev", "kfn.dev"))}
         for one in of(rendered(), "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
-            asked = {(rule["apiGroups"][0], res) for hook in one["webhooks"] for rule in hook["rules"] for res in rule["resources"]}
-            assert wanted <= {(group, resource.split("/")[0]) for group, resource in asked}
-            assert all(group.endswith(("knative.dev", "kfn.dev")) for group, _ in asked), "other kinds work while it is down"
+            (hook,) = one["webhooks"]
+            asked = {(rule["apiGroups"][0], rule["apiVersions"][0], rule["resources"][0]) for rule in hook["rules"]}
+            assert asked == wanted
+            assert {json.dumps(rule["operations"]) for rule in hook["rules"]} == {'["CREATE", "UPDATE"]'}
 
 
 class TestValues:
