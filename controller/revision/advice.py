@@ -42,6 +42,7 @@ _TABLE = (
     ),
     (r"violates PodSecurity", "Set what it names in the Service, or give the namespace another Pod Security level."),
     (r"admission webhook \S+ denied", "That webhook is not kfn's: ask who runs it."),
+    (r"ValidatingAdmissionPolicy \S+ .*denied", "That policy is not kfn's: ask who made it."),
     (r"failed calling webhook", "That webhook does not answer: ask who runs it. It is tried again by itself."),
     (r"serviceaccount \S+ not found", "Create that ServiceAccount, or name another."),
     (r"no PriorityClass with name", "Create that PriorityClass, or name another."),

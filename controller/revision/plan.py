@@ -18,7 +18,7 @@ from controller.revision.advice import advised
 from controller.revision.evidence import Evidence, examine, parse_time
 from controller.revision.images import Trouble
 from controller.settings import Settings
-from kfn.api import conditions, core
+from kfn.api import conditions, core, names
 from kfn.api.serving import ContainerDigest, Revision, RevisionStatus
 
 RESOURCES = "ResourcesAvailable"
@@ -27,6 +27,7 @@ ACTIVE = "Active"
 DEPLOYING = "Deploying"
 RESOLVING = "ResolvingDigests"
 _DIGEST = "@sha256:"
+RETRY = timedelta(seconds=20)
 PASSING = timedelta(seconds=10)  # a function that has worked is not failing because a pod is refused for so long: a quota may free itself
 TRIES = 3  # a registry that does not answer has failed after so many
 
@@ -58,6 +59,7 @@ class Plan:
     look_again: float | None
     log_of: str = ""
     events_of: core.Pod | None = None
+    retry_pods: bool = False  # tell the cluster to try again now to make pods: of itself it may wait for a quarter of an hour
 
 
 def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
@@ -84,11 +86,14 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     )
     undecided = said[0].status == conditions.UNKNOWN or said[1].status == conditions.UNKNOWN
     refused = _pods_refused(deployment)
-    serious = refused.since + PASSING if refused and said[0].status == conditions.TRUE else None
-    due = [
-        at for at in (evidence.unready_at, evidence.quiet_at, serious, deadline if undecided and not overdue else None) if at is not None
-    ]
-    return Plan(status, max((min(due) - now).total_seconds(), 0.05) if due else None, evidence.silent, evidence.quiet)
+    retry_at = _retry_at(deployment, refused)
+    coming = (
+        refused.since + PASSING if refused else None, retry_at, now + RETRY if retry_at else None,
+        evidence.unready_at, evidence.quiet_at, deadline if undecided else None,
+    )  # fmt: skip
+    due = [at for at in coming if at is not None and at > now]
+    again = (min(due) - now).total_seconds() if due else None
+    return Plan(status, again, evidence.silent, evidence.quiet, retry_pods=retry_at is not None and retry_at <= now)
 
 
 def _resources_available(seen: Seen, evidence: Evidence, overdue: bool, now: datetime) -> Mark:
@@ -137,6 +142,14 @@ def _pods_refused(deployment: core.Deployment | None) -> _Refusal | None:
             since = parse_time(condition.last_transition_time) or datetime.fromtimestamp(0, UTC)
             return _Refusal(reason, advised(reason, condition.message), since)
     return None
+
+
+def _retry_at(deployment: core.Deployment | None, refused: _Refusal | None) -> datetime | None:
+    """When to ask for the pods that were refused once more."""
+    if deployment is None or refused is None or not _wanted(deployment):
+        return None
+    asked = parse_time(deployment.metadata.annotations.get(names.PODS_RETRIED, ""))
+    return max(refused.since, asked or refused.since) + RETRY
 
 
 def _container_healthy(seen: Seen, evidence: Evidence) -> Mark:

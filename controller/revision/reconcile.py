@@ -14,6 +14,7 @@ from controller.revision.plan import Seen, plan
 from controller.world import World
 from kfn.api import core, kinds, names
 from kfn.api.serving import Revision
+from kfn.clock import timestamp
 from kfn.kube import errors
 from kfn.kube.reconcile import Done
 
@@ -42,6 +43,10 @@ async def reconcile(world: World, key: str) -> Done:
         seen = replace(seen, log=log, events=await _events(world, state.events_of) if state.events_of else ())
         state = plan(seen, world.settings, world.now())
     await apply.show(world.client, kinds.REVISION, revision, state.status)
+    if state.retry_pods and seen.deployment is not None:
+        # A change of the Deployment reaches its ReplicaSet, whose controller then forgets for how long it wanted to wait.
+        note = {"metadata": {"annotations": {names.PODS_RETRIED: timestamp(world.now())}}}
+        await apply.annotate(world.client, kinds.DEPLOYMENT, seen.deployment, note)
     due = [at for at in (apply.AGAIN if seen.refused or seen.foreign else None, state.look_again, again) if at is not None]
     return Done(min(due, default=None))
 

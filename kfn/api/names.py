@@ -24,6 +24,7 @@ BROKER = "eventing.knative.dev/broker"
 AUTOSCALING = "autoscaling.knative.dev/"
 HOSTS = "kfn.dev/hosts"  # on a Service or Route: hosts of the user's own; on a Route's status: those of them that it has got
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"  # kubectl's own note of what it sent
+PODS_RETRIED = "kfn.dev/pods-retried"  # on a Deployment: when kfn last had its refused pods tried again
 SERVICE_NAME = "kubernetes.io/service-name"  # on an EndpointSlice: the Service it belongs to
 DEFAULT_CONTAINER = "user-container"
 

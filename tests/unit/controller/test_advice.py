@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from controller import marks
 from controller.revision.advice import advised
 from controller.revision.plan import Plan, Seen, plan
-from kfn.api import core
+from kfn.api import core, names
 from kfn.api.meta import ObjectMeta
 from kfn.clock import timestamp
 from tests.unit.controller.test_revision_plan import NOW, REVISION, SETTINGS, WAS_READY, _find, _with, deployment, pod
@@ -43,6 +43,7 @@ WORDS = [
     ("FailedCreate", POD + 'violates PodSecurity "restricted:latest": runAsNonRoot != true (pod or container ...)', "runAsNonRoot: true"),
     ("FailedCreate", POD + 'violates PodSecurity "restricted:latest": hostPath volumes', "Pod Security level"),
     ("FailedCreate", 'admission webhook "no.pods.example" denied the request: not today', "ask who runs it"),
+    ("FailedCreate", "ValidatingAdmissionPolicy 'no' with binding 'no' denied request: not today", "ask who made it"),
     ("FailedCreate", 'Internal error occurred: failed calling webhook "no.pods.example": connection refused', "does not answer"),
     ("FailedCreate", POD + 'error looking up service account ns/robot: serviceaccount "robot" not found', "ServiceAccount"),
     ("FailedCreate", POD + "no PriorityClass with name high was found", "PriorityClass"),
@@ -132,9 +133,24 @@ class TestAPodThatIsNotTaken:
         long = plan(Seen(_with(WAS_READY), self.refused(11), []), SETTINGS, NOW)
         assert _find(long.status, "Ready").status == "False"
 
+    def test_is_asked_for_again_every_twenty_seconds_while_it_is_wanted(self) -> None:
+        def look(there: core.Deployment) -> tuple[bool, float | None]:
+            found = plan(Seen(REVISION, there, []), SETTINGS, NOW)
+            return found.retry_pods, found.look_again
+
+        assert look(self.refused(15)) == (False, 5)
+        assert look(self.refused(21)) == (True, 20)
+        assert look(self.refused(90, replicas=0))[0] is False
+        there = self.refused(90)
+        asked = {names.PODS_RETRIED: timestamp(NOW - timedelta(seconds=8))}
+        there = replace(there, metadata=replace(there.metadata, annotations=asked))
+        assert look(there) == (False, 12)
+
     def test_while_others_run_fails_nothing(self) -> None:
         for there in (pod(ready=True), pod(running_for=1)):
-            assert _find(plan(Seen(_with(WAS_READY), self.refused(60), [there]), SETTINGS, NOW).status, "Ready").status == "True"
+            found = plan(Seen(_with(WAS_READY), self.refused(60), [there]), SETTINGS, NOW)
+            assert _find(found.status, "Ready").status == "True"
+            assert found.look_again == 20, "it does not look all the time"
 
     def test_stays_visible_asleep_until_an_instance_works(self) -> None:
         before = [marks.false("ResourcesAvailable", "FailedCreate", "exceeded quota: q"), marks.true("ContainerHealthy")]

@@ -9,9 +9,10 @@ from controller.settings import Settings
 from kfn.api import conditions, core, kinds, names
 from kfn.api.meta import ObjectMeta
 from kfn.api.serving import TrafficTarget
+from kfn.clock import timestamp
 from kfn.kube import errors
 from tests.fakes.kube import FakeApi
-from tests.unit.controller.serving import a_service, platform
+from tests.unit.controller.serving import a_service, platform, virtual_now
 
 
 async def test_a_service_becomes_ready_when_an_instance_works() -> None:
@@ -522,3 +523,22 @@ class TestWhatTheCopiesKeep:
         small = kept.deployment(deployment)
         assert small.spec.replicas == 2
         assert small.spec.template == core.PodTemplateSpec(spec=core.PodSpec(containers=[core.Container("c", image="i")]))
+
+
+async def test_pods_that_a_quota_refuses_are_asked_for_again_with_few_writes() -> None:
+    async with platform() as p:
+        p.apply(a_service())
+        await p.settles()
+        there = p.api.the(kinds.DEPLOYMENT, "hello-00001-deployment")
+        since = timestamp(virtual_now())
+        refused = core.DeploymentCondition("ReplicaFailure", "True", "FailedCreate", "exceeded quota: q", last_transition_time=since)
+        p.api.put(kinds.DEPLOYMENT, replace(there, status=core.DeploymentStatus(conditions=[refused])))
+        await p.settles()
+        assert "exceeded quota" in p.ready().message
+        p.api.writes.clear()
+        await anyio.sleep(100)
+        assert p.api.writes == [("PATCH", kinds.DEPLOYMENT.path("default", "hello-00001-deployment"))] * 5
+        p.api.put(kinds.DEPLOYMENT, replace(p.api.the(kinds.DEPLOYMENT, "hello-00001-deployment"), status=core.DeploymentStatus()))
+        p.cluster.works("hello-00001")
+        await p.settles()
+        assert p.ready().status == "True"
