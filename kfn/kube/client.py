@@ -1,20 +1,30 @@
 """A typed client over any Transport: get, list, create, update, patch, delete, watch, logs."""
 
+import logging
+import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+import anyio
+import msgspec
 
 from kfn.api.base import decode, encode
 from kfn.api.kinds import POD, Kind
 from kfn.kube import errors
 from kfn.kube.transport import Transport
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
+
+TRIES = 5  # of a request that an API server with too much to do sends away
+LONGEST = 5.0  # seconds between two of them, whatever it says
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +46,25 @@ class Client:
         return decode(kind.type, await self._call("GET", kind.path(namespace, name)))
 
     async def list(
-        self, kind: Kind[T], namespace: str | None = None, *, labels: str = "", fields: str = "", resource_version: str = ""
-    ) -> tuple[list[T], str]:
-        """Every object, and the resourceVersion to watch from. `labels` and `fields` are selectors as kubectl takes them."""
-        items: list[T] = []
+        self, kind: Kind[T], namespace: str | None = None, *, labels: str = "", fields: str = "", resource_version: str = "",
+        lenient: bool = False,
+    ) -> tuple[list[T], str]:  # fmt: skip
+        """Every object, and the resourceVersion to watch from. `labels` and `fields` are selectors as kubectl takes them.
+
+        Objects come in pieces. When the rest of a list has expired, which takes a server that is busy for minutes, all are asked for at
+        once. `managedFields` are left out: nobody here reads them, and they are half of many an object.
+        """
         query = _query(labelSelector=labels, fieldSelector=fields, resourceVersion=resource_version, limit="500")
+        items: list[T] = []
         while True:
-            body = await self._call("GET", kind.path(namespace), query=query)
-            items += [decode(kind.type, {"apiVersion": kind.api_version, "kind": kind.kind, **item}) for item in body.get("items") or []]
+            try:
+                body = await self._call("GET", kind.path(namespace), query=query)
+            except errors.Gone:
+                if "continue" not in query:
+                    raise
+                items, query = [], _query(labelSelector=labels, fieldSelector=fields)
+                continue
+            items += [one for item in body.get("items") or [] if (one := _decode(kind, item, lenient)) is not None]
             more = (body.get("metadata") or {}).get("continue")
             if not more:
                 return items, str((body.get("metadata") or {}).get("resourceVersion") or "")
@@ -85,7 +106,7 @@ class Client:
     @asynccontextmanager
     async def watch(
         self, kind: Kind[T], namespace: str | None = None, *, resource_version: str = "", labels: str = "", fields: str = "",
-        timeout_seconds: int = 290,
+        timeout_seconds: int = 290, lenient: bool = False,
     ) -> AsyncIterator[AsyncIterator[WatchEvent[T]]]:  # fmt: skip
         """Changes after `resource_version`, in order, bookmarks included. Raises `errors.Gone` when that is too old."""
         query = _query(
@@ -93,7 +114,7 @@ class Client:
             timeoutSeconds=str(timeout_seconds),
         )  # fmt: skip
         async with self.transport.watch(kind.path(namespace), query=query) as raw:
-            yield _decoded(kind, raw)
+            yield _decoded(kind, raw, lenient)
 
     def logs(
         self, pod: str, namespace: str, *, follow: bool = False, tail: int | None = None, previous: bool = False,
@@ -109,7 +130,13 @@ class Client:
     async def _call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None, content_type: str = "application/json"
     ) -> Any:
-        answer = await self.transport.request(method, path, query=query, body=body, content_type=content_type)
+        """Sent again when the API server has too much to do (429): it has not looked at it then."""
+        for left in reversed(range(TRIES)):
+            answer = await self.transport.request(method, path, query=query, body=body, content_type=content_type)
+            if answer.status != 429 or not left:
+                break
+            pause = min(LONGEST, 1.0 if answer.retry_after is None else answer.retry_after)
+            await anyio.sleep(pause * random.uniform(1.0, 1.5))  # noqa: S311 - later, but not all at once
         if answer.status >= 400:
             raise errors.from_status(answer.status, answer.body)
         return answer.body
@@ -119,11 +146,27 @@ def _query(**values: str) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
-async def _decoded(kind: Kind[T], raw: AsyncIterator[dict[str, Any]]) -> AsyncIterator[WatchEvent[T]]:
+async def _decoded(kind: Kind[T], raw: AsyncIterator[dict[str, Any]], lenient: bool) -> AsyncIterator[WatchEvent[T]]:
     async for event in raw:
-        if event["type"] == "ERROR":
-            body = event["object"]
-            raise errors.from_status(int(body.get("code") or 500), body)
         obj = event["object"]
+        if event["type"] == "ERROR":
+            raise errors.from_status(int(obj.get("code") or 500), obj)
         version = str((obj.get("metadata") or {}).get("resourceVersion") or "")
-        yield WatchEvent(event["type"], decode(kind.type, obj), version)
+        decoded = _decode(kind, obj, lenient)
+        if decoded is not None:
+            yield WatchEvent(event["type"], decoded, version)
+
+
+def _decode(kind: Kind[T], item: dict[str, Any], lenient: bool) -> T | None:
+    """None for one that cannot be read, if that is wanted: it is said in the log, and costs the others nothing."""
+    meta = item.get("metadata")
+    if isinstance(meta, dict) and "managedFields" in meta:
+        item = {**item, "metadata": {name: value for name, value in meta.items() if name != "managedFields"}}
+    try:
+        return decode(kind.type, {"apiVersion": kind.api_version, "kind": kind.kind, **item})
+    except msgspec.ValidationError as error:
+        if not lenient:
+            raise
+        name = f"{meta.get('namespace', '')}/{meta.get('name', '')}" if isinstance(meta, dict) else "?"
+        log.error("%s %s cannot be read and is left out: %s", kind.qualified, name, error)
+        return None

@@ -5,6 +5,7 @@ Static credentials (token, certificate, token file) are read here, which keeps a
 """
 
 import base64
+import math
 import os
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+TOKEN_AGE = 30.0  # seconds for which a token from a file is believed to be the newest
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -142,7 +144,7 @@ def _token(path: Path, user: dict[str, Any], context: str, paths: list[Path]) ->
     if user.get("token"):
         return _static(str(user["token"]))
     if user.get("tokenFile"):
-        return _from_file(path.parent / str(user["tokenFile"]))
+        return _from_file(path.parent / str(user["tokenFile"]), 0.0)
     if user.get("exec") or user.get("auth-provider"):
         return _by_plugin(context, paths)
     return _no_token
@@ -155,9 +157,22 @@ def _static(token: str) -> Callable[[], Awaitable[str]]:
     return get
 
 
-def _from_file(path: Path) -> Callable[[], Awaitable[str]]:
+def _from_file(path: Path, age: float = TOKEN_AGE) -> Callable[[], Awaitable[str]]:
+    """Read again after `age` seconds. Kubernetes replaces a pod's token at four fifths of its life, which is 10 minutes at the least."""
+    read_at, token = -math.inf, ""
+
     async def get() -> str:
-        return path.read_text().strip()  # noqa: ASYNC240 - a small file in memory-backed storage
+        nonlocal read_at, token
+        import anyio  # not above: as in _read
+
+        now = anyio.current_time()
+        if now - read_at >= age:
+            try:
+                token, read_at = path.read_text().strip(), now  # noqa: ASYNC240 - a small file in memory-backed storage
+            except OSError as error:
+                if not token:
+                    raise ConfigError(f"{path}: {error.strerror or error}") from error
+        return token
 
     return get
 

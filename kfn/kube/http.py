@@ -1,6 +1,7 @@
 """The Transport over HTTP(S): what every part uses on a cluster, and the CLI everywhere. Credentials come from `kfn.kube.config`."""
 
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,6 +17,13 @@ MAX_LINE = 16 << 20  # one watch event; an object is at most about 1.5 MiB in et
 KEPT = 60.0  # seconds that an unused connection is kept: a new one costs a TLS handshake, and an API server ends them after 90
 READ_GRACE = 30.0  # how long beyond its own timeout a silent watch is believed to be alive, seconds
 
+_ALIVE = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *((socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in (
+        ("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000),  # seconds; milliseconds
+    ) if hasattr(socket, name)),
+]  # fmt: skip
+
 
 class HttpTransport:
     """One API server over HTTP/1.1 with kept-alive connections. `timeout` in seconds bounds every plain request."""
@@ -23,12 +31,14 @@ class HttpTransport:
     def __init__(self, config: Config, *, timeout: float = 30.0) -> None:
         self._config = config
         self._timeout = timeout
+        limits = httpx.Limits(max_connections=200, max_keepalive_connections=32, keepalive_expiry=KEPT)
         self._http = httpx.AsyncClient(
             base_url=config.server,
+            transport=_transport(config, limits),
             verify=_tls(config),
             auth=None,
             timeout=httpx.Timeout(timeout, connect=10.0),
-            limits=httpx.Limits(max_connections=200, max_keepalive_connections=32, keepalive_expiry=KEPT),
+            limits=limits,
             headers={"Accept": "application/json", "User-Agent": "kfn"},
             trust_env=not config.is_loopback,
         )
@@ -44,7 +54,7 @@ class HttpTransport:
             answer = await self._http.request(method, path, params=dict(query or {}), content=content, headers=headers)
         except httpx.HTTPError as error:
             raise errors.Unreachable(self._away(error)) from error
-        return Response(answer.status_code, _json(answer.content))
+        return Response(answer.status_code, _json(answer.content), _seconds(answer.headers.get("retry-after", "")))
 
     @asynccontextmanager
     async def watch(self, path: str, *, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
@@ -100,11 +110,25 @@ class HttpTransport:
         return f"the API server at {self._config.server} does not answer ({type(error).__name__}: {error})"
 
 
+def _seconds(text: str) -> float | None:
+    return float(text) if text.isascii() and text.isdecimal() and len(text) < 6 else None
+
+
 def _json(content: bytes) -> Any:
     try:
         return json.loads(content) if content else None
     except ValueError:
         return {"message": content[:500].decode("utf-8", "replace")}
+
+
+def _transport(config: Config, limits: httpx.Limits) -> httpx.AsyncHTTPTransport | None:
+    """One whose connections notice that the other side is gone without a word (its machine was switched off): a watch is silent for
+    minutes when nothing happens. None where a proxy of the environment may be between."""
+    from urllib.request import getproxies
+
+    if not config.is_loopback and getproxies():
+        return None
+    return httpx.AsyncHTTPTransport(verify=_tls(config), limits=limits, socket_options=_ALIVE, trust_env=False)
 
 
 def _tls(config: Config) -> ssl.SSLContext | bool:

@@ -18,6 +18,7 @@ from kfn.kube.client import Client
 
 log = logging.getLogger(__name__)
 
+_FIRST = 0.05  # seconds until the first try again
 _LASTING = 1.0  # seconds after which a watch has been one
 
 T = TypeVar("T")
@@ -78,39 +79,52 @@ class Informer(Generic[T]):
 
     async def run(self) -> None:
         """List and watch until cancelled. An API server that goes away is asked again, at most `backoff_max` seconds apart."""
-        delay = 0.05
+        delay, said, listed = _FIRST, "", -_LASTING
         self._lost = anyio.current_time()
         while True:
             try:
                 if not self._version:
                     await self._relist()
-                delay = 0.05
+                    listed = anyio.current_time()
                 await self._follow()
-            except errors.Gone:
-                log.info("%s: watch expired, listing again", self.kind.qualified)
+                delay, said = _FIRST, ""
+                continue
+            except errors.Gone as error:
                 self._version = ""
+                if anyio.current_time() - listed >= _LASTING:  # history goes by; one that is over at once is a server in trouble
+                    log.info("%s: the watch has expired, listing again", self.kind.qualified)
+                    continue
+                why: errors.KubeError = error
             except errors.KubeError as error:
-                if self._lost is None:
-                    self._lost = anyio.current_time()
-                pause = delay * random.uniform(0.5, 1.0)  # noqa: S311 - so that not all come at once to a server that is back
-                log.warning("%s: %s; trying again in %.2g s", self.kind.qualified, error, pause)
-                await anyio.sleep(pause)
-                delay = min(delay * 2, self._backoff_max)
-                if isinstance(error, errors.ApiError):
-                    self._version = ""
+                why = error
+            if self._lost is None:
+                self._lost, delay = anyio.current_time(), _FIRST
+            pause = delay * random.uniform(0.5, 1.0)  # noqa: S311 - so that not all come at once to a server that is back
+            level = logging.DEBUG if str(why) == said else logging.WARNING
+            log.log(level, "%s: %s; trying again in %.2g s", self.kind.qualified, why, pause)
+            said = str(why)
+            await anyio.sleep(pause)
+            delay = min(delay * 2, self._backoff_max)
+            if isinstance(why, errors.ApiError) and not _passes(why):
+                self._version = ""
 
     async def _relist(self) -> None:
-        items, version = await self._client.list(self.kind, self._namespace, labels=self._labels, fields=self._fields)
+        """What the list says is so, even where its versions are older: a cluster may have been restored from a backup."""
+        items, version = await self._client.list(self.kind, self._namespace, labels=self._labels, fields=self._fields, lenient=True)
         fresh = {_key(obj): obj for obj in items}
         for key in [k for k in self._store if k not in fresh]:
             self._set(key, None)
         for key, obj in fresh.items():
-            self._set(key, obj)
+            old = self._store.get(key)
+            if old is None or (_meta(old).uid, _meta(old).resource_version) != (_meta(obj).uid, _meta(obj).resource_version):
+                self._put(key, old, obj)
         self._version = version
         self._synced.set()
 
     async def _follow(self) -> None:
-        watch = self._client.watch(self.kind, self._namespace, resource_version=self._version, labels=self._labels, fields=self._fields)
+        watch = self._client.watch(
+            self.kind, self._namespace, resource_version=self._version, labels=self._labels, fields=self._fields, lenient=True
+        )
         before, opened = self._lost, anyio.current_time()
         try:
             async with watch as events:
@@ -130,10 +144,14 @@ class Informer(Generic[T]):
         if new is None:
             if old is None:
                 return
+            self._put(key, old, None)
+        elif old is None or _is_newer(_meta(new), _meta(old)):  # else it is a repeated event
+            self._put(key, old, new)
+
+    def _put(self, key: tuple[str, str], old: T | None, new: T | None) -> None:
+        if new is None:
             del self._store[key]
         else:
-            if old is not None and not _is_newer(_meta(new), _meta(old)):
-                return  # a repeated event
             self._store[key] = new if self._keep is None else self._keep(new)
         for handler in self._handlers:
             self._tell(handler, old, new)
@@ -144,6 +162,11 @@ class Informer(Generic[T]):
             handler(old, new)
         except Exception:
             log.exception("%s: a change handler failed on %s/%s", self.kind.qualified, *_key(new if new is not None else old))
+
+
+def _passes(error: errors.ApiError) -> bool:
+    """A server with too much to do, or one that starts: what we have of it is still good, and to list all again would not help it."""
+    return error.code in (429, 500, 502, 503, 504) and "resource version" not in error.message
 
 
 def _meta(obj: Any) -> ObjectMeta:

@@ -3,6 +3,7 @@ nothing about the event does. What to do for a key is the caller's; how often, h
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ import anyio
 from kfn.kube import errors
 
 log = logging.getLogger(__name__)
+
+AWAY = 5.0  # seconds at most until the next try, when it was the API server that did not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,10 @@ async def run(keys: Keys, reconcile: Reconcile, *, workers: int = 4, backoff: fl
                     later.set(key, 0.02 * n)
                 else:
                     log.warning("reconcile %s failed (%d): %s", key, n, error, exc_info=not isinstance(error, errors.KubeError))
-                    later.set(key, min(backoff * 2 ** (n - 1), backoff_max))
+                    pause = min(backoff * 2 ** min(n - 1, 20), backoff_max)
+                    if isinstance(error, errors.Unreachable):
+                        pause = min(pause, AWAY) * random.uniform(0.5, 1.0)  # noqa: S311 - so that not all come at once
+                    later.set(key, pause)
             else:
                 failures.pop(key, None)
                 later.set(key, result.again_after)

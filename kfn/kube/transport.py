@@ -13,6 +13,7 @@ class Response:
 
     status: int
     body: Any
+    retry_after: float | None = None  # seconds, where the server says when to ask again
 
 
 class Transport(Protocol):
