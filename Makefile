@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cluster cluster-up cluster-down cluster-platform check format images relock bench bench-gateway bench-builder bench-cluster fuzz crds clean
+.PHONY: help setup demo test test-cluster cluster-up cluster-down cluster-platform check format images relock bench bench-gateway bench-builder bench-cluster fuzz crds chart clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ fuzz: $(STAMP) ## spoilt messages at both sides of the gateway; FUZZ="600 1" for
 
 crds: $(STAMP) ## write the CRDs of the chart anew from kfn/api
 	@$(BIN)/python -m kfn.api.crd deploy/chart/kfn/files/crds
+
+chart: $(STAMP) ## write the table of the chart's values, and what it holds of deploy/observability
+	@$(BIN)/python -m deploy.chartfiles
 
 clean: ## remove what was built here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist

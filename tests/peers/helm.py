@@ -51,4 +51,8 @@ def rendered(values: Mapping[str, Any] | None = None, namespace: str = NAMESPACE
 def _rendered(values: str, namespace: str) -> tuple[dict[str, Any], ...]:
     run = helm("template", "kfn", str(CHART), "--namespace", namespace, "--values", "-", stdin=values)
     assert run.returncode == 0, run.stderr
-    return tuple(one for one in yaml.load_all(run.stdout, Loader=_LOADER) if one)
+    return tuple(loaded(run.stdout))
+
+
+def loaded(manifest: str) -> list[dict[str, Any]]:
+    return [one for one in yaml.load_all(manifest, Loader=_LOADER) if one]

@@ -11,6 +11,7 @@ import yaml
 
 from builder.cluster import access
 from cli import autoscaler, controller
+from deploy import chartfiles
 from kfn.api import kinds
 from kfn.version import VERSION
 from tests.peers.helm import CHART, NAMESPACE, ROOT, binary, helm, refused, rendered
@@ -516,12 +517,14 @@ class TestValues:
         assert run.returncode == 0, run.stdout
         assert "[WARNING]" not in run.stdout
 
-    def test_what_is_copied_into_the_chart_is_what_was_copied(self) -> None:
-        """A chart's templates can read its own folder only."""
-        there = ROOT / "deploy/observability"
-        assert (CHART / "files/alerts.yaml").read_bytes() == (there / "alerts.yaml").read_bytes(), "run `make chart`"
-        copies = {path.name: path.read_bytes() for path in (CHART / "files/dashboards").iterdir()}
-        assert copies == {path.name: path.read_bytes() for path in there.glob("*.json")}, "run `make chart`"
+    def test_what_the_chart_holds_of_others_and_its_table_of_values_are_up_to_date(self) -> None:
+        for path, content in chartfiles.files().items():
+            assert path.read_bytes() == content, f"{path.relative_to(ROOT)}: run `make chart`"
+
+    def test_every_one_is_explained(self) -> None:
+        rows = [line.split(" | ") for line in chartfiles.table((CHART / "values.yaml").read_text()).splitlines() if line.startswith("| `")]
+        assert len(rows) > 100
+        assert not [row[0] for row in rows if not row[2].removesuffix("|").strip()]
 
 
 def _unknown(values: Any, schema: Json, whole: Json, path: str) -> Iterator[str]:

@@ -33,9 +33,13 @@ labels:
     {{- end }}
 {{- end }}
 
-{{/* Metrics, and health for `helm test`. */}}
+{{/* Metrics; and through the API server, if it can be named, what `kfn describe` asks of gateways. */}}
 {{- define "kfn.policyAdmin" -}}
 - from:
+    {{- range .root.Values.networkPolicy.apiServer.cidrs }}
+    - ipBlock:
+        cidr: {{ . }}
+    {{- end }}
     {{- with .root.Values.networkPolicy.metricsNamespaceLabels }}
     - namespaceSelector:
         matchLabels:

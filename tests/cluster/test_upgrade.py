@@ -1,0 +1,105 @@
+"""Upgrades and restarts of kfn's parts while functions are called: not one request may notice."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.load import Load
+from tests.cluster.platform import Platform, a_service
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+PARTS = ("gateway", "controller", "autoscaler", "eventing", "nats")
+# As the chart has it, not as tests shorten it: with less, a load balancer hears of a gateway's end too late.
+DEFAULT = {"gateway.replicas": 2, "gateway.stopDelaySeconds": 10, "gateway.drainSeconds": 300}
+
+
+@pytest.fixture(scope="module")
+def called(platform: Platform) -> Iterator[Load]:
+    """A function that always has an instance, and requests for it at the gateway's Service."""
+    platform.upgrade(**DEFAULT)
+    platform.apply(a_service("steady", platform.hello("here"), annotations={"autoscaling.knative.dev/min-scale": "1"}))
+    try:
+        platform.ready("steady")
+        yield Load(platform.gateway, f"steady.default.{platform.domain}")
+    finally:
+        platform.delete("ksvc", "steady")
+        platform.upgrade()
+
+
+def pods(platform: Platform, part: str) -> set[str]:
+    """The uids of a part's pods that are not on their way out."""
+    labels = f"app.kubernetes.io/name=kfn,app.kubernetes.io/component={part}"
+    found = json.loads(platform.kubectl("-n", platform.namespace, "get", "pods", "-l", labels, "-o", "json"))["items"]
+    return {one["metadata"]["uid"] for one in found if "deletionTimestamp" not in one["metadata"]}
+
+
+def restarted(platform: Platform, part: str) -> None:
+    kind = "statefulset" if part == "nats" else "deployment"
+    platform.kubectl("-n", platform.namespace, "rollout", "restart", f"{kind}/kfn-{part}")
+    platform.kubectl("-n", platform.namespace, "rollout", "status", f"{kind}/kfn-{part}", "--timeout=180s", timeout=200)
+
+
+def gone(platform: Platform, part: str, within: float = 90.0) -> None:
+    """Until no pod of a part is on its way out: what is under way on it has an end, too."""
+    labels, end = f"app.kubernetes.io/name=kfn,app.kubernetes.io/component={part}", time.monotonic() + within
+    while time.monotonic() < end:
+        found = json.loads(platform.kubectl("-n", platform.namespace, "get", "pods", "-l", labels, "-o", "json"))["items"]
+        if not any("deletionTimestamp" in one["metadata"] for one in found):
+            return
+        time.sleep(0.5)  # noqa: TID251 - no event loop here
+    raise AssertionError(f"a pod of {part} has not ended after {within:g} s")
+
+
+class TestNoRequestIsDropped:
+    def test_while_the_chart_is_upgraded_and_every_pod_is_replaced(self, platform: Platform, called: Load) -> None:
+        before = {part: pods(platform, part) for part in PARTS}
+        load = Load(called.address, called.host)
+        with load.running():
+            load.wait_for(50)
+            platform.upgrade(**DEFAULT, **{"podAnnotations": {"example.net/upgrade": str(time.time())}, "config.stableWindow": 45})
+            gone(platform, "gateway")
+            load.wait_for(50)
+        after = {part: pods(platform, part) for part in PARTS}
+        assert not any(before[part] & after[part] for part in PARTS), "a part was not replaced, so nothing was shown"
+        assert not load.failed, "\n".join(load.failed[:20])
+        print(f"upgrade: {load.good} requests, none failed, the slowest took {load.slowest:.2f} s")
+
+    @pytest.mark.parametrize("part", PARTS)
+    def test_while_a_part_is_restarted(self, platform: Platform, called: Load, part: str) -> None:
+        before = pods(platform, part)
+        load = Load(called.address, called.host)
+        with load.running():
+            load.wait_for(30)
+            restarted(platform, part)
+            if part == "gateway":
+                gone(platform, part)
+            load.wait_for(30)
+        assert not before & pods(platform, part)
+        assert not load.failed, "\n".join(load.failed[:20])
+        print(f"restart of {part}: {load.good} requests, none failed, the slowest took {load.slowest:.2f} s")
+
+    def test_while_the_number_of_gateways_changes(self, platform: Platform, called: Load) -> None:
+        load = Load(called.address, called.host)
+        with load.running():
+            load.wait_for(30)
+            for replicas in (3, 1, 2):
+                platform.kubectl("-n", platform.namespace, "scale", "deployment/kfn-gateway", f"--replicas={replicas}")
+                platform.kubectl("-n", platform.namespace, "rollout", "status", "deployment/kfn-gateway", "--timeout=120s", timeout=150)
+            gone(platform, "gateway")
+            load.wait_for(30)
+        assert not load.failed, "\n".join(load.failed[:20])
+
+
+class TestAnUpgrade:
+    def test_keeps_secrets_certificates_and_what_api_servers_trust(self, platform: Platform, called: Load) -> None:
+        def kept() -> list[object]:
+            secrets = [platform.get("secret", name, platform.namespace)["data"] for name in ("kfn-tokens", "kfn-nats")]
+            hooks = platform.get("mutatingwebhookconfiguration", "webhook.kfn.dev")["webhooks"]
+            return [*secrets, [hook["clientConfig"].get("caBundle") for hook in hooks]]
+
+        before = kept()
+        platform.upgrade(**DEFAULT, **{"controller.replicas": 2})
+        assert kept() == before
