@@ -41,7 +41,7 @@ class Autoscaler:
         self._settings = settings or Settings()
         self._tracked: dict[RevisionKey, Tracked] = {}
         self._busy: set[RevisionKey] = set()
-        self._early: dict[RevisionKey, tuple[int, float]] = {}  # pokes for what is not there yet
+        self._early: dict[RevisionKey, dict[str, tuple[int, float]]] = {}  # pokes for what is not there yet, by gateway
         self._tasks: TaskGroup | None = None
         self._reporting: set[str] = set()
         self._heard_since: float | None = None if self._settings.hear_first else -inf
@@ -70,7 +70,7 @@ class Autoscaler:
         tracked = self._tracked.get(revision)
         if tracked is None or tracked.asked is None:
             if revision in self._early or len(self._early) < self._settings.pokes_remembered:
-                self._early[revision] = (waiting, now)
+                self._early.setdefault(revision, {})[gateway] = (waiting, now)
             return
         tracked.poke(waiting, now, gateway)
         self._busy.add(revision)
@@ -103,6 +103,8 @@ class Autoscaler:
         self._reporting.discard(gateway)
         if not self._reporting and self._settings.hear_first:
             self._heard(None)
+        for pokes in self._early.values():
+            pokes.pop(gateway, None)
         for tracked in self._tracked.values():
             tracked.gone(gateway)
 
@@ -150,7 +152,8 @@ class Autoscaler:
             await anyio.sleep(max(0.0, min([tick, *dues.values()]) - anyio.current_time()))
 
     def _forget_early(self, now: float) -> None:
-        self._early = {k: v for k, v in self._early.items() if now - v[1] < self._settings.poke_memory}
+        kept = ((k, {g: v for g, v in pokes.items() if now - v[1] < self._settings.poke_memory}) for k, pokes in self._early.items())
+        self._early = {key: pokes for key, pokes in kept if pokes}
 
     # Objects.
 
@@ -187,8 +190,8 @@ class Autoscaler:
         replicas = 1 if deployment.spec.replicas is None else deployment.spec.replicas
         tracked.deployed(replicas, deployment.status.ready_replicas, anyio.current_time())
         self._busy.add(tracked.key)
-        if (early := self._early.pop(tracked.key, None)) is not None:
-            self.poke(tracked.key, early[0])
+        for gateway, (waiting, _) in self._early.pop(tracked.key, {}).items():
+            self.poke(tracked.key, waiting, gateway)
 
     # Deciding and doing.
 

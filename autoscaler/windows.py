@@ -75,7 +75,11 @@ class Windows:
 
 
 class _Gateway:
-    """What one gateway said: request-seconds and requests in each second."""
+    """What one gateway said of each second: request-seconds, requests, and how much of it was spoken of.
+
+    Two reports overlap when the second was under way for less time than the first. What was said of the same moment twice counts once,
+    or two requests that are always there would be 2.001, and one instance too many every other second.
+    """
 
     __slots__ = ("buckets", "gone", "last", "period")
 
@@ -92,9 +96,10 @@ class _Gateway:
         while at < now - 1e-9:
             index = floor(at + 1e-9)
             until = min(now, index + 1.0)
-            bucket = self.buckets.setdefault(index, [0.0, 0.0])
+            bucket = self.buckets.setdefault(index, [0.0, 0.0, 0.0])
             bucket[0] += concurrency * (until - at)
             bucket[1] += requests * (until - at) / period
+            bucket[2] += until - at
             at = until
         if len(self.buckets) > span + 2:
             oldest = floor(now - span)
@@ -107,14 +112,15 @@ class _Gateway:
 
     def mean(self, end: float, window: float, first: float) -> tuple[float, float]:
         start = max(end - window, first)
-        concurrency = requests = 0.0
+        concurrency = requests = said = 0.0
         for index, bucket in self.buckets.items():
             if index + 1 > start and index < end:
                 part = index + 1 - start if start > first and index < start else 1.0
                 concurrency += bucket[0] * part
                 requests += bucket[1] * part
+                said += bucket[2] * part
         seconds = end - start
-        return (concurrency / seconds, requests / max(1.0, seconds)) if seconds > 0 else (0.0, 0.0)
+        return (concurrency / max(seconds, said), requests / max(1.0, seconds)) if seconds > 0 else (0.0, 0.0)
 
     def weighted(self, end: float, window: float) -> tuple[float, float]:
         """Knative's exponential weights: older seconds count less, and those of a whole window make 99.99 %."""
@@ -125,6 +131,6 @@ class _Gateway:
         for age in range(count):
             if bucket := self.buckets.get(newest - age):
                 weight = coefficient * (1 - coefficient) ** age
-                concurrency += bucket[0] * weight
+                concurrency += bucket[0] / max(1.0, bucket[2]) * weight
                 requests += bucket[1] * weight
         return concurrency, requests

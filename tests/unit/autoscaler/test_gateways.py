@@ -5,7 +5,9 @@ import anyio
 from autoscaler.app import Autoscaler
 from autoscaler.settings import Settings
 from kfn.api import kinds
+from kfn.kube.client import Client
 from kfn.load import RevisionKey, Sample
+from tests.fakes.kube import FakeApi
 from tests.unit.autoscaler.world import KEY, World, world
 
 
@@ -130,5 +132,25 @@ async def test_pokes_for_what_is_not_there_are_bounded() -> None:
         for n in range(10):
             scaler.poke(RevisionKey("nowhere", f"r-{n}"), 1)
         scaler.poke(RevisionKey("nowhere", "r-1"), 5)
-        assert [(key.name, waiting) for key, (waiting, _) in scaler._early.items()] == [("r-0", 1), ("r-1", 5), ("r-2", 1)]
+        assert [(key.name, pokes[""][0]) for key, pokes in scaler._early.items()] == [("r-0", 1), ("r-1", 5), ("r-2", 1)]
         assert w.api.the(kinds.DEPLOYMENT, "hello-00001-deployment")
+
+
+class TestBeforeTheDeploymentIsThere:
+    async def test_pokes_of_several_gateways_are_remembered_each_as_its_own(self) -> None:
+        """A gateway's next report takes the place of its poke: what it holds is not counted twice."""
+        api = FakeApi()
+        w = World(api, Autoscaler(Client(api)))
+        w.autoscaler.poke(KEY, 15, "a")
+        w.autoscaler.poke(KEY, 20, "b")
+        w.autoscaler.poke(KEY, 20, "c")
+        w.autoscaler.gone("c")
+        w.revise()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(w.autoscaler.run)
+            w.deploy(replicas=0)
+            await w.until(lambda: w.replicas == 4, within=5)
+            w.load(15, waiting=15, gateway="a")
+            w.load(20, waiting=20, gateway="b")
+            assert w.autoscaler._tracked[KEY].waiting(anyio.current_time()) == 35
+            tasks.cancel_scope.cancel()

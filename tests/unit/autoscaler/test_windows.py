@@ -1,5 +1,7 @@
 """Averages over windows: what was reported, over the time for which it was."""
 
+import random
+
 import pytest
 
 from autoscaler.windows import Load, Windows
@@ -153,3 +155,26 @@ class TestSeveralGateways:
         for t in range(1, 1000):
             windows.record(float(t), 1.0, 1.0, 1, 0, f"gateway-{t // 5}")
         assert len(windows._gateways) <= 4
+
+
+class TestReportsThatAreLate:
+    """The autoscaler dates a report by when it comes: periods overlap, or leave a gap, by as much as the way took longer or shorter."""
+
+    @pytest.mark.parametrize("weighted", [False, True], ids=["linear", "weighted"])
+    def test_a_steady_load_is_never_more_than_it_was(self, weighted: bool) -> None:
+        chance = random.Random(7)
+        windows = Windows(6)
+        for second in range(1, 200):
+            now = second + chance.uniform(0, 0.3)
+            windows.record(now, 1.0 + chance.uniform(0, 0.01), 2.0, 0)
+            for window in (6, 1):
+                load = windows.average(now + 0.001, window, weighted=weighted)
+                assert load is not None and load.concurrency <= 2.0
+
+    def test_nor_is_it_much_less(self) -> None:
+        chance = random.Random(7)
+        windows = Windows(60)
+        for second in range(1, 200):
+            windows.record(second + chance.uniform(0, 0.1), 1.0, 2.0, 0)
+        load = windows.average(200, 60)
+        assert load is not None and load.concurrency > 1.98
