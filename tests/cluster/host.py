@@ -20,11 +20,11 @@ def _note() -> Path:
 
 
 @contextmanager
-def locked() -> Iterator[None]:
-    """One `up` or `down` at a time on this machine."""
+def locked(name: str = "") -> Iterator[None]:
+    """One `up` or `down` of a cluster at a time; without a name, one change of the machine's network and settings at a time."""
     folder = cache_folder() / "clusters"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    with (folder / f".{name or 'host'}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -80,19 +80,24 @@ def up(name: str, nodes: int) -> Layout:
         raise Failed(why)
     _install()
     tools.ensure(tools.CLUSTER)
-    with host.locked():
-        cluster = _layout(name, nodes)
-        with step(f"network, keys and files of {name}: {cluster.subnet}, {cluster.folder}"):
-            host.prepare()
-            for group in ("system", *(str(node.index) for node in cluster.all_nodes())):
-                cgroups.make(f"{cluster.cgroup}/{group}")
-            for node in cluster.all_nodes():
-                node.folder.mkdir(exist_ok=True)
-            network.up(cluster)
-            pki.write(cluster)
-            configs.write(cluster)
-    processes.bound_logs(cluster)
-    _start(cluster)
+    with host.locked(name):
+        with host.locked(), step(f"network, keys and files of {name}"):
+            cluster = _prepare(name, nodes)
+        processes.bound_logs(cluster)
+        _start(cluster)
+    return cluster
+
+
+def _prepare(name: str, nodes: int) -> Layout:
+    host.prepare()
+    cluster = _layout(name, nodes)
+    for group in ("system", *(str(node.index) for node in cluster.all_nodes())):
+        cgroups.make(f"{cluster.cgroup}/{group}")
+    for node in cluster.all_nodes():
+        node.folder.mkdir(exist_ok=True)
+    network.up(cluster)
+    pki.write(cluster)
+    configs.write(cluster)
     return cluster
 
 
@@ -102,7 +107,7 @@ def _start(cluster: Layout) -> None:
         processes.start(program)
     for node in cluster.all_nodes():
         with step(f"containerd of {node.name} with the pause image"):
-            _give_pause(node)
+            _give_pause(running, node)
     with api.client(cluster) as client:
         with step("API server ready"):
             _await(running, "the API server", lambda: client.get("/readyz").is_success)
@@ -141,8 +146,8 @@ def ctr(node: Node, *args: str, check: bool = True, timeout: float = PATIENCE) -
     return run(*network.inside(node), *command, check=check, timeout=timeout)
 
 
-def _give_pause(node: Node) -> None:
-    wait_for(f"containerd of {node.name}", lambda: ctr(node, "version", timeout=10), PATIENCE)
+def _give_pause(running: list[Program], node: Node) -> None:
+    _await(running, f"containerd of {node.name}", lambda: ctr(node, "version", timeout=10))
     if configs.PAUSE not in ctr(node, "images", "ls", "-q").stdout.split():
         archive = node.folder / "pause.tar"
         images.write(archive, configs.PAUSE, tools.program("pause"))
@@ -170,11 +175,10 @@ def domain(cluster: Layout, name: str, address: str) -> None:
 
 
 def down(name: str) -> None:
-    with host.locked():
+    with host.locked(name), host.locked():
         cluster = existing(name) or Layout(name, 0, MAX_NODES, folder_of(name))
         with step(f"{name} is gone"):
-            killed = cgroups.kill(cluster.cgroup)
-            say(f"         ended {killed} processes")
+            say(f"         ended {cgroups.kill(cluster.cgroup)} processes")
             network.down(cluster)
             cgroups.remove(cluster.cgroup)
             network.remove_folder(cluster.folder)

@@ -3,10 +3,12 @@
 //	peer serve [PORT]  answers every request with the pod's name; /fetch?url= asks somebody else and gives their answer;
 //	                   /work?ms= takes so long, and says how many requests were inside at most since the start
 //	peer get URL       prints the answer
+//	peer refuse WHY    an admission webhook on port 8443 that refuses everything, with the certificate in /tls
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -30,7 +32,32 @@ func get(url string) (string, error) {
 	return string(body), err
 }
 
+type review struct {
+	APIVersion string         `json:"apiVersion"`
+	Kind       string         `json:"kind"`
+	Request    map[string]any `json:"request,omitempty"`
+	Response   map[string]any `json:"response,omitempty"`
+}
+
+func refuse(why string) error {
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		var asked review
+		if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&asked); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		answer := map[string]any{"uid": asked.Request["uid"], "allowed": false, "status": map[string]any{"message": why}}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(review{APIVersion: asked.APIVersion, Kind: asked.Kind, Response: answer})
+	})
+	return http.ListenAndServeTLS(":8443", "/tls/tls.crt", "/tls/tls.key", nil)
+}
+
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == "refuse" {
+		fmt.Fprintln(os.Stderr, refuse(os.Args[2]))
+		os.Exit(1)
+	}
 	if len(os.Args) == 3 && os.Args[1] == "get" {
 		body, err := get(os.Args[2])
 		if err != nil {
