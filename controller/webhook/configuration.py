@@ -42,6 +42,8 @@ def _whole(kind: str, name: str, client: Json, more: Json) -> Json:
         "matchPolicy": "Equivalent",
         "clientConfig": client,
         "rules": rules(),
+        # What is being deleted only loses its finalizers: that goes on while nobody can be asked.
+        "matchConditions": [{"name": "not-being-deleted", "expression": "!has(object.metadata.deletionTimestamp)"}],
         **more,
     }
     return {

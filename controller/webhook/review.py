@@ -108,7 +108,5 @@ def _response(asked: Asked, kind: Kind[Any] | None, *, patch: bool) -> Json:
 
 def _status(kind: Kind[Any], asked: Asked, error: Invalid) -> Json:
     """As Kubernetes says that an object is invalid: kubectl then prints a line for each field."""
-    meta = (asked.object or {}).get("metadata") or {}
-    name = asked.name or meta.get("name") or meta.get("generateName") or ""
-    details = {"name": name, "group": kind.group, "kind": kind.kind, "causes": error.causes()[:_TOLD]}
+    details = {"name": asked.name, "group": kind.group, "kind": kind.kind, "causes": error.causes()[:_TOLD]}
     return {"status": "Failure", "code": 422, "reason": "Invalid", "message": str(error), "details": details}

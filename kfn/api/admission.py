@@ -27,11 +27,11 @@ def admit(kind: Kind[Any], operation: str, new: Json, old: Json | None, user: st
     """
     if kind.qualified not in _VALIDATE:
         return new
-    meta = new.get("metadata") or {}
+    meta = _at(new, "metadata")
     subject = f'{kind.kind}.{kind.group} "{meta.get("name") or meta.get("generateName") or ""}"'
     obj = _without_nulls(copy.deepcopy(new))
     previous = _without_nulls(old) if operation == "UPDATE" and old is not None else None
-    if (obj.get("metadata") or {}).get("deletionTimestamp"):
+    if meta.get("deletionTimestamp"):
         return obj  # Only finalizers still change; rules that came later must not keep it from going.
     kept = previous is not None and (obj.get("spec") or {}) == (previous.get("spec") or {})
     errors = _illegible(kind, obj)

@@ -30,7 +30,6 @@ GIVEN_UP = 3  # restarts after which a container that ends is not waited for any
 SMALL: dict[str, Any] = {
     "gateway.replicas": 1, "controller.replicas": 1, "autoscaler.replicas": 1, "eventing.replicas": 1, "nats.replicas": 1,
     "gateway.service.type": "NodePort", "gateway.stopDelaySeconds": 1, "gateway.drainSeconds": 30,
-    "webhook.failurePolicy": "Ignore",  # until `kfn controller` serves the webhook
 }  # fmt: skip
 
 

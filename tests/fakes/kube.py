@@ -18,14 +18,16 @@ from typing import Any, TypeVar
 import anyio
 import anyio.lowlevel
 
+from embedded.api.patch import json_patch
 from kfn.api.base import decode, encode
-from kfn.api.kinds import ALL, Kind
+from kfn.api.kinds import ALL, MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, Kind
 from kfn.clock import timestamp, utcnow
 from kfn.kube import errors
 from kfn.kube.transport import Response
 
 T = TypeVar("T")
 Json = dict[str, Any]
+KINDS = (*ALL, MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +156,9 @@ class FakeApi:
             self._delete(key)
             return old
         if method == "PATCH":
-            if content_type != "application/merge-patch+json":
-                raise errors.ApiError(415, "UnsupportedMediaType", f"the fake takes merge patches only, not {content_type}")
-            body = _merged(old, body)
+            if content_type not in ("application/merge-patch+json", "application/json-patch+json"):
+                raise errors.ApiError(415, "UnsupportedMediaType", f"the fake takes merge and JSON patches only, not {content_type}")
+            body = json_patch(old, body) if "json-patch" in content_type else _merged(old, body)
         return self._write(at, key, old, body)
 
     def _create(self, kind: Kind[Any], body: Json) -> Json:
@@ -201,7 +203,7 @@ class FakeApi:
     def _delete(self, key: tuple[str, str, str]) -> None:
         """Remove an object and, at once, everything whose only living owner it was."""
         old = self._objects.pop(key)
-        kind = next(k for k in ALL if k.qualified == key[0])
+        kind = next(k for k in KINDS if k.qualified == key[0])
         self._record(kind, key, old, None)
         uid = old["metadata"]["uid"]
         for other, obj in list(self._objects.items()):
@@ -241,7 +243,7 @@ def _parse(path: str) -> Address:
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2:
         namespace, rest = rest[1], rest[2:]
-    kind = next((k for k in ALL if k.group == group and k.plural == rest[0]), None)
+    kind = next((k for k in KINDS if k.group == group and k.plural == rest[0]), None)
     if kind is None:
         raise errors.NotFound(404, "NotFound", f"no such resource: {path}")
     return Address(kind, namespace, rest[1] if len(rest) > 1 else "", rest[2] if len(rest) > 2 else "")

@@ -1,5 +1,6 @@
 """Admission: what a user sends becomes what is stored, once and for all, or is refused with paths and fixes."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -436,3 +437,60 @@ class TestRefusals:
         obj["metadata"]["somethingNew"] = 1
         obj["status"] = {"later": 1}
         assert create(obj)["metadata"]["somethingNew"] == 1
+
+
+class TestWhatAnOlderKfnLetIn:
+    """Rules and defaults that came later: what is stored can still be labelled, deleted and mended piece by piece."""
+
+    def stored(self, **container: Any) -> Json:
+        obj = create(service())
+        obj["spec"]["template"]["spec"]["containers"][0].update(container)
+        return obj
+
+    def test_its_metadata_can_be_changed_though_its_spec_would_be_refused_now(self) -> None:
+        old = self.stored(stdin=True, ports=[{"containerPort": 9090}])
+        new = copy.deepcopy(old)
+        new["metadata"]["labels"] = {"team": "a"}
+        admitted = admit(kinds.SERVICE, "UPDATE", new, old, "bob")
+        assert admitted["spec"] == old["spec"]
+        assert admitted["metadata"]["annotations"]["serving.knative.dev/lastModifier"] == "ann"
+
+    def test_another_field_can_be_changed_and_the_old_fault_stays(self) -> None:
+        old = self.stored(stdin=True)
+        new = self.stored(stdin=True, args=["x"])
+        assert admit(kinds.SERVICE, "UPDATE", new, old, "bob")["spec"] == new["spec"]
+
+    def test_a_new_fault_is_refused_and_told_alone(self) -> None:
+        old = self.stored(stdin=True)
+        assert list(refused(self.stored(stdin=True, tty=True), old)) == [f"{C}.tty"]
+
+    def test_a_new_label_does_not_bring_defaults_that_came_later_so_it_makes_no_new_revision(self) -> None:
+        old = create(service())
+        del old["spec"]["template"]["spec"]["enableServiceLinks"]
+        new = copy.deepcopy(old)
+        new["metadata"]["labels"] = {"team": "a"}
+        assert admit(kinds.SERVICE, "UPDATE", new, old, "ann")["spec"] == old["spec"]
+        new["spec"]["template"]["spec"]["timeoutSeconds"] = 10
+        assert admit(kinds.SERVICE, "UPDATE", new, old, "ann")["spec"]["template"]["spec"]["enableServiceLinks"] is False
+
+    def test_a_revision_without_later_defaults_can_be_labelled(self) -> None:
+        old: Json = {"apiVersion": "serving.knative.dev/v1", "kind": "Revision", "metadata": {"name": "hello-00001"},
+                     "spec": {"containers": [{"image": "a"}]}}  # fmt: skip
+        new = copy.deepcopy(old)
+        new["metadata"]["labels"] = {"serving.knative.dev/routingState": "active"}
+        assert admit(kinds.REVISION, "UPDATE", new, old, "ann") == new
+
+    def test_a_fault_of_type_stays_only_where_nothing_of_the_spec_changes(self) -> None:
+        old = self.stored(env=[{"name": "A", "value": 1}])
+        new = copy.deepcopy(old)
+        new["metadata"]["labels"] = {"team": "a"}
+        assert admit(kinds.SERVICE, "UPDATE", new, old, "ann") == new
+        new["spec"]["template"]["spec"]["containers"][0]["args"] = ["x"]
+        assert "in quotes" in refused(new, old)[f"{C}.env[0].value"]
+
+    def test_what_may_not_change_may_still_not(self) -> None:
+        old = create(trigger())
+        old["spec"]["delivery"] = {"retry": -1}
+        new = copy.deepcopy(old)
+        new["spec"]["broker"] = "other"
+        assert list(refused(new, old)) == ["spec.broker"]
