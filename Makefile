@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cluster cluster-up cluster-down cluster-platform check format images relock bench bench-gateway bench-builder bench-cluster fuzz crds chart clean
+.PHONY: help setup demo test test-cluster cluster-up cluster-down cluster-platform check format images relock bench bench-gateway bench-builder bench-cluster fuzz crds chart clean conformance
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -36,6 +36,10 @@ cluster-down: $(STAMP) ## end it and remove all of it
 test-cluster: $(STAMP) ## tests on a real Kubernetes: yours if KUBECONFIG is set (and KFN_TEST_REGISTRY), else the one of cluster-up
 	@if [ -z "$$KUBECONFIG" ]; then given=$$($(BIN)/python -m tests.cluster up) || exit 1; eval "$$given"; fi; \
 	$(BIN)/python -m pytest -q -m cluster tests
+
+conformance: $(STAMP) ## Knative Serving's own conformance suite on that cluster, into docs/conformance.md; CONFORMANCE=--check: against what passed before
+	@if [ -z "$$KUBECONFIG" ]; then given=$$($(BIN)/python -m tests.cluster up) || exit 1; eval "$$given"; fi; \
+	$(BIN)/python -m tests.cluster.conformance $(CONFORMANCE)
 
 check: $(STAMP) ## format, lint, import layers, types
 	$(BIN)/ruff format --check .
