@@ -25,6 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("cluster")
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(600))  # every wait in a test has a bound of its own; a full machine is slow
 
 
 @pytest.fixture(scope="session")

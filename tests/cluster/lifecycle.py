@@ -176,7 +176,7 @@ def domain(cluster: Layout, name: str, address: str) -> None:
 
 def down(name: str) -> None:
     with host.locked(name), host.locked():
-        cluster = existing(name) or Layout(name, 0, MAX_NODES, folder_of(name))
+        cluster = existing(name) or Layout(name, network.number_of(name), MAX_NODES, folder_of(name))
         with step(f"{name} is gone"):
             say(f"         ended {cgroups.kill(cluster.cgroup)} processes")
             network.down(cluster)

@@ -26,6 +26,12 @@ def host_routes() -> str:
     return run("ip", "-4", "route", "show").stdout + run("ip", "-4", "-o", "addr", "show").stdout
 
 
+def number_of(name: str) -> int:
+    """Of a cluster whose folder is lost; 0 if there is none."""
+    links = json.loads(run("ip", "-json", "link", "show").stdout)
+    return next((int(link["ifname"].removeprefix("kfn")) for link in links if link.get("ifalias") == f"{_COMMENT} {name}"), 0)
+
+
 def _links() -> set[str]:
     return {str(link["ifname"]) for link in json.loads(run("ip", "-json", "link", "show").stdout)}
 
@@ -37,6 +43,7 @@ def _namespaces() -> set[str]:
 def up(cluster: Layout) -> None:
     if cluster.bridge not in _links():
         run("ip", "link", "add", cluster.bridge, "mtu", MTU, "type", "bridge")
+        run("ip", "link", "set", cluster.bridge, "alias", f"{_COMMENT} {cluster.name}")
     run("ip", "addr", "replace", f"{cluster.gateway}/24", "dev", cluster.bridge)
     run("ip", "link", "set", cluster.bridge, "up")
     for node in cluster.all_nodes():
