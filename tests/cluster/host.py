@@ -1,18 +1,21 @@
 """What clusters change on the host itself, noted down when the first one starts and put back when the last one goes.
 
-Empty folders on which nodes mount their own, IPv4 forwarding, and the four kernel settings that every kubelet sets.
+Empty folders on which nodes mount their own, IPv4 forwarding, room for inotify, and the kernel settings that every kubelet sets.
 """
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster.layout import cache_folder
 
-_SETTINGS = ("net/ipv4/ip_forward", "vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
-             "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes")  # fmt: skip
+_KUBELETS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
+             "kernel/keys/root_maxbytes")  # fmt: skip
+# One cluster takes 20 inotify instances of the 128 that a user has by default; without them a kubelet does not start.
+_RAISED = {"net/ipv4/ip_forward": 1, "fs/inotify/max_user_instances": 4096, "fs/inotify/max_user_watches": 524288}
 
 
 def _note() -> Path:
@@ -24,9 +27,19 @@ def locked(name: str = "") -> Iterator[None]:
     """One `up` or `down` of a cluster at a time; without a name, one change of the machine's network and settings at a time."""
     folder = cache_folder() / "clusters"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f".{name or 'host'}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    path = folder / f".{name or 'host'}.lock"
+    while True:
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino:
+                continue  # it went while we waited, with the cluster
+            yield
+            return
+
+
+def forget(name: str) -> None:
+    """The lock of a cluster that is gone, by who holds it."""
+    (cache_folder() / "clusters" / f".{name}.lock").unlink(missing_ok=True)
 
 
 def _read() -> dict[str, dict[str, str]]:
@@ -41,10 +54,12 @@ def _write(noted: dict[str, dict[str, str]]) -> None:
 
 def prepare() -> None:
     noted = _read()
-    if not noted["settings"]:
-        noted["settings"] = {name: Path("/proc/sys", name).read_text().strip() for name in _SETTINGS}
-        _write(noted)
-    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+    now = {name: Path("/proc/sys", name).read_text().strip() for name in (*_KUBELETS, *_RAISED)}
+    noted["settings"] = {**now, **noted["settings"]}
+    _write(noted)
+    for name, wanted in _RAISED.items():
+        if int(now[name]) < wanted:
+            Path("/proc/sys", name).write_text(str(wanted))
 
 
 def make_folder(path: Path) -> None:

@@ -183,6 +183,7 @@ def down(name: str) -> None:
             cgroups.remove(cluster.cgroup)
             network.remove_folder(cluster.folder)
             host.restore()
+            host.forget(name)
 
 
 def env(cluster: Layout) -> dict[str, str]:

@@ -32,7 +32,7 @@ def seen(words: list[str]) -> list[str]:
     lines += [f"mount: {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     lines += [f"process {pid}: {command}" for pid, command in processes_of_this_machine()]
     lines += [f"cgroup: {folder}" for hierarchy in cgroups.hierarchies() for folder in hierarchy.iterdir() if folder.is_dir()]
-    lines += [f"file: {file}" for file in folder_of("x").parent.iterdir() if not file.name.endswith(".lock")]
+    lines += [f"file: {file}" for file in folder_of("x").parent.iterdir()]
     pattern = re.compile("|".join(rf"{re.escape(word)}(?!\d)" if word[-1].isdigit() else re.escape(word) for word in words))
     return [line for line in lines if pattern.search(line)]
 
@@ -66,7 +66,7 @@ class TestALifecycle:
         call(name, "up")
         cluster = lifecycle.existing(name)
         assert cluster
-        words = [f"kfn-{name}", str(cluster.folder), f"10.{cluster.number}.", cluster.bridge]
+        words = [f"kfn-{name}", f".{name}.lock", str(cluster.folder), f"10.{cluster.number}.", cluster.bridge]
         kinds = {line.split(":")[0].split()[0] for line in seen(words)}
         assert kinds == {"link", "route", "netns", "nat", "mount", "process", "cgroup", "file"}, "the search does not find what is there"
 
