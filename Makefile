@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cluster cluster-up cluster-down cluster-platform check format images relock bench bench-gateway bench-builder bench-cluster fuzz crds chart clean conformance
+.PHONY: help setup demo test test-cluster cluster-up cluster-down cluster-platform check format images relock bench bench-gateway bench-builder bench-cluster fuzz crds chart clean conformance manifests
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ images: $(STAMP) ## kfn's own images by kfn's own builder; IMAGES="--registry HO
 
 relock: $(STAMP) ## the locks of those images anew, from pyproject.toml and constraints.txt
 	@$(BIN)/python -m deploy.relock
+
+manifests: $(STAMP) ## what the chart becomes without helm, into deploy/manifests; takes helm
+	@$(BIN)/python -m deploy.render
 
 cluster-platform: $(STAMP) ## kfn of this checkout on the cluster of KUBECONFIG, from $KFN_TEST_REGISTRY
 	@$(BIN)/python -m tests.cluster.platform up

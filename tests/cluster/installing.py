@@ -126,7 +126,6 @@ def wait(platform: "Platform", within: float = READY_WITHIN) -> None:
         if told != shown:
             say(f"         waiting for {told}")
             shown = told
-        _open_volumes(platform)
         broken = [why for pod in _items(platform, "pods") for why in _broken(pod, before.get(pod["metadata"]["uid"], 0))]
         if broken or time.monotonic() > end:
             reason = "; ".join(broken) or f"not ready after {within:g} s: {told}"
@@ -146,12 +145,6 @@ def evidence(platform: "Platform") -> str:
                 lines = platform.kubectl(*ns, "logs", name, "--tail=25", *which, check=False)
                 said += [f"--- {name} {' '.join(which)}\n{lines}"] if lines else []
     return "\n".join(said)
-
-
-def _open_volumes(platform: "Platform") -> None:
-    """In a cluster of ours: its provisioner makes folders that only root may write, and no fsGroup helps with a hostPath."""
-    for folder in (Path(platform.kubeconfig).parent / "volumes").glob("*"):
-        folder.chmod(0o777)
 
 
 def _items(platform: "Platform", kinds: str) -> list[dict[str, Any]]:

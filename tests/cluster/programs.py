@@ -1,5 +1,8 @@
 """Which programs a test cluster runs, with their arguments. Decides only."""
 
+import sys
+from pathlib import Path
+
 from tests.cluster import tools
 from tests.cluster.layout import Layout, Node
 from tests.cluster.processes import Program
@@ -123,9 +126,14 @@ def kube_proxy(node: Node) -> Program:
     return Program("kube-proxy", node, (str(tools.program("kube-proxy")), f"--config={node.folder}/kube-proxy.json"), _GO)
 
 
+def volumes(cluster: Layout) -> Program:
+    command = (sys.executable, "-I", "-S", str(Path(__file__).with_name("volumes.py")), str(cluster.folder / "volumes"))
+    return Program("volumes", cluster.node(1), command)
+
+
 def storage(cluster: Layout) -> list[Program]:
     """What needs no API server."""
-    return [etcd(cluster), registry(cluster), *map(containerd, cluster.all_nodes())]
+    return [etcd(cluster), registry(cluster), volumes(cluster), *map(containerd, cluster.all_nodes())]
 
 
 def clients(cluster: Layout) -> list[Program]:
