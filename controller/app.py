@@ -26,17 +26,21 @@ from kfn.kube import reconcile
 from kfn.kube.client import Client
 from kfn.kube.informer import Informer
 from kfn.kube.reconcile import Done, Keys
+from kfn.kube.recorder import Recorder
 
 
 class Controller:
     """Runs until cancelled. `now` is the wall clock, for timestamps and deadlines that are written in objects. `resolve` asks registries
-    for digests; without it images go into pods as they are named."""
+    for digests; without it images go into pods as they are named. `events`: say in Kubernetes Events, too, what fails and becomes ready."""
 
-    def __init__(self, client: Client, settings: Settings, now: Callable[[], datetime] = utcnow, *, resolve: Resolve | None = None) -> None:
+    def __init__(
+        self, client: Client, settings: Settings, now: Callable[[], datetime] = utcnow, *, resolve: Resolve | None = None,
+        events: bool = False,
+    ) -> None:  # fmt: skip
         self._settings = settings
         self._queues = Queues()
         asking = Resolving(client, resolve, settings, self._queues.revisions.add) if resolve and settings.resolve_tags else None
-        self._world = World(client, settings, now, asking)
+        self._world = World(client, settings, now, asking, Recorder(client, "kfn-controller", now) if events else None)
         Triggers(self._world, self._queues)
 
     @property

@@ -6,12 +6,13 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from controller import difference, owner
+from controller import difference, owner, told
 from controller.owner import Ownership
 from kfn.api.base import Json
 from kfn.api.kinds import Kind
 from kfn.kube import errors
 from kfn.kube.client import Client
+from kfn.kube.recorder import Recorder
 
 T = TypeVar("T")
 
@@ -82,13 +83,17 @@ async def remove(client: Client, kind: Kind[T], current: Any) -> None:
         return
 
 
-async def show(client: Client, kind: Kind[T], current: Any, status: Any) -> None:
-    """Write the status, whole and once, if it is not what it was. It fails with Conflict if the object has changed since it was read."""
+async def show(client: Client, kind: Kind[T], current: Any, status: Any, recorder: Recorder | None = None) -> None:
+    """Write the status, whole and once, if it is not what it was. It fails with Conflict if the object has changed since it was read.
+    What is news in it becomes an Event, too."""
     if current.status != status:
         try:
             await client.update(kind, replace(current, status=status), subresource="status")
         except errors.NotFound:
             return  # deleted meanwhile; nobody reads its status
+        news = told.news(kind.kind, current.metadata.name, current.status.conditions, status.conditions)
+        if recorder is not None and news is not None:
+            recorder.say(current, news.type, news.reason, news.message)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from kfn.api import core, kinds, names
 from kfn.api.serving import Configuration, Revision, Route
 from kfn.kube.client import Client
 from kfn.kube.informer import Informer
+from kfn.kube.recorder import Recorder
 
 Key = tuple[str, str]
 
@@ -23,11 +24,15 @@ Key = tuple[str, str]
 class World:
     """The client to write with, the copies to read from, and the wall clock."""
 
-    def __init__(self, client: Client, settings: Settings, now: Callable[[], datetime], resolving: Resolving | None = None) -> None:
+    def __init__(
+        self, client: Client, settings: Settings, now: Callable[[], datetime], resolving: Resolving | None = None,
+        recorder: Recorder | None = None,
+    ) -> None:  # fmt: skip
         self.client = client
         self.settings = settings
         self.now = now
         self.resolving = resolving
+        self.recorder = recorder
         self.services = Informer(client, kinds.SERVICE, keep=kept.whole)
         self.configurations = Informer(client, kinds.CONFIGURATION, keep=kept.whole)
         self.routes = Informer(client, kinds.ROUTE, keep=kept.whole)
@@ -57,6 +62,8 @@ class World:
                 tasks.start_soon(informer.run)
             if self.resolving is not None:
                 tasks.start_soon(self.resolving.run)
+            if self.recorder is not None:
+                tasks.start_soon(self.recorder.run)
 
     async def synced(self) -> None:
         for informer in self.informers:

@@ -138,7 +138,7 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
             )
         domain = f"localhost:{front.port}" if front.port != 80 else "localhost"
 
-        manager = controller.Controller(_client(server, "system:kfn:controller"), controller_settings.Settings(domain=domain))
+        manager = controller.Controller(_client(server, "system:kfn:controller"), controller_settings.Settings(domain=domain), events=True)
         await stack.enter_async_context(_running("controller", manager.run))
 
         bus = eventing.Eventing(

@@ -66,7 +66,7 @@ class Part:
 
     async def _lead(self, client: Client) -> None:
         async with anyio.create_task_group() as tasks:
-            manager = controller.Controller(client, self._chosen.serving, resolve=Digests(self._chosen.digests).resolve)
+            manager = controller.Controller(client, self._chosen.serving, resolve=Digests(self._chosen.digests).resolve, events=True)
             self._manager, self._shell.follows = manager, manager.informers
             tasks.start_soon(manager.run)
             if self._chosen.builds is not None:

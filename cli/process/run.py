@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 SECOND_SIGNAL = 130  # the exit code
 TOO_LONG = 124  # the exit code of a process whose end took longer than its grace
+ONE = 0.2  # seconds
 LAST = 2.0  # seconds beyond it, for what ignores that it is cancelled
 
 
@@ -132,17 +133,21 @@ async def _live(shell: Shell, part: Part, kinds: Sequence[Kind[Any]], ready: Cal
 
 
 async def _signals(shell: Shell, stop: anyio.Event, whole: anyio.CancelScope) -> None:
-    """The first signal stops in order, within a bound; a second one at once."""
+    """The first signal stops in order, within a bound; a second one at once. Two in one moment are one: some supervisors signal a
+    process and its group."""
     import asyncio
 
+    asked = 0.0
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
+            if shell.health.stopping and anyio.current_time() - asked < ONE:
+                continue
             if shell.health.stopping:
                 log.warning("second signal: leaving at once")
                 sys.stderr.flush()
                 os._exit(SECOND_SIGNAL)
             log.info("%s: stopping", signal.Signals(number).name)
-            shell.health.stopping = True
+            shell.health.stopping, asked = True, anyio.current_time()
             asyncio.get_running_loop().call_later(shell.process.grace + LAST, os._exit, TOO_LONG)
             if shell.health.waiting:
                 whole.cancel()  # nothing has begun, and it may wait for an API server that never answers

@@ -26,5 +26,5 @@ async def reconcile(world: World, key: str) -> Done:
     except apply.Refused as error:
         seen = replace(seen, refused=str(error))
         wanted = plan(seen, world.now())
-    await apply.show(world.client, kinds.CONFIGURATION, configuration, wanted.status)
+    await apply.show(world.client, kinds.CONFIGURATION, configuration, wanted.status, world.recorder)
     return Done(apply.AGAIN if seen.refused else None)

@@ -42,7 +42,7 @@ async def reconcile(world: World, key: str) -> Done:
         log = await _last_lines(world, namespace, state.log_of) if state.log_of else ""
         seen = replace(seen, log=log, events=await _events(world, state.events_of) if state.events_of else ())
         state = plan(seen, world.settings, world.now())
-    await apply.show(world.client, kinds.REVISION, revision, state.status)
+    await apply.show(world.client, kinds.REVISION, revision, state.status, world.recorder)
     if state.retry_pods and seen.deployment is not None:
         # A change of the Deployment reaches its ReplicaSet, whose controller then forgets for how long it wanted to wait.
         note = {"metadata": {"annotations": {names.PODS_RETRIED: timestamp(world.now())}}}

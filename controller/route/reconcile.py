@@ -30,7 +30,7 @@ async def reconcile(world: World, key: str) -> Done:
     if taken or seen.refused:
         seen = replace(seen, services={**seen.services, **taken})
         wanted = plan(seen, world.settings, world.now())
-    await apply.show(world.client, kinds.ROUTE, route, wanted.status)
+    await apply.show(world.client, kinds.ROUTE, route, wanted.status, world.recorder)
     for stale in wanted.delete:  # last: the gateway has stopped knowing a tag before its name goes
         await apply.remove(world.client, kinds.CORE_SERVICE, stale)
     return Done(apply.AGAIN if taken or seen.refused else None)

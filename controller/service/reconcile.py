@@ -30,5 +30,5 @@ async def reconcile(world: World, key: str) -> Done:
     except apply.Refused as error:
         seen = replace(seen, refused=str(error))
         wanted = plan(seen, world.now())
-    await apply.show(world.client, kinds.SERVICE, service, wanted.status)
+    await apply.show(world.client, kinds.SERVICE, service, wanted.status, world.recorder)
     return Done(apply.AGAIN if seen.refused else None)

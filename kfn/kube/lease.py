@@ -46,6 +46,7 @@ class Elector:
         self._overran = overran
         self._seen: tuple[str, float] = ("", 0.0)  # the last renewal seen, and when by our clock
         self._until = 0.0  # by our clock; until then nobody else acts, whatever happens to us
+        self._said = ""  # what was last said to be wrong
         self._ours: Lease | None = None  # as the API server has it, if we wrote it last
 
     def holds(self) -> bool:
@@ -106,9 +107,12 @@ class Elector:
             with anyio.fail_after(self._terms.retry * 2):
                 taken = await self._take()
         except (errors.KubeError, TimeoutError) as error:
-            log.debug("lease %s: %s", self._name, error)
-            self._ours = None
+            why = str(error) or "no answer in time"
+            level = logging.DEBUG if why == self._said or isinstance(error, errors.Conflict) else logging.WARNING
+            log.log(level, "the lease %s/%s cannot be had or held: %s", self._namespace, self._name, why)
+            self._ours, self._said = None, why
             return False
+        self._said = ""
         if taken:
             self._until = began + self._terms.renew_deadline
         return taken
