@@ -1,4 +1,4 @@
-"""What `helm test` runs: is every part of kfn well, and does a function answer from zero through the gateway? The standard library only."""
+"""What `helm test` runs: is every part of kfn well, and does a new function answer through the gateway? The standard library only."""
 
 import os
 import socket
@@ -53,4 +53,4 @@ for one in os.environ["LISTENING"].split():
     until(f"{name} listens on {port}", partial(listens, name, int(port)))
 until("the gateway answers", partial(answers, os.environ["GATEWAY_URL"], 404))
 if ADDRESS:
-    until("a function answers from zero", partial(answers, ADDRESS, 200, "kfn test"))
+    until("a new function answers", partial(answers, ADDRESS, 200, "kfn test"))
