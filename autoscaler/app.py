@@ -44,6 +44,7 @@ class Autoscaler:
         self._early: dict[RevisionKey, dict[str, tuple[int, float]]] = {}  # pokes for what is not there yet, by gateway
         self._tasks: TaskGroup | None = None
         self._reporting: set[str] = set()
+        self._waves = anyio.Event()
         self._heard_since: float | None = None if self._settings.hear_first else -inf
         self._revisions = Informer(client, kinds.REVISION)
         self._deployments = Informer(client, kinds.DEPLOYMENT, labels=names.REVISION)
@@ -149,7 +150,9 @@ class Autoscaler:
                 if (tracked := self._tracked.get(key)) is not None:
                     self._decide(tracked, now)
             dues = {key: due for key in self._busy if (due := self._tracked[key].next_due(now)) is not None}
-            await anyio.sleep(max(0.0, min([tick, *dues.values()]) - anyio.current_time()))
+            with anyio.move_on_after(max(0.0, min([tick, *dues.values()]) - anyio.current_time())):
+                await self._waves.wait()
+            self._waves = anyio.Event()
 
     def _forget_early(self, now: float) -> None:
         kept = ((k, {g: v for g, v in pokes.items() if now - v[1] < self._settings.poke_memory}) for k, pokes in self._early.items())
@@ -207,6 +210,8 @@ class Autoscaler:
         if decision.replicas > tracked.asked or (decision.replicas < tracked.asked and not only_up):
             log.info("%s: %d -> %d: %s", tracked.key, tracked.asked, decision.replicas, decision.because)
             tracked.ask(decision.replicas, now)
+            if not tracked.ready and tracked.policy.first_wave < 1:
+                self._waves.set()  # the rest of them may be due before the next tick
             if tracked.choosing is not None:
                 tracked.choosing.cancel()  # who should go is another question now, or none
             if not tracked.writing and self._tasks is not None:

@@ -62,6 +62,7 @@ def decide(policy: Policy, seen: Observation, memory: Memory, now: float) -> tup
     memory = replace(memory, gave_up=False)
     why: list[str] = []
     wanted, memory = _by_load(policy, seen, memory, now, why)
+    wanted, memory = _first_of_all(policy, seen, wanted, memory, why)
     panicking = memory.panic_since is not None
     if wanted == 0 and seen.replicas > 0 and seen.quiet_for < policy.stable_window:
         wanted = 1
@@ -104,6 +105,17 @@ def _by_load(policy: Policy, seen: Observation, memory: Memory, now: float, why:
         f"panic: {policy.metric} {seen.panic or 0:.4g} over {policy.panic_window:g}s needs {by_panic} with {seen.ready} ready, holds {peak}"
     )
     return peak, replace(memory, panic_peak=peak)
+
+
+def _first_of_all(policy: Policy, seen: Observation, wanted: int, memory: Memory, why: list[str]) -> tuple[int, Memory]:
+    """While nothing is ready yet, only a part of many: instances that start at once share their nodes' processors, and the first
+    would come as late as the last. The others follow when one is ready and they are still needed, or when that takes too long."""
+    first = max(policy.activation_scale, ceil(wanted * policy.first_wave))
+    if seen.ready or wanted <= max(first, seen.replicas) or (seen.replicas and seen.stalled_for >= policy.wave):
+        return wanted, memory
+    first = max(first, seen.replicas)
+    why.append(f"{first} of {wanted} first, for nothing is ready")
+    return first, replace(memory, panic_peak=min(memory.panic_peak, first))
 
 
 def _activated(policy: Policy, wanted: int) -> int:

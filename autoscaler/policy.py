@@ -37,6 +37,8 @@ class Policy:
     zero_hold: float = 0.0  # after the window is empty
     scale_to_zero: bool = True
     progress_deadline: float = 600.0
+    first_wave: float = 1.0  # of what is wanted where nothing is ready, the part that is started at once
+    wave: float = 1.0  # seconds that the rest waits for it
 
 
 def policy_of(revision: Revision, settings: Settings) -> Policy:
@@ -67,6 +69,8 @@ def policy_of(revision: Revision, settings: Settings) -> Policy:
         zero_hold=max(settings.scale_to_zero_grace, retention),
         scale_to_zero=settings.scale_to_zero,
         progress_deadline=_seconds(revision.metadata.annotations, names.PROGRESS_DEADLINE, settings.progress_deadline),
+        first_wave=settings.first_wave,
+        wave=settings.wave,
     )
 
 

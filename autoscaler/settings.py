@@ -24,6 +24,8 @@ class Settings:
     scale_to_zero_grace: float = 0.0  # Knative needs 30 s to put its activator into the path; kfn's gateway always is
     max_scale_up_rate: float = 1000.0  # times the ready instances, a decision
     max_scale_down_rate: float = 2.0
+    first_wave: float = 1.0  # of many instances wanted where none is ready, the part that is started at once; the rest follows when
+    wave: float = 1.0  # one is ready, or after so many seconds. Where a start takes a millisecond, all at once is best
 
     tick: float = 2.0
     patch_timeout: float = 5.0  # for one write of a scale; then it is tried again

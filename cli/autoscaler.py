@@ -30,11 +30,14 @@ SCALING = {
     "scale_to_zero": (bool, "Take the last instance away, too."),
     "max_scale_up_rate": (click.FloatRange(1.01), "Times the ready instances, at once."),
     "max_scale_down_rate": (click.FloatRange(1.01), "The same for less of them."),
+    "first_wave": (click.FloatRange(0.01, 1), "Of many instances wanted where none is ready, the part that is started at once."),
+    "wave": (click.FloatRange(0, 60), "Seconds that the others wait for the first of them to be ready."),
 }
 DEFAULTS = {
     "stable_window": 60.0, "panic_window_percentage": 10.0, "panic_threshold_percentage": 200.0, "target_utilization_percentage": 70.0,
     "concurrency_target": 100.0, "rps_target": 200.0, "initial_scale": 1, "min_scale": 0, "max_scale": 0, "scale_down_delay": 0.0,
     "retention": 0.0, "progress_deadline": 600.0, "scale_to_zero": True, "max_scale_up_rate": 1000.0, "max_scale_down_rate": 2.0,
+    "first_wave": 0.25, "wave": 1.0,  # here a start takes a good part of a second of some processor
 }  # fmt: skip
 
 

@@ -230,3 +230,13 @@ class TestWhy:
             await anyio.sleep(10)
         (line,) = [r.getMessage() for r in caplog.records if r.name == "autoscaler.app"]
         assert line.startswith("default/hello-00001: 0 -> 3: 25 waiting, 10 fit into one: needs 3")
+
+
+class TestTheFirstWave:
+    async def test_the_rest_follows_in_time_when_nothing_becomes_ready(self) -> None:
+        async with world(replicas=0, settings=Settings(first_wave=0.25, wave=1.0)) as w:
+            w.autoscaler.poke(KEY, 200, "a")
+            await w.until(lambda: w.replicas == 5, within=0.1)
+            await anyio.sleep(0.8)
+            assert w.replicas == 5
+            await w.until(lambda: w.replicas == 20, within=0.4)

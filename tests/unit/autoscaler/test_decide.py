@@ -188,3 +188,33 @@ def test_decisions_are_bounded_whatever_is_seen() -> None:
                     assert 0 <= decision.replicas <= 7
                     assert decision.replicas >= min(7, math.ceil(load / 10), 1) or not load
                     assert decision.because
+
+
+class TestTheFirstWave:
+    """Instances that start at once share their nodes' processors: a quarter first, the rest when one is ready or after a second."""
+
+    policy = Policy(capacity=10, target=7, first_wave=0.25, wave=1.0)
+
+    def wanted(
+        self, *, ready: int = 0, replicas: int = 0, waiting: int = 200, stalled_for: float = 0.0, policy: Policy | None = None
+    ) -> int:
+        seen = Observation(None, None, ready, replicas, waiting=waiting, stalled_for=stalled_for)
+        decision, memory = decide(policy or self.policy, seen, Memory(), 100.0)
+        assert memory.panic_peak <= decision.replicas, "what was not asked for is not held"
+        return decision.replicas
+
+    def test_is_a_part_of_many(self) -> None:
+        assert [self.wanted(), self.wanted(replicas=1, stalled_for=0.01), self.wanted(replicas=5, stalled_for=0.9)] == [5, 5, 5]
+
+    def test_is_all_of_one_and_is_never_less_than_there_is(self) -> None:
+        assert [self.wanted(waiting=1), self.wanted(waiting=11), self.wanted(replicas=9, stalled_for=0.5)] == [1, 1, 9]
+
+    def test_is_over_when_one_is_ready_or_it_takes_too_long(self) -> None:
+        assert [self.wanted(replicas=5, ready=1), self.wanted(replicas=5, stalled_for=1.0)] == [20, 20]
+
+    def test_is_at_least_what_the_revision_asks_for(self) -> None:
+        assert self.wanted(policy=replace(self.policy, activation_scale=8)) == 8
+        assert self.wanted(policy=replace(self.policy, min_scale=12)) == 12
+
+    def test_is_everything_where_nothing_else_is_said(self) -> None:
+        assert self.wanted(policy=replace(self.policy, first_wave=1.0)) == 20

@@ -5,7 +5,7 @@ domain scheme cluster-domain gateway-host progress-deadline initial-ready-timeou
 {{- end }}
 
 {{- define "kfn.autoscalerKeys" -}}
-progress-deadline stable-window panic-window-percentage panic-threshold-percentage target-utilization-percentage concurrency-target rps-target initial-scale min-scale max-scale scale-down-delay retention scale-to-zero max-scale-up-rate max-scale-down-rate
+progress-deadline stable-window panic-window-percentage panic-threshold-percentage target-utilization-percentage concurrency-target rps-target initial-scale min-scale max-scale scale-down-delay retention scale-to-zero max-scale-up-rate max-scale-down-rate first-wave wave
 {{- end }}
 
 {{- define "kfn.config" -}}
