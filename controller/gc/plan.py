@@ -11,6 +11,8 @@ from controller.settings import Settings
 from kfn.api import names
 from kfn.api.serving import Configuration, Revision
 
+SETTLE = timedelta(seconds=30)  # every gateway knows by then that a Revision has no traffic any more
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -21,8 +23,10 @@ class Plan:
 
 
 def plan(configuration: Configuration, revisions: Sequence[Revision], settings: Settings, now: datetime) -> Plan:
-    """Beyond `min_non_active_revisions` the old go, oldest first; beyond `max_non_active_revisions` the young go too."""
+    """Beyond `min_non_active_revisions` the old go, oldest first; beyond `max_non_active_revisions` the young go too, but none that a
+    gateway may not have heard of yet."""
     idle = sorted((r for r in revisions if _may_go(configuration, r)), key=lambda r: (_last_active(r, now), generation_of(r)))
+    settling = [r for r in idle if _last_active(r, now) + SETTLE > now]
     spare = max(len(idle) - settings.min_non_active_revisions, 0)
     old = [r for r in idle if _stale_at(r, settings, now) <= now][:spare]
     left = [r for r in idle if r not in old]
@@ -30,7 +34,9 @@ def plan(configuration: Configuration, revisions: Sequence[Revision], settings: 
     surplus = left[: max(len(left) - most, 0)]
     left = left[len(surplus) :]
     due = [_stale_at(r, settings, now) for r in left] if len(left) > settings.min_non_active_revisions else []
-    return Plan([*old, *surplus], max((min(due) - now).total_seconds(), 1.0) if due else None)
+    gone = [r for r in (*old, *surplus) if r not in settling]
+    due += [_last_active(r, now) + SETTLE for r in settling]
+    return Plan(gone, max((min(due) - now).total_seconds(), 1.0) if due else None)
 
 
 def _may_go(configuration: Configuration, revision: Revision) -> bool:

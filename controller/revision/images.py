@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from kfn.api import core
+from kfn.api import core, names
 from kfn.api.serving import Revision
 
 _DIGEST = "@sha256:"
@@ -34,24 +34,29 @@ def known(revision: Revision, deployment: core.Deployment | None) -> dict[str, s
 def open_names(revision: Revision, have: Mapping[str, str], skip: Sequence[str]) -> tuple[str, ...]:
     """The images whose digest has to be asked for, each once."""
     containers = (*revision.spec.containers, *revision.spec.init_containers)
-    wanted = (c.image for c in containers if c.name not in have and _DIGEST not in c.image and not _skipped(c.image, skip))
+    wanted = (c.image for c in containers if name_of(c) not in have and _DIGEST not in c.image and not _skipped(c.image, skip))
     return tuple(dict.fromkeys(wanted))
 
 
 def by_container(revision: Revision, digests: Mapping[str, str]) -> dict[str, str]:
     """By container: the image by digest, from digests by image."""
     containers = (*revision.spec.containers, *revision.spec.init_containers)
-    return {c.name: at(c.image, digests[c.image]) for c in containers if c.image in digests}
+    return {name_of(c): at(c.image, digests[c.image]) for c in containers if c.image in digests}
 
 
 def pinned(revision: Revision, have: Mapping[str, str]) -> Revision:
     """The Revision as its pods are to run it."""
 
     def fixed(containers: list[core.Container]) -> list[core.Container]:
-        return [replace(c, image=have.get(c.name, c.image)) for c in containers]
+        return [replace(c, image=have.get(name_of(c), c.image)) for c in containers]
 
     spec = revision.spec
     return replace(revision, spec=replace(spec, containers=fixed(spec.containers), init_containers=fixed(spec.init_containers)))
+
+
+def name_of(container: core.Container) -> str:
+    """A container's name. Admission gives one to each; without it there may be none."""
+    return container.name or names.DEFAULT_CONTAINER
 
 
 def at(image: str, digest: str) -> str:

@@ -16,7 +16,7 @@ from controller.owner import Ownership
 from controller.revision import resources
 from controller.revision.advice import advised
 from controller.revision.evidence import Evidence, examine, parse_time
-from controller.revision.images import Trouble
+from controller.revision.images import Trouble, name_of
 from controller.settings import Settings
 from kfn.api import conditions, core, names
 from kfn.api.serving import ContainerDigest, Revision, RevisionStatus
@@ -73,7 +73,7 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     said = [
         _resources_available(seen, evidence, overdue, now),
         _container_healthy(seen, evidence),
-        _active(deployment, evidence),
+        _active(seen, evidence),
     ]
     status = replace(
         revision.status,
@@ -169,7 +169,10 @@ def _container_healthy(seen: Seen, evidence: Evidence) -> Mark:
     return marks.as_it_was(revision.status.conditions, HEALTHY, otherwise)
 
 
-def _active(deployment: core.Deployment | None, evidence: Evidence) -> Mark:
+def _active(seen: Seen, evidence: Evidence) -> Mark:
+    deployment = seen.deployment
+    if seen.resolving:
+        return marks.unknown(ACTIVE, RESOLVING)
     if evidence.ready:
         return marks.true(ACTIVE)
     if deployment is not None and not _wanted(deployment):
@@ -205,9 +208,13 @@ def _deadline(revision: Revision, settings: Settings) -> datetime | None:
 def _digests(containers: Sequence[core.Container], seen: Seen) -> list[ContainerDigest]:
     """The digest in the image's name, else the one that is known, else the one that a pod reports to have pulled, else none."""
     running = {s.name: s.image_id for pod in seen.pods for s in (*pod.status.container_statuses, *pod.status.init_container_statuses)}
-    return [ContainerDigest(c.name, c.image if _DIGEST in c.image else seen.images.get(c.name) or _pulled(running, c)) for c in containers]
+    return [
+        ContainerDigest(name, c.image if _DIGEST in c.image else seen.images.get(name) or _pulled(running, name))
+        for c in containers
+        for name in (name_of(c),)
+    ]
 
 
-def _pulled(running: dict[str, str], container: core.Container) -> str:
-    image = running.get(container.name, "").removeprefix("docker-pullable://")
+def _pulled(running: dict[str, str], container: str) -> str:
+    image = running.get(container, "").removeprefix("docker-pullable://")
     return image if _DIGEST in image else ""

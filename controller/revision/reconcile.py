@@ -121,5 +121,5 @@ async def _events(world: World, pod: core.Pod) -> list[core.Event]:
         with anyio.move_on_after(LOG_SECONDS):
             return (await world.client.list(kinds.EVENT, meta.namespace, fields=f"involvedObject.uid={meta.uid}"))[0]
     except errors.KubeError as error:
-        log.debug("events of %s/%s: %s", meta.namespace, meta.name, error)
+        log.info("events of the pod %s/%s, which does not start, cannot be read: %s", meta.namespace, meta.name, error)
     return []

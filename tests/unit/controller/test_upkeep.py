@@ -140,3 +140,11 @@ def test_a_spec_that_is_ours_alone_is_put_whole_with_its_labels_and_annotations(
     assert changed is not None
     assert changed.metadata.labels == {"a": "1"}
     assert changed.metadata.annotations == {"mine": "1"}
+
+
+def test_one_that_has_just_lost_its_traffic_is_left_to_gateways_that_have_yet_to_hear_of_it() -> None:
+    at_once = Settings(retain_since_create_time=0, retain_since_last_active_time=0, min_non_active_revisions=0, max_non_active_revisions=0)
+    just, before = revision(name="r-00001", idle=10 / 3600), revision(name="r-00002", idle=31 / 3600)
+    found = collect(configuration(), [just, before], at_once, NOW)
+    assert [r.metadata.name for r in found.delete] == ["r-00002"]
+    assert found.look_again == 20
