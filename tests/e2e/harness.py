@@ -119,9 +119,11 @@ async def running(data: Path, *args: str) -> AsyncIterator[Platform]:
             await platform.stop()
 
 
-async def run(*argv: str, env: dict[str, str] | None = None, timeout: float = 90, stdin: bytes | None = None) -> Result:
+async def run(
+    *argv: str, env: dict[str, str] | None = None, timeout: float = 90, stdin: bytes | None = None, folder: Path | None = None
+) -> Result:
     process = await asyncio.create_subprocess_exec(
-        *argv, env=env, stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
+        *argv, env=env, cwd=folder, stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
