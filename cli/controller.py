@@ -62,6 +62,19 @@ DEFAULTS = {
     metavar="https://HOST:PORT",
     help="Where the API server reaches it, for a process beside a cluster; without: the Service kfn-webhook.",
 )
+@click.option(
+    "--webhook-life", type=options.SECONDS, default=7776000.0, show_default=True, help="Seconds that its certificate is good for."
+)
+@click.option(
+    "--webhook-renew-before", type=options.SECONDS, default=2592000.0, show_default=True, help="Seconds before its end for a new one."
+)
+@click.option(
+    "--webhook-overlap",
+    type=options.SECONDS,
+    default=20.0,
+    show_default=True,
+    help="Seconds for which a new authority is trusted before its certificate is shown.",
+)
 @options.common("kfn-system/kfn-controller")
 def command(
     registries_skipping_tag_resolving: str,
@@ -75,6 +88,9 @@ def command(
     webhook_port: int | None,
     webhook_host: str,
     webhook_url: str,
+    webhook_life: float,
+    webhook_renew_before: float,
+    webhook_overlap: float,
     **flags: Any,
 ) -> int:
     """Run the controllers of functions and builds.
@@ -107,7 +123,10 @@ def command(
         image = build_image or Builds().image
         remote = Builds(image=image, plain_http=plain, per_namespace=build_per_namespace, in_all=build_in_all) if builds else None
         namespace = process.lease[0] if process.lease else Webhook().namespace
-        served = Webhook(host=webhook_host, port=webhook_port, namespace=namespace, url=webhook_url) if webhook_port is not None else None
+        times = {"life": webhook_life, "renew_before": webhook_renew_before, "overlap": webhook_overlap}
+        served = None
+        if webhook_port is not None:
+            served = Webhook(host=webhook_host, port=webhook_port, namespace=namespace, url=webhook_url, **times)
         chosen = controller.Chosen(serving=serving, digests=digests, builds=remote, webhook=served)
         return shell.main(process, controller.Part(chosen), controller.needs(chosen), say=lambda line: click.echo(line))
 
