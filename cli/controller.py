@@ -85,12 +85,6 @@ def command(
     build_per_namespace: int,
     build_in_all: int,
     build_plain_http: str,
-    webhook_port: int | None,
-    webhook_host: str,
-    webhook_url: str,
-    webhook_life: float,
-    webhook_renew_before: float,
-    webhook_overlap: float,
     **flags: Any,
 ) -> int:
     """Run the controllers of functions and builds.
@@ -103,10 +97,7 @@ def command(
     kfn controller --kubeconfig ~/.kube/config --no-lease --admin-port 0
     """
     process = options.take("controller", flags)
-    if webhook_url and not webhook_url.startswith("https://"):
-        raise click.BadParameter(f"{webhook_url!r} does not begin with https://: an API server asks no other", param_hint="--webhook-url")
-    if webhook_url and webhook_port is None:
-        raise click.BadParameter("needs --webhook-port, where it is served", param_hint="--webhook-url")
+    asked = _webhook(flags)
 
     def run() -> int:
         from builder.cluster.settings import Settings as Builds
@@ -123,14 +114,21 @@ def command(
         image = build_image or Builds().image
         remote = Builds(image=image, plain_http=plain, per_namespace=build_per_namespace, in_all=build_in_all) if builds else None
         namespace = process.lease[0] if process.lease else Webhook().namespace
-        times = {"life": webhook_life, "renew_before": webhook_renew_before, "overlap": webhook_overlap}
-        served = None
-        if webhook_port is not None:
-            served = Webhook(host=webhook_host, port=webhook_port, namespace=namespace, url=webhook_url, **times)
+        served = Webhook(**asked, namespace=namespace) if asked else None
         chosen = controller.Chosen(serving=serving, digests=digests, builds=remote, webhook=served)
         return shell.main(process, controller.Part(chosen), controller.needs(chosen), say=lambda line: click.echo(line))
 
     return options.start(run, "--admin-host and --admin-port")
+
+
+def _webhook(flags: dict[str, Any]) -> dict[str, Any]:
+    """Take the webhook's options out of `flags`; empty if it is not to be served."""
+    asked = {name.removeprefix("webhook_"): flags.pop(name) for name in list(flags) if name.startswith("webhook_")}
+    if asked["url"] and not asked["url"].startswith("https://"):
+        raise click.BadParameter(f"{asked['url']!r} does not begin with https://: an API server asks no other", param_hint="--webhook-url")
+    if asked["url"] and asked["port"] is None:
+        raise click.BadParameter("needs --webhook-port, where it is served", param_hint="--webhook-url")
+    return asked if asked["port"] is not None else {}
 
 
 def _hosts(text: str) -> tuple[str, ...]:
