@@ -24,7 +24,8 @@ from builder.tar import Member
 from kfn.version import VERSION
 
 ROOT = Path(builder.__file__).parents[1]  # a checkout, or the folder that kfn is installed in
-_SUFFIXES = (".py", ".lock", ".asc", ".typed")  # what kfn's packages need at run time; not the templates of `kfn new`
+_SUFFIXES = (".py", ".lock", ".asc", ".typed")  # what kfn's packages need at run time
+_LEFT_OUT = ("cli/templates/", "cli/installing/data/")  # the second one has the chart, in an installed kfn only
 
 
 def read(recipe: Recipe) -> Source:
@@ -35,9 +36,10 @@ def read(recipe: Recipe) -> Source:
         if not (folder / "__init__.py").is_file():
             raise BuildError(f"{folder} is not there, and kfn's image needs it; install kfn again")
         for path in folder.rglob("*"):
-            if path.suffix in _SUFFIXES and path.is_file() and "templates" not in path.parts:
+            name = path.relative_to(ROOT).as_posix()
+            if path.suffix in _SUFFIXES and path.is_file() and not name.startswith(_LEFT_OUT):
                 data = path.read_bytes()
-                found.append(SourceFile(path.relative_to(ROOT).as_posix(), len(data), False, hashlib.sha256(data).hexdigest()))
+                found.append(SourceFile(name, len(data), False, hashlib.sha256(data).hexdigest()))
     found.sort(key=lambda file: file.path)
     total = hashlib.sha256("".join(f"{file.path}\0{file.sha256}\n" for file in found).encode())
     return Source(ROOT, tuple(found), total.hexdigest(), (), ())

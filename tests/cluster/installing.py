@@ -80,7 +80,7 @@ def images(platform: "Platform") -> dict[str, str]:
 def values(platform: "Platform", more: Mapping[str, Any]) -> dict[str, Any]:
     """The chart's values as nested mappings; a dotted name says where one is."""
     own: dict[str, Any] = {"domain": platform.domain, "image.registry": f"{platform.registry}/kfn", **SMALL}
-    for name, place in (("kfn", "image"), ("kfn-nats", "nats.image")):
+    for name, place in (("kfn", "image"), ("kfn-builder", "builds.image"), ("kfn-nats", "nats.image")):
         if name in platform.images:
             own[f"{place}.digest"] = platform.images[name].partition("@")[2]
     for key in ("builds.plainHttp", "digestResolution.plainHttp"):
