@@ -8,10 +8,12 @@ from controller.owner import controller_of
 from controller.route.hosts import claimed
 from controller.world import World
 from kfn.api import names
+from kfn.api.conditions import is_true
 from kfn.api.serving import GROUP, Configuration, Route
 from kfn.kube.reconcile import Keys
 
 GATHER = 0.02  # seconds in which what an instance's start changes is gathered: to look at it each time would delay the start
+WAKING = 0.5  # the same where a ready Revision wakes: nobody waits for its status, but somebody for the instance, on the same processors
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +89,19 @@ class Triggers:
 
     def pod(self, old: Any, new: Any) -> None:
         meta = (new or old).metadata
-        self._queues.revisions.add(f"{meta.namespace}/{meta.labels.get(names.REVISION, '')}", after=GATHER)
+        name = meta.labels.get(names.REVISION, "")
+        self._queues.revisions.add(f"{meta.namespace}/{name}", after=self._settled(meta.namespace, name))
 
     def deployment(self, old: Any, new: Any) -> None:
         """Its making and its end are told at once, its scale and its status when they have settled."""
-        self._owner(new or old, after=GATHER if old and new else 0.0)
+        meta = (new or old).metadata
+        after = self._settled(meta.namespace, meta.labels.get(names.REVISION, "")) if old and new else 0.0
+        self._owner(new or old, after=after)
+
+    def _settled(self, namespace: str, revision: str) -> float:
+        """How long to gather what its instances do. A new one is waited for, and so is one that has failed and may work again."""
+        known = self._world.revisions.get(namespace, revision)
+        return WAKING if known is not None and is_true(known.status.conditions, "Ready") else GATHER
 
     def child(self, old: Any, new: Any) -> None:
         self._owner(new or old)

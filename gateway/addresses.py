@@ -3,7 +3,9 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
+from kfn.api import names
 from kfn.api.core import EndpointPort, EndpointSlice
+from kfn.api.meta import ObjectMeta
 
 HTTP2 = ("kubernetes.io/h2c", "h2c")  # appProtocol
 PREFERRED = ("http", "http1", "h2c")  # names of the traffic port on a Service that has several
@@ -35,6 +37,14 @@ def of(slice_: EndpointSlice) -> tuple[Address, ...]:
         for endpoint in slice_.endpoints
         for address in endpoint.addresses[:1]
     )
+
+
+def kept(slice_: EndpointSlice) -> EndpointSlice:
+    """What a local copy must keep of a slice whose addresses are known: whose it is."""
+    meta = slice_.metadata
+    labels = {names.REVISION: meta.labels[names.REVISION]} if names.REVISION in meta.labels else {}
+    name = ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid, resource_version=meta.resource_version, labels=labels)
+    return EndpointSlice(metadata=name)
 
 
 def merged(slices: Iterable[tuple[Address, ...]], cordoned: Collection[str] = ()) -> dict[tuple[str, int], Address]:

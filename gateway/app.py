@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from gateway import drain, policy
+from gateway import addresses, drain, policy
 from gateway.addresses import Address
 from gateway.chain import Chain
 from gateway.coldstart import ColdStart
@@ -143,7 +143,7 @@ class Gateway:
 
     async def _watch(self, tasks: anyio.abc.TaskGroup, chain: Chain) -> None:
         revisions = Informer(self._client, kinds.REVISION, keep=policy.kept)
-        slices = Informer(self._client, kinds.ENDPOINT_SLICE, labels=names.REVISION)
+        slices = Informer(self._client, kinds.ENDPOINT_SLICE, labels=names.REVISION, keep=addresses.kept)
         routes = Informer(self._client, kinds.ROUTE)
         revisions.on_change(chain.revision_changed)
         slices.on_change(chain.slice_changed)

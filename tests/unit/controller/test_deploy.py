@@ -542,3 +542,24 @@ async def test_pods_that_a_quota_refuses_are_asked_for_again_with_few_writes() -
         p.cluster.works("hello-00001")
         await p.settles()
         assert p.ready().status == "True"
+
+
+class TestAWakingRevision:
+    async def test_is_looked_at_once_its_start_is_over(self) -> None:
+        """Nobody waits for its status, but somebody for the instance, on the same processors."""
+        async with platform() as p:
+            p.apply(a_service())
+            await p.settles()
+            p.cluster.works("hello-00001")
+            await p.settles()
+            p.cluster.sleeps("hello-00001")
+            await p.settles()
+            writes = len(p.api.writes)
+            p.cluster.scale("hello-00001", 1)
+            await anyio.sleep(0.2)
+            p.cluster.works("hello-00001")
+            await anyio.sleep(0.2)
+            assert len(p.api.writes) == writes
+            await p.settles()
+            assert p.api.the(kinds.REVISION, "hello-00001").status.actual_replicas == 1
+            assert len(p.api.writes) == writes + 1
