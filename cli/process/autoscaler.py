@@ -66,7 +66,7 @@ class Part:
             async with running("autoscaler", lambda: leading.run(self._lead)):
                 if shell.process.lease is None:
                     await self._serving.wait()
-                facts = {"loads": f"http://{authority(chosen.host, self._doors['load'].port)}"}
+                facts = {"load": f"http://{authority(chosen.host, self._doors['load'].port)}"}
                 if "slots" in self._doors:
                     facts["slots"] = authority(chosen.host, self._doors["slots"].port)
                 yield facts

@@ -36,7 +36,7 @@ class Part:
         with anyio.move_on_after(within):
             line = (await self.process.stdout.readline()).decode()
             assert line.startswith("ready "), f"{line!r}\n{self.text[-3000:]}"
-            self.said = dict(word.split("=", 1) for word in line.split()[2:])
+            self.said = dict(word.split("=", 1) for word in line.split() if "=" in word)
             return self
         raise AssertionError(f"not ready within {within} s:\n{self.text[-3000:]}")
 
