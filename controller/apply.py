@@ -100,5 +100,8 @@ async def show(client: Client, kind: Kind[T], current: Any, status: Any, recorde
 def _told(kind: Kind[T], wanted: Any) -> Iterator[None]:
     try:
         yield
-    except (errors.Invalid, errors.Forbidden) as error:
-        raise Refused(f'{kind.kind} "{wanted.metadata.name}" was refused: {error.message}') from error
+    except errors.ApiError as error:
+        # A webhook of somebody else that does not answer is a 500, and lasts until somebody looks at it.
+        if isinstance(error, errors.Invalid | errors.Forbidden) or "failed calling webhook" in error.message:
+            raise Refused(f'{kind.kind} "{wanted.metadata.name}" was refused: {error.message}') from error
+        raise

@@ -415,13 +415,18 @@ async def test_a_cluster_local_service_loses_and_regains_its_public_name() -> No
         assert p.service().status.url == "http://hello.default.localhost:8080"
 
 
+AWAY = errors.ApiError(500, "InternalError", 'Internal error occurred: failed calling webhook "x": exceeded quota: only 3 of these')
+QUOTA = errors.Forbidden(403, "Forbidden", "exceeded quota: only 3 of these")
+
+
+@pytest.mark.parametrize("error", [QUOTA, AWAY], ids=["by-a-quota", "by-a-webhook-that-is-away"])
 @pytest.mark.parametrize("refused", ["configurations", "routes", "revisions", "deployments", "/api/v1/namespaces/default/services"])
-async def test_what_the_api_server_refuses_is_told_and_tried_again(refused: str) -> None:
+async def test_what_the_api_server_refuses_is_told_and_tried_again(refused: str, error: errors.ApiError) -> None:
     async with platform() as p:
 
         def picky(method: str, path: str) -> None:
             if method == "POST" and path.endswith(refused):
-                raise errors.Forbidden(403, "Forbidden", "exceeded quota: only 3 of these")
+                raise error
 
         p.api.before = picky
         p.apply(a_service())
