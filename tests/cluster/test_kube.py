@@ -150,14 +150,6 @@ class TestLeases:
 
 
 class TestReads:
-    async def test_a_version_of_the_future_is_refused_in_words_that_an_informer_knows(self, cluster: Cluster, namespace: Namespace) -> None:
-        """As after a restore from a backup: the informer lists anew then, and else keeps its place."""
-        async with connected(cluster) as client:
-            with pytest.raises(errors.ApiError, match="resource version"):
-                async with client.watch(kinds.CONFIG_MAP, namespace.name, resource_version=str(1 << 50)) as events:
-                    async for _ in events:
-                        pass
-
     async def test_a_list_in_pieces_is_whole(self, cluster: Cluster, namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
         async with connected(cluster) as client:
             for n in range(7):
