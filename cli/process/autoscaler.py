@@ -3,7 +3,7 @@
 Who leads listens, and says so in an EndpointSlice, so that gateways find it by the name of a Service; who stands by does not listen.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 
@@ -27,7 +27,9 @@ from kfn.load import RevisionKey
 from kfn.observe import web
 
 NEEDS = (kinds.REVISION,)
-TERMS = Terms(duration=5.0, renew_deadline=3.0, retry=0.5)
+TERMS = Terms(duration=8.0, renew_deadline=5.0, retry=0.5)
+"""With 5 s and 3 s a machine with fifty processes to run for each of its cores lost the lease every minute, and ends of terms took the 2 s
+between them: the process left, and Kubernetes let it wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Part:
         self._parts: cluster.Parts | None = None  # of this term
         self._serving = anyio.Event()
         self._shell: Shell
+        self._holds: Callable[[], bool] = lambda: True
 
     @asynccontextmanager
     async def __call__(self, shell: Shell) -> AsyncIterator[Mapping[str, str]]:
@@ -60,6 +63,7 @@ class Part:
         if chosen.slots_port is not None:
             self._doors["slots"] = Door(chosen.host, chosen.slots_port)
         leading = Leading(shell, chosen.terms)
+        self._holds = leading.holds
         shell.pages.append(self._page)
         shell.routes.append(Route("/decisions", self._decisions))
         try:
@@ -84,7 +88,7 @@ class Part:
             running("autoscaler", parts.run),
             _keeping(self._doors.get("slots"), chosen.slots_token),
             web.serving(page, sock=self._doors["load"].take(), drain=1),
-            _told_where(client, chosen, self._doors),
+            _told_where(client, chosen, self._doors, self._holds),
         ):
             self._serving.set()
             try:
@@ -116,7 +120,7 @@ class Part:
 
 
 @asynccontextmanager
-async def _told_where(client: Client, chosen: Chosen, doors: Mapping[str, Door]) -> AsyncIterator[None]:
+async def _told_where(client: Client, chosen: Chosen, doors: Mapping[str, Door], holds: Callable[[], bool]) -> AsyncIterator[None]:
     """Have the leader's address in the EndpointSlice of the Service while the block runs."""
     if not chosen.advertise:
         yield
@@ -128,8 +132,9 @@ async def _told_where(client: Client, chosen: Chosen, doors: Mapping[str, Door])
         try:
             yield
         finally:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(1):
-                await sign.take_down()
+            if holds():  # else it is the next leader's by now, and there is no time to lose
+                with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+                    await sign.take_down()
 
 
 @asynccontextmanager

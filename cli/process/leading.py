@@ -43,6 +43,10 @@ class Leading:
             return self.shell.client
         return Client(Fenced(self.shell.transport, self._elector.holds))
 
+    def holds(self) -> bool:
+        """Nobody else leads now."""
+        return self._elector is None or self._elector.holds()
+
     async def run(self, work: Callable[[Client], Awaitable[None]]) -> None:
         """Until cancelled. `work` is called anew for each term, and never ends by itself."""
         if self._elector is None:

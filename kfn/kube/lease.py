@@ -104,7 +104,7 @@ class Elector:
         """One attempt to take or renew. Any failure is a no; the deadlines above judge how many are too many."""
         began = anyio.current_time()
         try:
-            with anyio.fail_after(self._terms.retry * 2):
+            with anyio.fail_after(max(self._terms.retry * 2, self._terms.renew_deadline / 2)):  # a slow answer is better than none
                 taken = await self._take()
         except (errors.KubeError, TimeoutError) as error:
             why = str(error) or "no answer in time"
