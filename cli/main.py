@@ -3,6 +3,7 @@
 import gc
 import importlib
 import os
+import signal
 import sys
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 from cli import output
 from kfn.version import VERSION
 
+TERMINATED = 128 + 15  # as a shell tells of a process that SIGTERM ended
 # name -> module. The order is the order in help.
 COMMANDS = {
     "up": "cli.up",
@@ -144,6 +146,8 @@ def _interrupted(error: BaseException | None) -> bool:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command; every failure leaves one readable message and a documented exit code."""
+    if args is None and os.getpid() == 1:  # a container's first process: there SIGTERM does nothing until somebody takes it
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(TERMINATED))
     try:
         _run(args)
     finally:

@@ -6,6 +6,8 @@ Called by `python -m kfn.function` and by the child that the warm parent forks, 
 import sys
 from time import time
 
+TERMINATED = 128 + 15  # as a shell tells of a process that SIGTERM ended
+
 
 def main() -> int:
     """Serve the function that the environment names; 0 after a graceful stop, 1 if it cannot start."""
@@ -15,7 +17,12 @@ def main() -> int:
     gc.disable()  # until it listens: what is imported stays anyway, and looking through it again and again costs a tenth of the start
     import asyncio
     import os
+    import signal
 
+    if (
+        os.getpid() == 1
+    ):  # a container's first process: there SIGTERM does nothing by itself, and an import can take longer than anybody waits
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(TERMINATED))  # the server puts its own in place of this
     from kfn.function import event, logs
     from kfn.function.errors import StartError
     from kfn.function.settings import from_environ
