@@ -36,6 +36,7 @@ from tests.benchmarks._measure import Table
 BURST = 200
 KINDS = (kinds.POD, kinds.DEPLOYMENT, kinds.ENDPOINT_SLICE)
 COLD, BURSTED = "bench-cold", "bench-burst"
+SETTLED = 2.0  # seconds from when a pod is gone until the next start: what the end of one still writes and frees is over
 WINDOW = 6.0  # seconds, the shortest; it acts on the way to zero only
 
 
@@ -127,7 +128,7 @@ async def asleep(client: Client, deployment: str) -> None:
         while (await client.get(kinds.DEPLOYMENT, deployment, NAMESPACE)).spec.replicas:
             await anyio.sleep(0.1)
     await cluster.gone(client, deployment)
-    await anyio.sleep(0.5)
+    await anyio.sleep(SETTLED)
 
 
 def waterfall(seen: Seen, own: str, begin: float) -> dict[str, float]:
