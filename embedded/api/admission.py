@@ -9,6 +9,7 @@ from kfn.api.base import Json
 from kfn.api.errors import Invalid
 from kfn.api.kinds import Kind
 from kfn.api.unknown import unknown_fields
+from kfn.api.warnings import warnings
 
 
 def admitted(kind: Kind[Any], operation: str, new: Json, old: Json | None, user: str) -> Json:
@@ -20,6 +21,11 @@ def admitted(kind: Kind[Any], operation: str, new: Json, old: Json | None, user:
     except Invalid as error:
         causes = [(c["field"], c["reason"], c["message"]) for c in error.causes()]
         raise status.invalid(kind, new["metadata"].get("name", ""), causes) from error
+
+
+def told(kind: Kind[Any], body: Any, new: Json, request: Request) -> tuple[str, ...]:
+    """Warnings about what is stored as `new`. Raises 400 for unknown fields, if that is asked for."""
+    return (*unknown(kind, body, request), *(() if request.path.endswith("/status") else warnings(kind, new)))
 
 
 def unknown(kind: Kind[Any], body: Any, request: Request) -> tuple[str, ...]:

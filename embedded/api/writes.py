@@ -36,7 +36,7 @@ async def create(store: Store, target: Target, request: Request) -> Answer:
     if kind.namespaced:
         _check_namespace(store, target, name)
     new = write.typed(kind, admission.admitted(kind, "CREATE", wanted, None, request.user))
-    warnings = admission.unknown(kind, request.body, request)
+    warnings = admission.told(kind, request.body, new, request)
     key = (target.namespace, name)
     await store.turn(kind, key)
     if store.get(kind, key) is not None:
@@ -141,7 +141,7 @@ async def replace(
     if target.subresource != "status":
         wanted = admission.admitted(kind, "UPDATE", wanted, old, request.user)
     new = write.with_generation(kind, old, write.typed(kind, wanted))
-    warnings = admission.unknown(kind, given, request)
+    warnings = admission.told(kind, given, new, request)
     if new == old and store.saved(kind, key):
         return Answer(200, old, warnings, "object")
     if not request.dry_run:

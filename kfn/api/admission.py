@@ -13,7 +13,7 @@ from kfn.api import annotations, defaults, kinds, names, validate_build, validat
 from kfn.api.base import Json, decode
 from kfn.api.errors import FieldError, Invalid
 from kfn.api.kinds import Kind
-from kfn.api.unknown import find_unknown
+from kfn.api.unknown import find_mistyped, find_unknown
 
 _VALIDATE = {**validate_serving.BY_KIND, **validate_eventing.BY_KIND, **validate_sources.BY_KIND, **validate_build.BY_KIND}
 _SIGNED = ("services.serving.knative.dev", "configurations.serving.knative.dev", "routes.serving.knative.dev")
@@ -66,7 +66,8 @@ def _illegible(kind: Kind[Any], obj: Json) -> list[FieldError]:
         decode(kind.type, obj)
     except msgspec.ValidationError as error:
         return [_type_error(str(error), obj)]
-    return _unknown(kind, obj)
+    mistyped = [_type_error(f"{said} - at `$.{path}`", obj) for path, said in find_mistyped(kind.type, obj)]
+    return mistyped or _unknown(kind, obj)
 
 
 def _fill_in_and_judge(kind: Kind[Any], obj: Json, previous: Json | None, user: str | None, *, kept: bool) -> list[FieldError]:

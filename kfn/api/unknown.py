@@ -1,4 +1,5 @@
-"""Find the fields of an object that its type does not have. The decoder drops them; people who mistyped want to know."""
+"""Find what the decoder does not tell: fields that a type does not have, which it drops, and values of the wrong type in what passes
+through as it comes (`kfn.api.shapes`), which it does not look into. People who mistyped want to know."""
 
 import difflib
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from kfn.api.base import Base
+from kfn.api.base import Base, decode
 from kfn.api.shapes import As
 
 
@@ -53,11 +54,42 @@ def find_unknown(type_: Any, obj: Any, path: str = "") -> list[Unknown]:
     return found
 
 
+def find_mistyped(type_: Any, obj: Any, path: str = "") -> list[tuple[str, str]]:
+    """Path and complaint of what does not have the type of its shape; one for each value that has a shape."""
+    struct, item, value = _shape(type_)
+    found: list[tuple[str, str]] = []
+    if isinstance(obj, dict) and struct is not None:
+        for name, child in obj.items():
+            at = f"{path}.{name}" if path else str(name)
+            hint = _hints(struct).get(name)
+            shape = _plain(hint)
+            if shape is not hint and get_origin(hint) is Annotated:
+                try:
+                    decode(shape, child)
+                except msgspec.ValidationError as error:
+                    said, _, inner = str(error).partition(" - at `$")
+                    found.append((f"{at}{inner.removesuffix('`')}", said))
+            elif hint is not None:
+                found += find_mistyped(hint, child, at)
+    elif isinstance(obj, dict) and value is not None:
+        for name, child in obj.items():
+            found += find_mistyped(value, child, f"{path}.{name}")
+    elif isinstance(obj, list) and item is not None:
+        for i, child in enumerate(obj):
+            found += find_mistyped(item, child, f"{path}[{i}]")
+    return found
+
+
 @cache
 def fields_of(struct: type[Base]) -> dict[str, Any]:
     """JSON field name to type; for what is passed through as a dictionary, to the shape that it has (`kfn.api.shapes`)."""
+    return {name: _plain(hint) for name, hint in _hints(struct).items()}
+
+
+@cache
+def _hints(struct: type[Base]) -> dict[str, Any]:
     hints = get_type_hints(struct, include_extras=True)
-    return {field.encode_name: _plain(hints[field.name]) for field in msgspec.structs.fields(struct)}
+    return {field.encode_name: hints[field.name] for field in msgspec.structs.fields(struct)}
 
 
 def _plain(hint: Any) -> Any:

@@ -6,6 +6,7 @@ import pytest
 
 from embedded.api import writes
 from embedded.api.journal import Full
+from embedded.api.request import Request
 from embedded.api.settings import Settings
 from tests.unit.embedded_api.memory import MAPS, MERGE, PODS, SECRETS, Memory
 
@@ -50,6 +51,15 @@ class TestCreate:
         assert (code, refusal["reason"]) == (422, "Invalid")
         assert refusal["message"].startswith('Service.serving.knative.dev "t" is invalid: spec.traffic')
         assert [c["field"] for c in refusal["details"]["causes"]] == ["spec.traffic"]
+
+    async def test_a_field_without_effect_is_told_and_stored(self):
+        m = await Memory.open()
+        notes = {"queue.sidecar.serving.knative.dev/cpu-resource-request": "1"}
+        request = Request("POST", KSVC, {}, {**SERVICE, "metadata": {"name": "w", "annotations": notes}}, "application/json", "ann")
+        answer = await m.server.handle(request)
+        assert answer.status == 201
+        (said,) = answer.warnings
+        assert "has no effect; there is no sidecar" in said
 
     async def test_a_secrets_text_is_stored_as_data(self):
         m = await Memory.open()
