@@ -51,10 +51,17 @@ class TestToZero:
 class TestToFewer:
     async def test_the_idle_instances_go_and_those_with_requests_stay(self, platform: Platform) -> None:
         async with function(platform, "fewer", concurrency=1, target_utilization_percentage="100") as f:
+            enough = anyio.Event()
+
+            async def client() -> None:
+                while not enough.is_set():
+                    await f.ask(1.0)
+
             async with anyio.create_task_group() as tasks:
                 for _ in range(6):
-                    tasks.start_soon(f.ask, 4.0)
-            await f.until(are_ready(6), "six instances")
+                    tasks.start_soon(client)
+                await f.until(are_ready(6), "six instances")
+                enough.set()
             long: list[Answer] = []
 
             async def last(seconds: float) -> None:
