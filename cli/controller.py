@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from cli.failures import CliError
 from cli.process import options
 
 SERVING = {
@@ -51,6 +52,7 @@ DEFAULTS = {
 @click.option("--build-image", default="", metavar="IMAGE", help="kfn's own image, which Builds run in; by digest where it matters.")
 @click.option("--build-per-namespace", type=click.IntRange(1), default=4, show_default=True, help="Builds at once in a namespace.")
 @click.option("--build-in-all", type=click.IntRange(1), default=16, show_default=True, help="Builds at once.")
+@click.option("--build-env", multiple=True, metavar="NAME=VALUE", help="A variable of Builds, such as KFN_DEBIAN_MIRROR; no secrets.")
 @click.option("--build-plain-http", metavar="HOST,...", default="", help="Registries that Builds speak to without TLS.")
 @click.option(
     "--webhook-port", type=options.PORT, help="Serve the admission webhook there, on every replica (the chart: 8443); 0 picks a port."
@@ -85,6 +87,7 @@ def command(
     build_per_namespace: int,
     build_in_all: int,
     build_plain_http: str,
+    build_env: tuple[str, ...],
     **flags: Any,
 ) -> int:
     """Run the controllers of functions and builds.
@@ -96,6 +99,7 @@ def command(
     kfn controller --domain example.com
     kfn controller --kubeconfig ~/.kube/config --no-lease --admin-port 0
     """
+    variables = _variables(build_env)
     process = options.take("controller", flags)
     asked = _webhook(flags)
 
@@ -112,7 +116,11 @@ def command(
         digests = RegistrySettings.from_environment(plain_http=_hosts(registry_plain_http), ca_file=registry_ca)
         plain = _hosts(build_plain_http)
         image = build_image or Builds().image
-        remote = Builds(image=image, plain_http=plain, per_namespace=build_per_namespace, in_all=build_in_all) if builds else None
+        remote = (
+            Builds(image=image, plain_http=plain, per_namespace=build_per_namespace, in_all=build_in_all, environment=variables)
+            if builds
+            else None
+        )
         namespace = process.lease[0] if process.lease else Webhook().namespace
         served = Webhook(**asked, namespace=namespace) if asked else None
         chosen = controller.Chosen(serving=serving, digests=digests, builds=remote, webhook=served)
@@ -133,3 +141,14 @@ def _webhook(flags: dict[str, Any]) -> dict[str, Any]:
 
 def _hosts(text: str) -> tuple[str, ...]:
     return tuple(host.strip() for host in text.split(",") if host.strip())
+
+
+def _variables(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """NAME=VALUE of each. Raises CliError."""
+    found = []
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name.isidentifier():
+            raise CliError(f"--build-env {text}: write NAME=VALUE, for example KFN_DEBIAN_MIRROR=https://mirror.example/debian", 2)
+        found.append((name, value))
+    return tuple(found)
