@@ -7,7 +7,8 @@ Nothing is tried twice: an error is a request that was dropped.
 import http.client
 import threading
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -23,8 +24,17 @@ class Load:
     good: int = 0
     slowest: float = 0.0
     failed: list[str] = field(default_factory=list)
+    method: str = "GET"
+    path: str = "/"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    identified: str = ""  # a header with another value in each request
+    wanted: int = 200
     _over: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def ask(self, method: str, path: str, headers: Mapping[str, str], *, identified: str = "", wanted: int = 200) -> None:
+        """Something else than GET / for 200."""
+        self.method, self.path, self.headers, self.identified, self.wanted = method, path, headers, identified, wanted
 
     @contextmanager
     def running(self) -> Iterator["Load"]:
@@ -45,16 +55,21 @@ class Load:
             self._over.wait(0.05)
         assert self.good >= wanted or self.failed, f"{more} requests were not answered within {within:g} s"
 
+    def _head(self, keeps: bool) -> dict[str, str]:
+        own = {self.identified: uuid.uuid4().hex} if self.identified else {}
+        return {"Host": self.host, **({} if keeps else {"Connection": "close"}), **self.headers, **own}
+
     def _client(self, keeps: bool) -> None:
         connection: http.client.HTTPConnection | None = None
         while not self._over.wait(PAUSE):
             connection = connection or http.client.HTTPConnection(*self.address, timeout=self.timeout)
             began = time.monotonic()
             try:
-                connection.request("GET", "/", headers={"Host": self.host, **({} if keeps else {"Connection": "close"})})
+                body = b"x" if self.method == "POST" else None
+                connection.request(self.method, self.path, body, self._head(keeps))
                 answer = connection.getresponse()
-                body = answer.read()
-                said = "" if answer.status == 200 else f"{answer.status}: {body[:200]!r}"
+                text = answer.read()
+                said = "" if answer.status == self.wanted else f"{answer.status}: {text[:200]!r}"
                 closes = answer.will_close
             except (OSError, http.client.HTTPException) as error:
                 said, closes = f"{type(error).__name__}: {error}", True

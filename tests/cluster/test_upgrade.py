@@ -1,11 +1,13 @@
 """Upgrades and restarts of kfn's parts while functions are called: not one request may notice."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from tests.cluster import installing
 from tests.cluster.load import Load
 from tests.cluster.platform import Platform, a_service
 
@@ -102,3 +104,47 @@ class TestAnUpgrade:
         before = kept()
         platform.upgrade(**DEFAULT, **{"controller.replicas": 2})
         assert kept() == before
+
+
+class TestWhatElseServes:
+    def test_every_event_is_taken_while_eventing_is_restarted(self, platform: Platform, called: Load) -> None:
+        """Each publisher tries once, on a connection of its own."""
+        platform.apply({"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "metadata": {"name": "steady"}})
+        try:
+            platform.ready("steady", kind="broker")
+            event = {"ce-specversion": "1.0", "ce-type": "tested", "ce-source": "tests", "content-type": "text/plain"}
+            load = Load(installing.address(platform, "kfn-broker-ingress", 80), "kfn-broker-ingress", clients=2)
+            load.ask("POST", "/default/steady", event, identified="ce-id", wanted=202)
+            with load.running():
+                load.wait_for(20)
+                restarted(platform, "eventing")
+                gone(platform, "eventing")
+                load.wait_for(20)
+            assert not load.failed, "\n".join(load.failed[:20])
+            print(f"restart of eventing: {load.good} events, all taken, the slowest took {load.slowest:.2f} s")
+        finally:
+            platform.delete("broker", "steady")
+
+    def test_every_object_is_reviewed_while_the_controller_is_restarted(self, platform: Platform, called: Load) -> None:
+        """failurePolicy is Fail: a webhook that is not there refuses whatever is written."""
+        refused: list[str] = []
+        over = threading.Event()
+        service = json.dumps(a_service("reviewed", "registry.example/none:1"))
+
+        def write() -> None:
+            while not over.wait(0.1):
+                kubectl = (installing.program("kubectl"), "create", "--dry-run=server", "-f", "-")
+                run = platform.run(*kubectl, check=False, stdin=service)
+                if run.returncode:
+                    refused.append(run.stderr)
+
+        platform.upgrade(**DEFAULT, **{"webhook.failurePolicy": "Fail"})
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            restarted(platform, "controller")
+            gone(platform, "controller")
+        finally:
+            over.set()
+            writer.join(60)
+        assert not refused, "\n".join(refused[:5])

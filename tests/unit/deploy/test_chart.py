@@ -382,6 +382,21 @@ class TestGateway:
         assert not [rule for name, rule in rules(objects) if name.startswith("kfn-gateway") and "secrets" in rule["resources"]]
 
 
+class TestWhoServesInTheCluster:
+    @pytest.mark.parametrize("part", ["controller", "eventing"])
+    def test_serves_on_while_it_leaves_its_service(self, part: str) -> None:
+        spec = named(rendered({part: {"stopDelaySeconds": 7}}), "Deployment", f"kfn-{part}")["spec"]["template"]["spec"]
+        assert spec["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 7}}
+        assert spec["terminationGracePeriodSeconds"] >= 7 + 25 + 2, "the process' own end takes up to 25 s (--grace), and 2 more"
+
+    def test_listens_where_ipv6_comes_too_if_that_is_wanted(self) -> None:
+        objects = rendered({"listen": "::"})
+        for part in ("gateway", "controller", "autoscaler", "eventing"):
+            hosts = {arg.partition("=")[2] for arg in container(objects, "Deployment", f"kfn-{part}")["args"] if "host=" in arg}
+            assert hosts == {"::"}, part
+        assert 'listen: "[::]:4222"' in named(objects, "ConfigMap", "kfn-nats")["data"]["nats.conf"]
+
+
 class TestNats:
     def test_one_server_and_three_are_told_apart(self) -> None:
         def conf(replicas: int) -> str:

@@ -134,6 +134,14 @@ livenessProbe:
   failureThreshold: 6
 {{- end }}
 
+{{/* It serves on for some seconds after its address has begun to leave the Services that name it: proxies learn of that a moment later. */}}
+{{- define "kfn.preStop" -}}
+lifecycle:
+  preStop:
+    sleep:
+      seconds: {{ .stopDelaySeconds }}
+{{- end }}
+
 {{- define "kfn.tmp" -}}
 - name: tmp
   emptyDir:

@@ -1,9 +1,10 @@
 {{/* nats-server's configuration. What begins with $ it takes from the environment, so that no password is in a ConfigMap. */}}
 {{- define "kfn.natsConf" -}}
+{{- $host := ternary "[::]" "0.0.0.0" (eq .Values.listen "::") -}}
 server_name: $POD_NAME
-listen: "0.0.0.0:4222"
+listen: "{{ $host }}:4222"
 # For probes, and for Prometheus if a NetworkPolicy lets it in. It tells of connections and streams, not of events.
-http: "0.0.0.0:8222"
+http: "{{ $host }}:8222"
 pid_file: "/run/nats/nats.pid"
 max_payload: {{ int .Values.nats.maxPayload }}
 authorization {
@@ -19,7 +20,7 @@ jetstream {
 {{- if gt (int .Values.nats.replicas) 1 }}
 cluster {
   name: "kfn"
-  listen: "0.0.0.0:6222"
+  listen: "{{ $host }}:6222"
   authorization {
     user: $KFN_NATS_USER
     password: $KFN_NATS_PASSWORD
