@@ -29,6 +29,7 @@ class Load:
     headers: Mapping[str, str] = field(default_factory=dict)
     identified: str = ""  # a header with another value in each request
     wanted: int = 200
+    fresh: bool = False  # a connection for each request, of every client
     _over: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -38,7 +39,7 @@ class Load:
 
     @contextmanager
     def running(self) -> Iterator["Load"]:
-        threads = [threading.Thread(target=self._client, args=(n % 2 == 0,), daemon=True) for n in range(self.clients)]
+        threads = [threading.Thread(target=self._client, args=(n % 2 == 0 and not self.fresh,), daemon=True) for n in range(self.clients)]
         for one in threads:
             one.start()
         try:
