@@ -18,6 +18,7 @@ from builder.python import compiling
 from builder.python.interpreter import SUMS, Interpreter, environment
 
 FOLDER = "rootfs"
+_ENV = "/usr/bin/env"
 _FACTS = ".kfn-python.json"  # in the root: what was found in it
 _ASK = "import platform, sys; print(platform.python_version(), sys.implementation.cache_tag, sys.prefix)"
 _WORKER = Path(compiling.__file__).with_name("worker.py")
@@ -129,9 +130,10 @@ def _loading(tree: Tree, program: Path, machine: str) -> dict[str, Any]:
 
 
 def interpreter(root: Path, facts: Mapping[str, Any]) -> Interpreter:
-    """`env`: without variables that would load a library of the host's into it, and in a locale that needs no file of the host's."""
+    """`env`: without variables that would load a library of the host's into it, and in a locale that needs no file of the host's. kfn's
+    own image, in which a cluster builds, has neither such variables nor `env`."""
     program = str(root / facts["program"])
-    clean = ("/usr/bin/env", "-u", "LD_PRELOAD", "-u", "LD_LIBRARY_PATH", "-u", "LD_AUDIT", "LC_ALL=C")
+    clean = (_ENV, "-u", "LD_PRELOAD", "-u", "LD_LIBRARY_PATH", "-u", "LD_AUDIT", "LC_ALL=C") if os.path.exists(_ENV) else ()
     if not facts["loader"]:
         return Interpreter((*clean, program), facts["version"], facts["tag"], str(root))
     loader = str(root / facts["loader"])
