@@ -40,21 +40,32 @@ class Command:
     home: Path  # so that nobody's settings count
     logs: Callable[[], Awaitable[str]]  # the platform's own, for a failure
     folder: Path | None = None
+    address: str = ""  # what the public names of `named` resolve to, in a mount namespace of this command's own; needs root
+    named: tuple[str, ...] = ()
     transcript: list[str] = field(default_factory=list)
 
     async def __call__(self, *args: str, check: bool = True, timeout: float = PATIENCE) -> Result:
         self.home.mkdir(parents=True, exist_ok=True)
         env = {**os.environ, **self.env, "HOME": str(self.home), "XDG_CONFIG_HOME": str(self.home)}
         where = () if self._placed(args) else ("--namespace", self.namespace)
-        result = await run(self.program, *args, *where, env=env, timeout=timeout, folder=self.folder)
+        result = await run(*self._resolving(), self.program, *args, *where, env=env, timeout=timeout, folder=self.folder)
         self.transcript += [f"$ {Path(self.program).name} {' '.join(args)}", result.out + result.err]
         if check and result.code:
             raise AssertionError(f"{self.transcript[-2]}: exit code {result.code}\n{result.out}\n{result.err}\n{await self.logs()}")
         return result
 
+    def _resolving(self) -> tuple[str, ...]:
+        """The words before the command that have it find the functions of `named`, whose domain no name server knows."""
+        if not self.named:
+            return ()
+        hosts = self.home / "hosts"
+        hosts.write_text(f"127.0.0.1 localhost\n{self.address} {' '.join(map(self.host, self.named))}\n")
+        enter = 'mount --bind "$0" /etc/hosts && exec "$@"'
+        return ("unshare", "--mount", "--propagation", "private", "sh", "-c", enter, str(hosts))
+
     def _placed(self, args: tuple[str, ...]) -> bool:
         """A namespace is named already, or the command knows none."""
-        return "-n" in args or "--namespace" in args or args[:1] in (("create",), ("version",), ("languages",), ("build",))
+        return "-n" in args or "--namespace" in args or args[:1] in (("create",), ("version",), ("invoke",), ("config",))
 
     async def refused(self, *args: str) -> str:
         result = await self(*args, check=False)
@@ -101,7 +112,26 @@ def on_cluster(platform: "Installed", program: str, namespace: str, home: Path) 
         return platform.logs("controller", tail=20)
 
     host, port = platform.gateway
-    return Command(program, platform.env, namespace, platform.domain, f"http://{host}:{port}", home, log)
+    return Command(program, platform.env, namespace, platform.domain, f"http://{host}:{port}", home, log, address=host)
+
+
+def tag_of(image: str) -> str:
+    """A tag in the cluster's registry under which `image`, a reference with a digest, is kept."""
+    import httpx
+
+    registry, _, rest = image.partition("/")
+    with httpx.Client(base_url=f"http://{registry}/v2/", trust_env=False, timeout=10) as http:
+        tags: list[str] = http.get(f"{rest.partition('@')[0]}/tags/list").raise_for_status().json()["tags"]
+        wanted = {"Accept": "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"}
+        digests = {
+            tag: http.head(f"{rest.partition('@')[0]}/manifests/{tag}", headers=wanted).headers.get("docker-content-digest") for tag in tags
+        }
+    return next(tag for tag, digest in digests.items() if digest == image.partition("@")[2])
+
+
+async def nothing() -> str:
+    """The log of no platform."""
+    return ""
 
 
 @asynccontextmanager
