@@ -32,7 +32,7 @@ from tests.fakes.raw_http import Request, Response, serve
 USER, PASSWORD = "kfn", "correct horse"
 _BCRYPT = "$2b$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e"  # of PASSWORD; cost 4, for it is hashed at each request
 STARTS_WITHIN = 20.0
-_LISTENING = re.compile(r"listening on (127\.0\.0\.1:\d+)")
+_LISTENING = re.compile(r"listening on ([0-9.]+:\d+)")
 Auth = Literal["none", "basic", "token"]
 
 
@@ -85,7 +85,7 @@ class TokenServer:
 
 @dataclass
 class Running:
-    host: str  # 127.0.0.1:<port>
+    host: str  # with its port
     folder: Path  # its storage
     log: Path
     tokens: TokenServer | None = None
@@ -101,8 +101,8 @@ class Running:
         return [f"{method} {path}" for method, path in found]
 
 
-def _config(folder: Path, auth: Auth, tokens: TokenServer | None, tls: Issued | None) -> str:
-    http: dict[str, object] = {"addr": "127.0.0.1:0", "secret": "for tests"}
+def _config(folder: Path, auth: Auth, tokens: TokenServer | None, tls: Issued | None, address: str) -> str:
+    http: dict[str, object] = {"addr": f"{address}:0", "secret": "for tests"}
     if tls:
         cert, key = tls.write(folder / "tls")
         http["tls"] = {"certificate": cert, "key": key}
@@ -133,9 +133,10 @@ def distribution_3() -> str:
 
 @asynccontextmanager
 async def registry(
-    tmp_path: Path, auth: Auth = "none", program: str = "docker-registry", tls: Issued | None = None
+    tmp_path: Path, auth: Auth = "none", program: str = "docker-registry", tls: Issued | None = None, address: str = "127.0.0.1"
 ) -> AsyncIterator[Running]:
-    """A registry with its storage under `tmp_path`; it ends with the block. Skips the test where the program is missing."""
+    """A registry with its storage under `tmp_path`; it ends with the block. Skips the test where the program is missing. `address` may
+    be that of a network that we made, where nodes of a test cluster reach it."""
     if not shutil.which(program):
         pytest.skip(f"{program} is not installed (Debian's package docker-registry)")
     count = len(list(tmp_path.glob("registry-*")))
@@ -145,7 +146,7 @@ async def registry(
         tokens = TokenServer(Authority()) if auth == "token" else None
         if tokens:
             tokens.host = await stack.enter_async_context(serve(tokens))
-        (folder / "config.yml").write_text(_config(folder, auth, tokens, tls))
+        (folder / "config.yml").write_text(_config(folder, auth, tokens, tls, address))
         log = folder / "log"
         with log.open("wb") as out:
             child = await asyncio.create_subprocess_exec(
