@@ -150,7 +150,7 @@ _RULES: dict[str, Callable[[str], str | None]] = {
     "metric-aggregation-algorithm": lambda v: _one_of(v, ("linear", "weighted-exponential")),
     "min-scale": lambda v: _integer(v, 0),
     "max-scale": lambda v: _integer(v, 0),
-    "initial-scale": lambda v: _integer(v, 1),
+    "initial-scale": lambda v: _integer(v, 0),
     "activation-scale": lambda v: _integer(v, 1),
     "target": lambda v: _number(v, 0.01, math.inf),
     "target-utilization-percentage": lambda v: _number(v, 1, 100),

@@ -323,7 +323,7 @@ BAD: list[tuple[Json, str, str]] = [
     (service(traffic=[{"percent": 100, "latestRevision": False}]), "spec.traffic[0].latestRevision", "name the revision"),
     (noted(min_scale="-1"), f"{A}min-scale]", "at least 0"),
     (noted(min_scale="5", max_scale="2"), f"{A}min-scale]", "more than max-scale"),
-    (noted(initial_scale="0"), f"{A}initial-scale]", "at least 1"),
+    (noted(initial_scale="-1"), f"{A}initial-scale]", "at least 0"),
     (noted(target="0"), f"{A}target]", "at least 0.01"),
     (noted(target_utilization_percentage="120"), f"{A}target-utilization-percentage]", "from 1 to 100"),
     (noted(window="5s"), f"{A}window]", "from 6s to 3600s"),
