@@ -88,7 +88,7 @@ class Part:
             running("autoscaler", parts.run),
             _keeping(self._doors.get("slots"), chosen.slots_token),
             web.serving(page, sock=self._doors["load"].take(), drain=1),
-            _told_where(client, chosen, self._doors, self._holds),
+            told_where(client, chosen, self._doors, self._holds),
         ):
             self._serving.set()
             try:
@@ -120,7 +120,7 @@ class Part:
 
 
 @asynccontextmanager
-async def _told_where(client: Client, chosen: Chosen, doors: Mapping[str, Door], holds: Callable[[], bool]) -> AsyncIterator[None]:
+async def told_where(client: Client, chosen: Chosen, doors: Mapping[str, Door], holds: Callable[[], bool]) -> AsyncIterator[None]:
     """Have the leader's address in the EndpointSlice of the Service while the block runs."""
     if not chosen.advertise:
         yield
