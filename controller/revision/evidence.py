@@ -34,6 +34,7 @@ NEWS = frozenset(
 MISSING = re.compile(r"not found|references non-existent")
 QUIET = 2.0  # seconds after which a pod that is not started is asked why
 QUIET_AGAIN = 5.0
+HEARD = 20.0  # seconds in which every kubelet has told again what it could not tell: they try every 10 s
 
 # A pod that ended for one of these says nothing about the function; its Deployment makes another.
 DISRUPTIONS = frozenset({"Evicted", "Preempting", "Shutdown", "NodeShutdown", "NodeLost", "NodeAffinity", "Terminated"})
@@ -54,9 +55,17 @@ class Evidence:
     quiet_at: datetime | None = None
 
 
-def examine(pods: Sequence[core.Pod], patience: float, now: datetime, log: str = "", events: Sequence[core.Event] = ()) -> Evidence:
+def examine(
+    pods: Sequence[core.Pod],
+    patience: float,
+    now: datetime,
+    log: str = "",
+    events: Sequence[core.Event] = (),
+    since: datetime | None = None,
+) -> Evidence:
     """Look at every pod that is not on its way out. A process may live without being ready for `patience` seconds; `log` is
-    the end of what it has written, and `events` are those of the quiet pod, where somebody has looked."""
+    the end of what it has written, and `events` are those of the quiet pod, where somebody has looked. `since` is when the API server was
+    last found again: what became ready while it was away is told by the kubelets a little later."""
     alive = [pod for pod in pods if not pod.metadata.deletion_timestamp]
     ready = sum(1 for pod in alive if is_ready(pod))
     failures = [found for pod in alive if (found := _failure(pod))]
@@ -67,7 +76,7 @@ def examine(pods: Sequence[core.Pod], patience: float, now: datetime, log: str =
     news = _news(events)
     if quiet and news is not None:
         (failures if news[0] == "FailedMount" and MISSING.search(news[1]) else waiting).append(news)
-    silent = [] if failures or ready else [(at, pod) for pod in alive if (at := _silent_until(pod, patience)) is not None]
+    silent = [] if failures or ready else [(at, pod) for pod in alive if (at := _silent_until(pod, patience, since)) is not None]
     silent.sort(key=lambda found: found[0])
     hangs = silent[0][1] if silent and silent[0][0] <= now else None
     if hangs is not None:
@@ -155,7 +164,7 @@ def _unschedulable(pod: core.Pod) -> tuple[str, str] | None:
     return None
 
 
-def _silent_until(pod: core.Pod, patience: float) -> datetime | None:
+def _silent_until(pod: core.Pod, patience: float, since: datetime | None) -> datetime | None:
     """When a pod that runs but is not ready has been so for too long. A startup probe has its own bound, kept by the kubelet."""
     statuses = pod.status.container_statuses
     if is_ready(pod) or not statuses or any(s.state.running is None for s in statuses):
@@ -165,7 +174,10 @@ def _silent_until(pod: core.Pod, patience: float) -> datetime | None:
     started = [at for s in statuses if s.state.running and (at := parse_time(s.state.running.started_at))]
     # One that was ready and is not any more gets the same time from then on.
     started += [at for c in pod.status.conditions if c.type == "Ready" and started and (at := parse_time(c.last_transition_time))]
-    return datetime.fromtimestamp(max(started).timestamp() + patience, UTC) if started else None
+    if not started:
+        return None
+    due = max(started) + timedelta(seconds=patience)
+    return max(due, since + timedelta(seconds=HEARD)) if since else due
 
 
 def _silence(pod: core.Pod, lived: float, log: str) -> tuple[str, str]:

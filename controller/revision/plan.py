@@ -46,6 +46,7 @@ class Seen:
     refused: str = ""
     log: str = ""
     events: Sequence[core.Event] = ()
+    followed_since: datetime | None = None  # without a break; kubelets, too, could not say anything before
     images: Mapping[str, str] = field(default_factory=dict)
     resolving: bool = False
     trouble: Trouble | None = None
@@ -69,7 +70,7 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     overdue = deadline is not None and deadline <= now
     if overdue and not conditions.is_true(revision.status.conditions, RESOURCES):
         patience = 0.0  # the deadline counts from the Revision's creation: a process that started late has no more time than that
-    evidence = examine(seen.pods, patience, now, seen.log, seen.events)
+    evidence = examine(seen.pods, patience, now, seen.log, seen.events, seen.followed_since)
     said = [
         _resources_available(seen, evidence, overdue, now),
         _container_healthy(seen, evidence),

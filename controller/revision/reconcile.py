@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import anyio
@@ -60,6 +61,7 @@ async def _children(world: World, revision: Revision) -> tuple[Seen, float | Non
     expected = wanted_deployment if answer.digests is not None else None
     seen = Seen(
         revision, deployment or expected, world.pods_of_revision(revision),
+        followed_since=world.now() - timedelta(seconds=world.pods.followed),
         images=have, resolving=answer.digests is None, trouble=answer.trouble,
     )  # fmt: skip
     try:

@@ -45,6 +45,7 @@ class Informer(Generic[T]):
         self._synced = anyio.Event()
         self._version = ""
         self._lost: float | None = None  # since when the API server cannot be followed
+        self._kept: float | None = None  # since when it is followed without a break
 
     def on_change(self, handler: Handler[T]) -> None:
         """Call `handler` for every later change, and now for every object already here."""
@@ -73,6 +74,11 @@ class Informer(Generic[T]):
     def stale(self) -> float:
         """For how many seconds the copy may have fallen behind, because the API server cannot be followed. 0: it is being followed."""
         return 0.0 if self._lost is None else anyio.current_time() - self._lost
+
+    @property
+    def followed(self) -> float:
+        """For how many seconds the copy has been kept up without a break. What it says of before may be from before the break."""
+        return anyio.current_time() - self._kept if self._lost is None and self._kept is not None else 0.0
 
     async def synced(self) -> None:
         await self._synced.wait()
@@ -128,7 +134,8 @@ class Informer(Generic[T]):
         before, opened = self._lost, anyio.current_time()
         try:
             async with watch as events:
-                self._lost = None
+                if self._lost is not None:
+                    self._lost, self._kept = None, anyio.current_time()
                 async for event in events:
                     if event.type != "BOOKMARK":
                         key = _key(event.object)

@@ -145,6 +145,16 @@ def test_one_that_was_ready_gets_the_same_time_to_become_so_again() -> None:
     assert (said(29), said(31)) == ("True", "False")
 
 
+def test_one_that_may_have_become_ready_while_the_api_server_was_away_is_waited_for() -> None:
+    def said(followed_for: float) -> tuple[str, float | None]:
+        seen = Seen(_with(WAS_READY), deployment(1), [pod(running_for=40)], followed_since=NOW - timedelta(seconds=followed_for))
+        wanted = plan(seen, SETTINGS, NOW)
+        return _find(wanted.status, "Ready").status, wanted.look_again
+
+    assert said(0) == ("True", 20)
+    assert said(21)[0] == "False"
+
+
 def test_it_looks_again_when_patience_ends() -> None:
     assert plan(Seen(REVISION, deployment(), [pod(running_for=10)]), SETTINGS, NOW).look_again == 20
     assert plan(Seen(REVISION, deployment(), [pod(ready=True)]), SETTINGS, NOW).look_again is None
