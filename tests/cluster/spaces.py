@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from tests.cluster.installing import program
 from tests.cluster.platform import Platform, a_service
 
 SAID_WITHIN = 60.0  # seconds; a free machine needs one to five
@@ -49,6 +50,11 @@ class Space:
 
     def kubectl(self, *args: str, **more: Any) -> str:
         return self.platform.kubectl("-n", self.name, *args, **more)
+
+    def tries(self, *args: str) -> str:
+        """What kubectl says where it may fail."""
+        done = self.platform.run(program("kubectl"), "-n", self.name, *args, check=False)
+        return done.stdout + done.stderr
 
     def ready(self, name: str) -> dict[str, Any]:
         return self.platform.ready(name, self.name)

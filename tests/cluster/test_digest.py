@@ -3,12 +3,13 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cluster import lifecycle
+from tests.cluster import faults, lifecycle
 from tests.cluster.layout import Layout, cluster_name
 from tests.cluster.platform import HANDLER, Platform
 from tests.cluster.spaces import Space, space, until
@@ -19,12 +20,16 @@ pytestmark = pytest.mark.cluster
 
 @pytest.fixture(scope="module")
 def cluster(platform: Platform) -> Iterator[Layout]:
-    """Ours: its nodes have to be told that a registry of the test has no TLS, and so has kfn."""
+    """Ours: its nodes have to be told that a registry of the test has no TLS, and so has kfn. New pods go to the first node: what it has
+    pulled is there when the registry is not."""
     ours = lifecycle.existing(cluster_name())
     if ours is None or str(ours.folder) not in platform.kubeconfig:
         pytest.skip("a registry of the test can only be made known to the nodes of a cluster of tests.cluster")
     platform.upgrade(**{"digestResolution.plainHttp": [platform.registry, ours.gateway], "digestResolution.timeoutSeconds": 3})
-    yield ours
+    with ExitStack() as others:
+        for node in ours.all_nodes()[1:]:
+            others.enter_context(faults.cordoned(ours, node))
+        yield ours
     platform.upgrade()
 
 

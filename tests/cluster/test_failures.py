@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.platform import Platform
-from tests.cluster.spaces import Space, space
+from tests.cluster.spaces import Space, space, until
 
 pytestmark = pytest.mark.cluster
 
@@ -188,6 +188,8 @@ class TestWhoRefusesAPod:
             there.apply({"apiVersion": group, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": there.name}, "spec": policy})
             bind = {"apiVersion": group, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": there.name}, "spec": binding}
             there.apply(bind)
+            dry = ("run", "probe", f"--image={image}", "--dry-run=server")
+            until(lambda: "not today" in there.tries(*dry), lambda: "the API server never took the policy up")
             try:
                 there.function("hello", image)
                 there.says("hello", "False", "RevisionFailed", "not today.*ask who made it")
