@@ -24,6 +24,11 @@ annotations:
 serviceAccountName: {{ include "kfn.serviceAccount" . }}
 automountServiceAccountToken: {{ .token }}
 enableServiceLinks: false
+{{- if .token }}
+{{- /* The first process of a PID namespace loses a SIGTERM that comes before it has asked for it. One that is ended while its interpreter
+       still starts would stay for its whole grace period; here the pause container is the first. */}}
+shareProcessNamespace: true
+{{- end }}
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
