@@ -113,7 +113,8 @@ def _borrow(scratch: Path, private: Path, common: Path, commit: str) -> None:
     version = 1 if sha256 else 0
     (scratch / "config").write_text(f"[core]\n\trepositoryformatversion = {version}\n" + (f"[extensions]\n{sha256}" if sha256 else ""))
     if (private / "index").is_file():
-        shutil.copyfile(private / "index", scratch / "index")
+        # With its time: git reads again what may have been written in the second of the index's own, and a younger copy has none of it.
+        shutil.copy2(private / "index", scratch / "index")
     if (common / "info/exclude").is_file():
         (scratch / "info").mkdir()
         shutil.copyfile(common / "info/exclude", scratch / "info/exclude")

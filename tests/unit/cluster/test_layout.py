@@ -39,7 +39,7 @@ class TestNames:
 
     def test_no_two_programs_share_a_note_or_a_log(self) -> None:
         every = programs.every(CLUSTER)
-        assert len({one.note for one in every}) == len({one.log for one in every}) == len(every) == 6 + 3 * MAX_NODES
+        assert len({one.note for one in every}) == len({one.log for one in every}) == len(every) == 7 + 3 * MAX_NODES
 
 
 class TestProcesses:
