@@ -113,7 +113,7 @@ class TestTheAutoscalerDies:
                         counts.add(len(await f.pods()))
                 await more(said, 30)
                 counts.add(len(await f.pods()))
-            assert min(counts) == 3  # it begins in panic, and may add
+            assert min(counts) >= 3  # it begins in panic, and may add
 
     async def test_a_request_that_finds_nothing_meanwhile_waits_for_the_next(self, several: Platform) -> None:
         async with function(several, "sleeps") as f:
