@@ -7,6 +7,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
 
 .DEFAULT_GOAL := help
+CLUSTER_TESTS ?= tests/cluster
 .PHONY: help setup demo test test-cluster cluster-up cluster-down cluster-platform check format images relock bench bench-gateway bench-builder bench-cluster fuzz crds chart clean conformance manifests
 
 help: ## list the commands
@@ -35,7 +36,7 @@ cluster-down: $(STAMP) ## end it and remove all of it
 
 test-cluster: $(STAMP) ## tests on a real Kubernetes: yours if KUBECONFIG is set (and KFN_TEST_REGISTRY), else the one of cluster-up
 	@if [ -z "$$KUBECONFIG" ]; then given=$$($(BIN)/python -m tests.cluster up) || exit 1; eval "$$given"; fi; \
-	$(BIN)/python -m pytest -q -m cluster tests
+	$(BIN)/python -m pytest -q -m cluster $(CLUSTER_TESTS) || { [ -n "$(AGAIN)" ] && $(BIN)/python -m pytest -q -m cluster --last-failed $(CLUSTER_TESTS); }
 
 conformance: $(STAMP) ## Knative Serving's own conformance suite on that cluster, into docs/conformance.md; CONFORMANCE=--check: against what passed before
 	@if [ -z "$$KUBECONFIG" ]; then given=$$($(BIN)/python -m tests.cluster up) || exit 1; eval "$$given"; fi; \

@@ -133,6 +133,19 @@ def wait(platform: "Platform", within: float = READY_WITHIN) -> None:
         time.sleep(0.3)  # noqa: TID251 - no event loop here
 
 
+def led(platform: "Platform", within: float = READY_WITHIN) -> None:
+    """Until parts of the present lead: one that is on its way out does its work with the settings of before."""
+    end = time.monotonic() + within
+    while True:
+        names = {pod["metadata"]["name"] for pod in _items(platform, "pods") if "deletionTimestamp" not in pod["metadata"]}
+        holders = {one["spec"].get("holderIdentity", "") for one in _items(platform, "leases")}
+        if holders and holders <= names:
+            return
+        if time.monotonic() > end:
+            raise Failed(f"of {', '.join(sorted(names))} none leads: the Leases are held by {holders}\n{evidence(platform)}")
+        time.sleep(0.3)  # noqa: TID251 - no event loop here
+
+
 def evidence(platform: "Platform") -> str:
     """What a person would look at: pods, the last events, the last lines of those that are not ready."""
     ns = ("-n", platform.namespace)

@@ -168,6 +168,7 @@ class Platform:
     def upgrade(self, **values: Any) -> None:
         """Install again with other values of the chart: `upgrade(**{"gateway.replicas": 2})`. Waits until it is done."""
         installing.install(self, values)
+        installing.led(self)
         self.__dict__.pop("gateway", None)
 
 

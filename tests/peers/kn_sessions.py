@@ -57,8 +57,9 @@ async def traffic(kn: Command, image: str) -> None:
     assert "Latest Ready:              true" in (await kn("revision", "describe", "web-v2", "-v")).out
     assert "Revision 'web-v1' deleted" in (await kn("revision", "delete", "--prune", "web")).out
     assert len((await kn("revision", "list")).out.splitlines()) == 2
-    missing = await kn.refused("service", "update", "web", "--traffic", "web-v9=100")
-    assert "RevisionMissing" in missing
+    # kn watches from what it reads after its PUT; where the refusal is there by then, no change follows and kn waits for its timeout.
+    await kn.refused("service", "update", "web", "--traffic", "web-v9=100", "--wait-timeout", "15")
+    assert "RevisionMissing" in (await kn("service", "describe", "web")).out
     assert await kn.text("web") == "new web-v2", "traffic that cannot be resolved moves nothing"
 
 
