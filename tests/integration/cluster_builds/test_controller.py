@@ -74,12 +74,12 @@ class TestABuildThatFails:
 
 class TestARegistry:
     async def test_that_is_down_is_tried_once_more_and_then_told(self, folder: Path) -> None:
-        async with stage(folder, Settings(retry_after=0.5)) as s:
+        async with stage(folder, Settings(retry_after=3.0)) as s:
             with socket.create_server(("127.0.0.1", 0)) as nobody:
                 host = f"127.0.0.1:{nobody.getsockname()[1]}"
             build = await s.build(host=host)
-            await s.at(build, "Retrying")
-            build = await s.ended(build)
+            await s.at(build, "Retrying", seconds=90)
+            build = await s.ended(build, seconds=90)
             assert (succeeded(build).status, build.status.exit_code, build.status.attempts) == ("False", 75, 2)
             assert host in succeeded(build).message
 
