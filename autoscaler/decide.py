@@ -193,7 +193,7 @@ def _give_up(policy: Policy, seen: Observation, memory: Memory) -> tuple[Decisio
     if seen.ready or (seen.replicas == 0 and seen.waiting):
         return None
     protected = seen.initialized and policy.min_scale > 0 and seen.reachable
-    if not memory.gave_up and (seen.replicas == 0 or seen.stalled_for < policy.progress_deadline or protected):
+    if not memory.gave_up and (seen.replicas == 0 or seen.stalled_for < policy.gives_up or protected):
         return None
     why = f"not ready within {policy.progress_deadline:g}s: stopped until the next request"
     return Decision(0, False, why), Memory(gave_up=True)

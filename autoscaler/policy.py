@@ -14,6 +14,7 @@ from kfn.api.serving import Revision
 
 CONCURRENCY, RPS = "concurrency", "rps"
 TARGET_MIN = 0.01
+VERDICT = 5.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,12 @@ class Policy:
     progress_deadline: float = 600.0
     first_wave: float = 1.0  # of what is wanted where nothing is ready, the part that is started at once
     wave: float = 1.0  # seconds that the rest waits for it
+
+    @property
+    def gives_up(self) -> float:
+        """Seconds after which instances that never became ready are stopped: not before the controller, which goes by the wall clock and
+        by other moments of the start, has read from them what is wrong. Once they are stopped nothing says it."""
+        return self.progress_deadline + VERDICT
 
 
 def policy_of(revision: Revision, settings: Settings) -> Policy:

@@ -178,7 +178,7 @@ class Tracked:
         if self.memory.zero_since is not None:
             dues.append(self.memory.zero_since + self.policy.zero_hold)
         if self._stalled_since is not None:
-            dues += [self._stalled_since + self.policy.wave, self._stalled_since + self.policy.progress_deadline]
+            dues += [self._stalled_since + self.policy.wave, self._stalled_since + self.policy.gives_up]
         return min((due + EPSILON for due in dues if due + EPSILON > now), default=None)
 
     @property

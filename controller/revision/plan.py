@@ -117,10 +117,11 @@ def _resources_available(seen: Seen, evidence: Evidence, overdue: bool, now: dat
         return marks.true(RESOURCES)
     if evidence.waiting is not None:
         return marks.unknown(RESOURCES, *evidence.waiting)
-    for condition in deployment.status.conditions if deployment and evidence.failure is None else []:
+    unexplained = evidence.failure is None and not conditions.is_false(before, HEALTHY)
+    for condition in deployment.status.conditions if deployment and unexplained else []:
         if condition.type == "Progressing" and condition.status == "False":
             return marks.false(RESOURCES, condition.reason or "ProgressDeadlineExceeded", condition.message)
-    if overdue and evidence.failure is None:
+    if overdue and unexplained:
         return marks.false(RESOURCES, "ProgressDeadlineExceeded", "No instance became ready before the progress deadline.")
     asleep = deployment is not None and not _wanted(deployment)
     if asleep and (old := conditions.find(before, RESOURCES)) and old.status == conditions.FALSE and old.reason != "NotOwned":

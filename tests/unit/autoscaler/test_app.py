@@ -150,7 +150,7 @@ class TestBounds:
     async def test_what_never_becomes_ready_is_stopped_until_somebody_asks(self) -> None:
         async with world(replicas=1) as w:
             at = await w.until(lambda: w.replicas == 0, step=0.5)
-            assert 600 <= at <= 602
+            assert 605 <= at <= 607, "the controller has had time to say why"
             await anyio.sleep(60)
             assert w.replicas == 0
             w.autoscaler.poke(KEY, 1)

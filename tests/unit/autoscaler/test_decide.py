@@ -160,11 +160,11 @@ class TestBounds:
 
 
 class TestGivingUp:
-    def test_what_never_became_ready_is_stopped_after_the_progress_deadline(self) -> None:
+    def test_what_never_became_ready_is_stopped_once_the_controller_has_had_time_to_say_why(self) -> None:
         policy = replace(POLICY, min_scale=1)
-        stalled = seen(0, ready=0, replicas=1, initialized=False, stalled_for=599.0)
+        stalled = seen(0, ready=0, replicas=1, initialized=False, stalled_for=604.0)
         assert once(policy, stalled).replicas == 1
-        decision, memory = decide(policy, replace(stalled, stalled_for=600.0), Memory(), 0)
+        decision, memory = decide(policy, replace(stalled, stalled_for=605.0), Memory(), 0)
         assert (decision.replicas, "not ready within 600s" in decision.because) == (0, True)
         assert once(policy, replace(stalled, replicas=0, stalled_for=0.0), memory).replicas == 0, "and it stays stopped"
 

@@ -134,6 +134,15 @@ def test_at_the_deadline_a_process_that_started_late_is_named_with_what_it_lacks
     assert _find(woken, "Ready").status == "True", "the deadline is for the first start"
 
 
+def test_what_it_lacked_is_still_said_when_its_instances_have_been_stopped() -> None:
+    due = replace(REVISION, metadata=replace(REVISION.metadata, annotations={"serving.knative.dev/progress-deadline": "50s"}))
+    at_the_deadline = plan(Seen(due, deployment(), [pod(running_for=40, said="nothing listens on port 8080")]), SETTINGS, NOW).status
+    for there in (deployment(0), deployment(0, STUCK)):
+        ready = _find(plan(Seen(replace(due, status=at_the_deadline), there), SETTINGS, NOW).status, "Ready")
+        assert (ready.status, ready.reason) == ("False", "ContainerNotReady")
+        assert "nothing listens on port 8080" in ready.message
+
+
 def test_one_that_was_ready_gets_the_same_time_to_become_so_again() -> None:
     def said(unready_for: float) -> str:
         there = pod(running_for=3600)
