@@ -98,21 +98,23 @@ class Pods:
                 del self._by_revision[revision]
         else:
             pods[meta.name] = kept(new)
-        self._tell(revision, new, meta.name)
+        self._tell(revision, new, meta.name, was_ready=old is not None and is_ready(old))
 
-    def _tell(self, revision: RevisionKey, pod: Pod | None, name: str) -> None:
-        """Its address, once, to the gateways in which requests wait; and its end, if it comes before slices call it ready."""
+    def _tell(self, revision: RevisionKey, pod: Pod | None, name: str, *, was_ready: bool) -> None:
+        """Its address, once, to the gateways in which requests wait; and its end, if it comes before slices call it ready. The kubelet may
+        tell in one word that it has an address and is ready."""
         key = (revision.namespace, name)
         if pod is None or over(pod):
             _, gateways = self._told.pop(key, (revision, ()))
             self._say(gateways, Gone(revision.namespace, revision.name, name))
-        elif is_ready(pod):
-            self._told.pop(key, None)
-        elif pod.status.pod_ip and key not in self._told and (waiting := self._waiting.waiting_in(revision)):
+            return
+        if pod.status.pod_ip and key not in self._told and not was_ready and (waiting := self._waiting.waiting_in(revision)):
             port, http2 = traffic_port(pod)
             if port:
                 self._told[key] = revision, tuple(waiting)
                 self._say(waiting, Starting(revision.namespace, revision.name, name, pod.status.pod_ip, port, http2))
+        if is_ready(pod):
+            self._told.pop(key, None)
 
     def _say(self, gateways: Iterable[str], message: Downward) -> None:
         for gateway in gateways:

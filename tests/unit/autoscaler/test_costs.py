@@ -153,6 +153,15 @@ class TestWhoIsTold:
             message = Starting(*KEY, pod="a", host="10.0.0.1", port=8080)
             assert r.told.said == [("gw-1", message), ("gw-2", message)]
 
+    async def test_one_whose_address_and_readiness_come_in_one_word_is_told_once(self) -> None:
+        async with running() as r:
+            r.told.waiting = ("gw-1",)
+            r.put("a", "", ready=False)
+            r.put("a")
+            r.put("a")
+            await anyio.sleep(0.1)
+            assert r.told.said == [("gw-1", Starting(*KEY, pod="a", host="10.0.0.1", port=8080))]
+
     async def test_that_it_speaks_http2_is_told(self) -> None:
         async with running() as r:
             r.told.waiting = ("gw-1",)
@@ -173,9 +182,9 @@ class TestWhoIsTold:
     async def test_nobody_is_told_of_what_nobody_waits_for_nor_of_the_end_of_one_that_was_ready(self) -> None:
         async with running() as r:
             r.put("a", ready=False)
+            r.put("b", "10.0.0.2")
             await anyio.sleep(0.1)
             r.told.waiting = ("gw-1",)
-            r.put("b", "10.0.0.2")
             r.put("b", "10.0.0.2", phase="Failed")
             await anyio.sleep(0.1)
             assert not r.told.said
