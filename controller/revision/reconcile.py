@@ -53,7 +53,7 @@ async def reconcile(world: World, key: str) -> Done:
 
 
 async def _children(world: World, revision: Revision) -> tuple[Seen, float | None]:
-    """Have the Deployment and the Services, as far as they are ours to write. What is there, and in how many seconds to ask for digests."""
+    """Have the Deployment and the Service, as far as they are ours to write. What is there, and in how many seconds to ask for digests."""
     namespace = revision.metadata.namespace
     deployment = world.deployments.get(namespace, names.deployment(revision.metadata.name))
     have, answer = _images(world, revision, deployment)
@@ -69,12 +69,12 @@ async def _children(world: World, revision: Revision) -> tuple[Seen, float | Non
             seen = replace(seen, foreign=f'Deployment "{wanted_deployment.metadata.name}"')
         elif expected is not None and _is_ours(deployment, revision):
             await apply.part(world.client, kinds.DEPLOYMENT, wanted_deployment, deployment, leave=LEAVE)
-        for wanted in resources.services(revision):
-            current = world.revision_services.get(namespace, wanted.metadata.name)
-            if _is_foreign(current, revision):
-                seen = replace(seen, foreign=seen.foreign or f'Service "{wanted.metadata.name}"')
-            elif _is_ours(current, revision):
-                await apply.part(world.client, kinds.CORE_SERVICE, wanted, current)
+        wanted = resources.service(revision)
+        current = world.revision_services.get(namespace, wanted.metadata.name)
+        if _is_foreign(current, revision):
+            seen = replace(seen, foreign=seen.foreign or f'Service "{wanted.metadata.name}"')
+        elif _is_ours(current, revision):
+            await apply.part(world.client, kinds.CORE_SERVICE, wanted, current, leave=("clusterIP",))  # which cannot be changed
     except apply.Taken as error:
         seen = replace(seen, foreign=str(error))
     except apply.Refused as error:

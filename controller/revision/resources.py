@@ -38,18 +38,15 @@ def deployment(revision: Revision, settings: Settings) -> core.Deployment:
     )
 
 
-def services(revision: Revision) -> list[core.Service]:
-    """`<rev>-private` selects the pods, and its EndpointSlices are the instances; `<rev>` is the name others may use."""
+def service(revision: Revision) -> core.Service:
+    """`<rev>-private` selects the pods, and its EndpointSlices are the instances. That is all that it is for: it has no address, so no node
+    learns rules for it, and there is no second one (Knative's `<rev>`), whose slices the cluster would write at every start as well."""
     container = traffic_container(revision)
     port = traffic_port(container)
     name = port.name or "http"
     ports = [core.ServicePort(name=name, port=80, target_port=port.container_port, protocol="TCP", app_protocol=_app_protocol(name))]
-    labels = pod_labels(revision)
-    spec = core.ServiceSpec(type="ClusterIP", selector={names.REVISION: revision.metadata.name}, ports=ports)
-    return [
-        core.Service(metadata=_meta(revision, name, labels, {}), spec=spec)
-        for name in (revision.metadata.name, names.private_service(revision.metadata.name))
-    ]
+    spec = core.ServiceSpec(type="ClusterIP", cluster_ip="None", selector={names.REVISION: revision.metadata.name}, ports=ports)
+    return core.Service(metadata=_meta(revision, names.private_service(revision.metadata.name), pod_labels(revision), {}), spec=spec)
 
 
 def pod_labels(revision: Revision) -> dict[str, str]:

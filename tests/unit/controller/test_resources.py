@@ -158,8 +158,8 @@ class TestAnEnd:
     ("port", "name", "protocol"), [("", "http", "http"), ("http1", "http", "http"), ("h2c", "h2c", "kubernetes.io/h2c")]
 )
 def test_the_private_service_selects_the_pods(port: str, name: str, protocol: str) -> None:
-    public, private = resources.services(revision(replace(CONTAINER, ports=[core.ContainerPort(port, 9000)])))
-    assert (public.metadata.name, private.metadata.name) == ("hello-00001", "hello-00001-private")
+    private = resources.service(revision(replace(CONTAINER, ports=[core.ContainerPort(port, 9000)])))
+    assert (private.metadata.name, private.spec.cluster_ip) == ("hello-00001-private", "None")
     assert private.spec.selector == {"serving.knative.dev/revision": "hello-00001"}
     assert private.metadata.labels["serving.knative.dev/revision"] == "hello-00001"
     only = private.spec.ports[0]
