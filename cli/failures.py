@@ -4,6 +4,7 @@
 import os
 import traceback
 
+from kfn import groups
 from kfn.kube import errors
 from kfn.kube.config import ConfigError
 
@@ -24,8 +25,7 @@ def explain(error: BaseException) -> tuple[str, int]:
     """The message and the exit code for any failure; `KFN_DEBUG=1` adds the traceback."""
     if os.environ.get("KFN_DEBUG"):
         traceback.print_exception(error)
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = groups.first(error)
     code = getattr(error, "exit_code", None)
     if isinstance(code, int):
         return str(error), code

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cli import output
+from kfn import groups
 from kfn.version import VERSION
 
 TERMINATED = 128 + 15  # as a shell tells of a process that SIGTERM ended
@@ -101,7 +102,7 @@ class LazyGroup(click.Group):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BaseException as error:
-            if _pipe_closed(error):
+            if isinstance(groups.first(error), BrokenPipeError):
                 raise ReaderLeft from None
             raise
         return result
@@ -129,12 +130,6 @@ def kfn() -> None:
 
 class ReaderLeft(Exception):
     """Whoever read our output closed it."""
-
-
-def _pipe_closed(error: BaseException) -> bool:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return isinstance(error, BrokenPipeError)
 
 
 def _interrupted(error: BaseException | None) -> bool:

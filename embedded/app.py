@@ -41,7 +41,7 @@ from eventing import settings as eventing_settings
 from gateway import app as gateway
 from gateway import settings as gateway_settings
 from gateway.tls.certificates import CertificateError, Certificates
-from kfn import open_files
+from kfn import groups, open_files
 from kfn.kube.client import Client
 from kfn.observe import otel, web
 from kfn.observe.lines import LinesError
@@ -80,10 +80,10 @@ def main(settings: Settings, say: Callable[[str], None]) -> int:
             (datadir.DataDirError, JournalError, web.ListenError, NatsError, LinesError, otel.OtelError, CertificateError)
         )
         if rest is None and known is not None:
-            raise _first(known) from None
+            raise groups.first(known) from None
         busy, _ = group.split(OSError)
         if busy is not None:
-            raise web.ListenError(f"cannot start on {settings.host}:{settings.port}: {_first(busy)}. Choose another --port") from None
+            raise web.ListenError(f"cannot start on {settings.host}:{settings.port}: {groups.first(busy)}. Choose another --port") from None
         raise
     return 0
 
@@ -293,10 +293,3 @@ def _ready_line(facts: dict[str, Any], data: Path) -> str:
 
 def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 - compared, not bound
-
-
-def _first(group: BaseExceptionGroup[Any]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -23,7 +23,7 @@ from gateway import admin, doors
 from gateway.app import Gateway
 from gateway.load.report import Reporter
 from gateway.settings import Settings
-from kfn import open_files
+from kfn import groups, open_files
 from kfn.kube import config as kube
 from kfn.kube.client import Client
 from kfn.observe import otel, web
@@ -73,7 +73,7 @@ def main(process: Process, say: Callable[[str], None]) -> int:
     try:
         anyio.run(start, process, say, backend_options={"use_uvloop": True})
     except BaseExceptionGroup as group:
-        raise first(group) from None
+        raise groups.first(group) from None
     return 0
 
 
@@ -151,13 +151,6 @@ def ready_line(process: Process, sockets: Mapping[str, socket.socket], admin_por
 
 def port(sock: socket.socket) -> int:
     return int(sock.getsockname()[1])
-
-
-def first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 async def _when(ready: anyio.Event, do: Callable[[], None]) -> None:

@@ -21,6 +21,7 @@ from builder.cluster.told import Told
 from builder.errors import BuildError, UsageError
 from builder.options import BuildOptions, BuildResult
 from builder.supply.provenance import CLUSTER
+from kfn import groups
 from kfn.api.build import BuildSpec
 
 CANCELLED, TIMED_OUT, INTERNAL = 130, 124, 1
@@ -78,7 +79,7 @@ async def _work(request: wire.Request, told: Told) -> int:
             result = await build(source, options(request.spec, request.namespace), told.step)
         return _succeeded(told, request.spec, result)
     except Exception as error:
-        cause = _first(error)
+        cause = groups.first(error)
         if isinstance(cause, BuildError):
             return _end(told, wire.FAILED, cause.exit_code, type(cause).__name__, str(cause))
         traceback.print_exception(error)  # a bug, or a machine that fails: in the log whole, in the result in short
@@ -144,12 +145,6 @@ def _succeeded(told: Told, spec: BuildSpec, result: BuildResult) -> int:
 def _end(told: Told, result: str, code: int, reason: str, message: str) -> int:
     told.end(wire.Result(result, code, reason, message, cache_hits=told.hits, phases=tuple(told.phases)))
     return code
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute
 
 from cli.process import admin, needs
 from cli.process.health import Health, behind
+from kfn import groups
 from kfn.api.kinds import Kind
 from kfn.kube import config as kube
 from kfn.kube.client import Client
@@ -99,7 +100,7 @@ def main(process: Process, part: Part, kinds: Sequence[Kind[Any]], say: Callable
     try:
         anyio.run(run, process, part, kinds, say, backend_options={"use_uvloop": True})
     except BaseExceptionGroup as group:
-        raise _first(group) from None
+        raise groups.first(group) from None
     return 0
 
 
@@ -187,10 +188,3 @@ def authority(host: str, port: int) -> str:
     """Host and port as somebody on this machine reaches them."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

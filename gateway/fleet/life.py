@@ -14,7 +14,8 @@ import httpx
 from gateway import admin
 from gateway.app import Gateway
 from gateway.fleet.channel import Answer, Answering, Question, Task
-from gateway.process import assembled, first, settled
+from gateway.process import assembled, settled
+from kfn import groups
 from kfn.observe import logs
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ async def run(fd: int) -> int:
     try:
         await _serve(channel, task)
     except Exception as error:
-        why = first(error) if isinstance(error, BaseExceptionGroup) else error
+        why = groups.first(error)
         log.error("worker %d ends: %s", task.slot, why or type(why).__name__, exc_info=log.isEnabledFor(logging.DEBUG))
         await channel.say(Answer(0, 500, str(why) or type(why).__name__))
         return FAILED
