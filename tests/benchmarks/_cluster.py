@@ -24,6 +24,7 @@ from kfn.kube.http import HttpTransport
 
 NAMESPACE = "kfn-bench"
 IMAGE = "dev.local/peer:1"  # of dev.local no registry is asked for a digest
+WATCHED = 3600  # seconds, longer than a benchmark
 PATIENCE = 120.0  # seconds for one thing to happen; it takes less than one
 
 
@@ -62,7 +63,7 @@ class Seen:
 
     async def follow(self, client: Client, kind: Kind[Any], task_status: anyio.abc.TaskStatus[None]) -> None:
         _, version = await client.list(kind, NAMESPACE)
-        async with client.watch(kind, NAMESPACE, resource_version=version) as events:
+        async with client.watch(kind, NAMESPACE, resource_version=version, timeout_seconds=WATCHED) as events:
             task_status.started()
             async for event in events:
                 self.events.append((time.monotonic(), event.object))
