@@ -64,7 +64,8 @@ def plan(contents: Contents, now: datetime, settings: Settings, *, trusted_for: 
         return Plan(Step.STAGE, why=f"the certificate ends at {shown.not_valid_after_utc}")
     if len(certificates.bundle(contents.get(AUTHORITIES, b""))) > 1:
         if unchanged_for < settings.retire_after:
-            return Plan(Step.WAIT, settings.retire_after - unchanged_for, "an authority that was replaced is still trusted")
+            after = min(settings.retire_after - unchanged_for, left - settings.renew_before)
+            return Plan(Step.WAIT, after, "an authority that was replaced is still trusted")
         return Plan(Step.RETIRE, why="every replica shows the new certificate")
     return Plan(Step.WAIT, min(settings.look, left - settings.renew_before), "the certificate is good")
 

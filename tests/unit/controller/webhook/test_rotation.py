@@ -99,6 +99,12 @@ class TestTheNext:
         assert rotation.usable(left, now)
         assert plan(left, now).step is Step.WAIT
 
+    def test_an_authority_that_waits_to_go_does_not_hold_up_the_next_certificate(self) -> None:
+        short = replace(SETTINGS, life=60.0, renew_before=50.0)
+        shown = rotation.promoted(rotation.staged(rotation.created(short, START), short, START))
+        found = plan(shown, START + timedelta(seconds=3), unchanged=0, settings=short)
+        assert found.step is Step.WAIT and found.after <= 7, "then the next one is due"
+
     def test_what_is_shown_is_trusted_at_every_moment(self, fresh: Contents) -> None:
         """Whoever trusted the authorities of one state can check the certificate of the next, in both directions."""
         states, now = [fresh], START + 60 * DAY + timedelta(hours=1)
