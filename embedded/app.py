@@ -4,7 +4,6 @@ Infrastructure (API server, nats-server, node) is outside, what serves is inside
 before instances stop, and everything is written before the store closes.
 """
 
-import gc
 import logging
 import os
 import signal
@@ -45,6 +44,7 @@ from kfn import groups, open_files
 from kfn.kube.client import Client
 from kfn.observe import otel, web
 from kfn.observe.lines import LinesError
+from kfn.part import authority, reachable, running, settled
 from kfn.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -95,8 +95,7 @@ async def run(settings: Settings, say: Callable[[str], None]) -> None:
             tasks.start_soon(_signals, stop)
             async with _platform(settings) as facts:
                 datadir.write_platform(settings.data_dir, facts)
-                gc.collect()
-                gc.freeze()  # what is here stays: looking through it again and again would stop requests for tens of milliseconds
+                settled()
                 try:
                     _say(say, _ready_line(facts, settings.data_dir))
                     await stop.wait()
@@ -124,22 +123,20 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
         front = gateway.Gateway(_client(server, "system:kfn:gateway"), scaler, _gateway_settings(settings, own))
         # A pod is ended when the gateway has nothing under way on it.
         machines = node.Node(_client(server, "system:node:kfn-local"), node_settings.Settings(data=data, images=data / "images"), front)
-        await stack.enter_async_context(_running("node", machines.run))
+        await stack.enter_async_context(running("node", machines.run))
         await stack.enter_async_context(_builds(server, data, machines))
 
-        await stack.enter_async_context(_running("images", lambda: imagekeeper.run(_client(server, "system:kfn:images"), data / "images")))
+        await stack.enter_async_context(running("images", lambda: imagekeeper.run(_client(server, "system:kfn:images"), data / "images")))
 
-        await stack.enter_async_context(_running("autoscaler", scaler.run))
+        await stack.enter_async_context(running("autoscaler", scaler.run))
 
         await stack.enter_async_context(_serving("gateway", front.run))
         if own is not None and front.https is not None:
-            await stack.enter_async_context(
-                _running("certificate", partial(own.run, partial(front.https.certificates.check, closely=True)))
-            )
+            await stack.enter_async_context(running("certificate", partial(own.run, partial(front.https.certificates.check, closely=True))))
         domain = f"localhost:{front.port}" if front.port != 80 else "localhost"
 
         manager = controller.Controller(_client(server, "system:kfn:controller"), controller_settings.Settings(domain=domain), events=True)
-        await stack.enter_async_context(_running("controller", manager.run))
+        await stack.enter_async_context(running("controller", manager.run))
 
         bus = eventing.Eventing(
             _client(server, "system:kfn:eventing"),
@@ -155,8 +152,8 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
             "version": VERSION,
             "pid": os.getpid(),
             "pids": {"kfn": os.getpid(), "nats-server": nats.pid},
-            "gateway": f"http://{_reachable(settings.host)}:{front.port}",
-            **({"gateway_tls": f"https://{_reachable(settings.host)}:{front.https.port}"} if front.https else {}),
+            "gateway": f"http://{authority(settings.host, front.port)}",
+            **({"gateway_tls": f"https://{authority(settings.host, front.https.port)}"} if front.https else {}),
             **({"gateway_local": f"http://127.0.0.1:{front.local_port}"} if front.local_port != front.port else {}),
             "domain": domain,
             "api": _api(doors),
@@ -175,8 +172,8 @@ async def _builds(server: ApiServer, data: Path, machines: node.Node) -> AsyncIt
     server.logs = jobs.logs(machines.logs)
     settings = builds_settings.Settings(per_namespace=_BUILDS, in_all=_BUILDS)
     async with (
-        _running("build jobs", jobs.run),
-        _running("builds", builds.Builds(_client(server, "system:kfn:builds"), settings).run),
+        running("build jobs", jobs.run),
+        running("builds", builds.Builds(_client(server, "system:kfn:builds"), settings).run),
     ):
         yield
 
@@ -225,7 +222,7 @@ def _gateway_settings(settings: Settings, own: https.OwnCertificate | None) -> g
 
 def _inside(settings: Settings, front: gateway.Gateway) -> tuple[str, int]:
     """Where the platform's own parts find functions by their names in the cluster."""
-    return ("127.0.0.1", front.local_port) if front.local_port != front.port else (_reachable(settings.host).strip("[]"), front.port)
+    return ("127.0.0.1", front.local_port) if front.local_port != front.port else (reachable(settings.host), front.port)
 
 
 def _connections() -> int:
@@ -242,24 +239,10 @@ def _bus_settings(nats: NatsServer, gateway: tuple[str, int], token: str) -> eve
 
 
 @asynccontextmanager
-async def _running(name: str, run: Callable[[], Any]) -> AsyncIterator[None]:
-    """Run a part while the block runs. A part that ends by itself, or fails, ends the platform: a supervisor starts it again."""
-
-    async def supervised() -> None:
-        await run()
-        raise RuntimeError(f"{name} ended by itself")
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(supervised, name=name)
-        yield
-        tasks.cancel_scope.cancel()
-
-
-@asynccontextmanager
 async def _serving(name: str, run: Callable[..., Any]) -> AsyncIterator[None]:
-    """As `_running`, for a part with a port: the block begins when it listens."""
+    """As `running`, for a part with a port: the block begins when it listens."""
     started = anyio.Event()
-    async with _running(name, lambda: run(started=started.set)):
+    async with running(name, lambda: run(started=started.set)):
         with anyio.fail_after(30):
             await started.wait()
         yield
@@ -289,7 +272,3 @@ def _say(say: Callable[[str], None], line: str) -> None:
 def _ready_line(facts: dict[str, Any], data: Path) -> str:
     secure = f" https={facts['gateway_tls']}" if "gateway_tls" in facts else ""
     return f"ready gateway={facts['gateway']}{secure} api={facts['api']} events={facts['events']} kubeconfig={data / 'kubeconfig'}"
-
-
-def _reachable(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 - compared, not bound

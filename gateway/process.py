@@ -4,7 +4,6 @@
 """
 
 import contextlib
-import gc
 import logging
 import os
 import re
@@ -27,6 +26,7 @@ from kfn import groups, open_files
 from kfn.kube import config as kube
 from kfn.kube.client import Client
 from kfn.observe import otel, web
+from kfn.part import authority, settled
 
 log = logging.getLogger(__name__)
 
@@ -133,20 +133,14 @@ def identity() -> str:
     return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def settled() -> None:
-    """What is here stays: looking through it again and again would stop requests for tens of milliseconds."""
-    gc.collect()
-    gc.freeze()
-
-
 def ready_line(process: Process, sockets: Mapping[str, socket.socket], admin_port: int) -> str:
     chosen = process.gateway
-    said = [f"gateway={_url('http', chosen.host, port(sockets[doors.PUBLIC]))}"]
+    said = [f"gateway=http://{authority(chosen.host, port(sockets[doors.PUBLIC]))}"]
     if doors.TLS in sockets:
-        said.append(f"https={_url('https', chosen.host, port(sockets[doors.TLS]))}")
+        said.append(f"https=https://{authority(chosen.host, port(sockets[doors.TLS]))}")
     if doors.LOCAL in sockets:
-        said.append(f"local={_url('http', chosen.local_host, port(sockets[doors.LOCAL]))}")
-    return " ".join(["ready", *said, f"admin={_url('http', process.admin_host, admin_port)}", f"workers={process.workers}"])
+        said.append(f"local=http://{authority(chosen.local_host, port(sockets[doors.LOCAL]))}")
+    return " ".join(["ready", *said, f"admin=http://{authority(process.admin_host, admin_port)}", f"workers={process.workers}"])
 
 
 def port(sock: socket.socket) -> int:
@@ -181,8 +175,3 @@ async def _stop_on_signals(gateway: Gateway, whole: anyio.CancelScope) -> None:
                 gateway.stop()
             else:
                 whole.cancel()  # it has no request yet, and may wait for an API server that never answers
-
-
-def _url(scheme: str, host: str, port: int) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -18,13 +18,14 @@ from autoscaler import settings as autoscaler_settings
 from cli.process import signpost
 from cli.process.door import Door
 from cli.process.leading import Leading
-from cli.process.run import Shell, authority, running
+from cli.process.run import Shell
 from gateway.slots import keeper
 from kfn.api import kinds
 from kfn.kube.client import Client
 from kfn.kube.lease import Terms
 from kfn.load import RevisionKey
 from kfn.observe import web
+from kfn.part import authority, running
 
 NEEDS = (kinds.REVISION,)
 TERMS = Terms(duration=8.0, renew_deadline=5.0, retry=0.5)

@@ -12,7 +12,7 @@ from builder.cluster import settings as builds_settings
 from builder.registry.digest import Digests
 from builder.registry.settings import RegistrySettings
 from cli.process.leading import Leading
-from cli.process.run import Shell, authority, running
+from cli.process.run import Shell
 from controller import app as controller
 from controller import settings as controller_settings
 from controller.webhook import settings as webhook_settings
@@ -20,6 +20,7 @@ from controller.webhook.app import Webhook
 from kfn.api import kinds
 from kfn.kube.client import Client
 from kfn.kube.lease import Terms
+from kfn.part import authority, running
 
 NEEDS = (kinds.SERVICE, kinds.CONFIGURATION, kinds.REVISION, kinds.ROUTE, kinds.BUILD)
 

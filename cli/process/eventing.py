@@ -8,12 +8,13 @@ from functools import partial
 import anyio
 
 from cli.process.leading import Leading
-from cli.process.run import Shell, authority, running
+from cli.process.run import Shell
 from eventing import app as eventing
 from eventing import settings as eventing_settings
 from kfn.api import kinds
 from kfn.kube.lease import Terms
 from kfn.observe import web
+from kfn.part import authority, running
 
 NEEDS = (kinds.BROKER, kinds.TRIGGER, kinds.PING_SOURCE, kinds.SERVICE)
 

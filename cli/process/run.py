@@ -4,14 +4,13 @@ The admin port is there first, so that a probe is answered while an API server i
 checked, the part is started, the line that begins with `ready` is printed, and it works until SIGTERM. The end has a bound (`grace`).
 """
 
-import gc
 import logging
 import os
 import platform
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +28,7 @@ from kfn.kube.http import HttpTransport
 from kfn.kube.informer import Informer
 from kfn.kube.transport import Transport
 from kfn.observe import web
+from kfn.part import authority, settled
 from kfn.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -157,34 +157,8 @@ async def _signals(shell: Shell, stop: anyio.Event, whole: anyio.CancelScope) ->
                 stop.set()
 
 
-@asynccontextmanager
-async def running(name: str, work: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-    """Do `work` while the block runs. Work that ends by itself, or fails, ends the process: a supervisor starts it again."""
-
-    async def supervised() -> None:
-        await work()
-        raise RuntimeError(f"{name} ended by itself")
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(supervised, name=name)
-        yield
-        tasks.cancel_scope.cancel()
-
-
-def settled() -> None:
-    """What is here stays: looking through it again and again would stop everything else for tens of milliseconds."""
-    gc.collect()
-    gc.freeze()
-
-
 def _ready(shell: Shell, facts: Mapping[str, str], port: int) -> str:
     process = shell.process
     lease = {"lease": "/".join(process.lease), "identity": process.called()} if process.lease else {}
     said = {**facts, "admin": f"http://{authority(process.admin_host, port)}", **lease}
     return " ".join(["ready", process.name, *(f"{name}={value}" for name, value in said.items())])
-
-
-def authority(host: str, port: int) -> str:
-    """Host and port as somebody on this machine reaches them."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

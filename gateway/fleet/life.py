@@ -14,9 +14,10 @@ import httpx
 from gateway import admin
 from gateway.app import Gateway
 from gateway.fleet.channel import Answer, Answering, Question, Task
-from gateway.process import assembled, settled
+from gateway.process import assembled
 from kfn import groups
 from kfn.observe import logs
+from kfn.part import settled
 
 log = logging.getLogger(__name__)
 
