@@ -16,6 +16,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+
+from tests.cluster.threads import beside
 
 Address = tuple[str, int]
 
@@ -66,21 +69,12 @@ class Burden:
 
     @contextmanager
     def running(self) -> Iterator["Burden"]:
-        def thread(target: object, *args: object) -> threading.Thread:
-            return threading.Thread(target=target, args=args, daemon=True)  # type: ignore[arg-type]
-
-        threads = [thread(self._client, f"service-{n}", self.service, n % 2 == 0) for n in range(4)]
-        threads += [thread(self._client, name, address, True) for name, address in self.gateways.items()]
-        threads += [thread(self._wave, f"wave-{n}") for n in range(3)]
-        threads += [thread(self._publish, f"publisher-{n}", n % 2 == 0) for n in range(2)]
-        for one in threads:
-            one.start()
-        try:
+        works = [partial(self._client, f"service-{n}", self.service, n % 2 == 0) for n in range(4)]
+        works += [partial(self._client, name, address, True) for name, address in self.gateways.items()]
+        works += [partial(self._wave, f"wave-{n}") for n in range(3)]
+        works += [partial(self._publish, f"publisher-{n}", n % 2 == 0) for n in range(2)]
+        with beside(self._over, *works, within=self.timeout + 5):
             yield self
-        finally:
-            self._over.set()
-            for one in threads:
-                one.join(self.timeout + 5)
 
     def account(self) -> Account:
         """And begin anew with the slowest."""

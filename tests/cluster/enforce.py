@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.cluster.platform import Platform
+from tests.cluster.threads import beside
 
 Json = dict[str, Any]
 EVERY = 0.5  # seconds between two looks
@@ -111,13 +112,10 @@ class Enforcing:
         self._look()
         for chain in ("FORWARD", "INPUT"):
             self._iptables("-I", chain, "-j", TOP)
-        thread = threading.Thread(target=self._follow, daemon=True)
-        thread.start()
         try:
-            yield
+            with beside(self._over, self._follow, within=30):
+                yield
         finally:
-            self._over.set()
-            thread.join(30)
             for chain in ("FORWARD", "INPUT"):
                 self._iptables("-D", chain, "-j", TOP)
             self._iptables("-F", TOP)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.cluster.shell import Failed, say
+from tests.cluster.shell import Failed, say, until
 
 if TYPE_CHECKING:
     from tests.cluster.platform import Platform
@@ -135,15 +135,16 @@ def wait(platform: "Platform", within: float = READY_WITHIN) -> None:
 
 def led(platform: "Platform", within: float = READY_WITHIN) -> None:
     """Until parts of the present lead: one that is on its way out does its work with the settings of before."""
-    end = time.monotonic() + within
-    while True:
+    names: set[str] = set()
+    holders: set[str] = set()
+
+    def lead() -> bool:
+        nonlocal names, holders
         names = {pod["metadata"]["name"] for pod in _items(platform, "pods") if "deletionTimestamp" not in pod["metadata"]}
         holders = {one["spec"].get("holderIdentity", "") for one in _items(platform, "leases")}
-        if holders and holders <= names:
-            return
-        if time.monotonic() > end:
-            raise Failed(f"of {', '.join(sorted(names))} none leads: the Leases are held by {holders}\n{evidence(platform)}")
-        time.sleep(0.3)  # noqa: TID251 - no event loop here
+        return bool(holders) and holders <= names
+
+    until(lead, lambda: f"of {', '.join(sorted(names))} none leads: the Leases are held by {holders}\n{evidence(platform)}", within, 0.3)
 
 
 def evidence(platform: "Platform") -> str:

@@ -11,6 +11,9 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+
+from tests.cluster.threads import beside
 
 PAUSE = 0.02  # seconds between two requests of a client: a cluster's parts share two cores with it
 
@@ -39,15 +42,9 @@ class Load:
 
     @contextmanager
     def running(self) -> Iterator["Load"]:
-        threads = [threading.Thread(target=self._client, args=(n % 2 == 0 and not self.fresh,), daemon=True) for n in range(self.clients)]
-        for one in threads:
-            one.start()
-        try:
+        works = [partial(self._client, n % 2 == 0 and not self.fresh) for n in range(self.clients)]
+        with beside(self._over, *works, within=self.timeout + 5):
             yield self
-        finally:
-            self._over.set()
-            for one in threads:
-                one.join(self.timeout + 5)
 
     def wait_for(self, more: int, within: float = 120.0) -> None:
         """Until so many more were answered."""

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,21 +22,30 @@ def run(*command: str, check: bool = True, timeout: float = 60.0, stdin: str | N
     return done
 
 
-def wait_for(what: str, ready: Callable[[], object], within: float, every: float = 0.1) -> None:
-    """Until `ready` returns something true; its last error is in the message if it never does."""
+def until(holds: Callable[[], object], why: Callable[[], str], within: float = 60.0, every: float = 0.2) -> None:
+    """Until `holds` returns something true. `why` is what is said if it never does; an error of `holds` ends the waiting."""
     end = time.monotonic() + within
+    while not holds():
+        if time.monotonic() > end:
+            raise Failed(why())
+        time.sleep(every)  # noqa: TID251 - no event loop here
+
+
+def wait_for(what: str, ready: Callable[[], object], within: float, every: float = 0.1) -> None:
+    """The same for what may fail at first: the last error is in the message if it never comes true."""
     reason: object = "it is not so"
-    while True:
+
+    def holds() -> object:
+        nonlocal reason
         try:
-            if ready():
-                return
+            return ready()
         except Dead:
             raise
         except Exception as error:  # whatever a half-started server answers
             reason = error
-        if time.monotonic() > end:
-            raise Failed(f"{what}: not within {within:.0f} s: {reason}")
-        threading.Event().wait(every)
+            return False
+
+    until(holds, lambda: f"{what}: not within {within:.0f} s: {reason}", within, every)
 
 
 def say(text: str) -> None:

@@ -2,15 +2,15 @@
 
 import json
 import re
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from tests.cluster.installing import program
 from tests.cluster.platform import Platform, a_service
+from tests.cluster.shell import until
 
 SAID_WITHIN = 60.0  # seconds; a free machine needs one to five
 
@@ -78,13 +78,6 @@ class Space:
         if status.get("observedGeneration") != thing["metadata"]["generation"]:
             return Said("", "", "of another generation")
         return Said(found.get("status", ""), found.get("reason", ""), found.get("message", ""))
-
-
-def until(holds: Callable[[], object], why: Callable[[], str], within: float = SAID_WITHIN) -> None:
-    end = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < end, why()
-        time.sleep(0.2)  # noqa: TID251 - no event loop here
 
 
 @contextmanager

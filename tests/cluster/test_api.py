@@ -3,9 +3,9 @@
 import json
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import yaml
 
 from kfn.api import crd
 from kfn.api.admission import admit
+from tests.cluster.shell import until
+from tests.cluster.threads import beside
 from tests.peers import controlplane
 from tests.peers.controlplane import ControlPlane
 from tests.unit.api.test_admission import BAD, CORPUS, service, trigger
@@ -35,19 +37,12 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """An API server that asks kfn's webhook."""
     url = f"https://127.0.0.1:{controlplane.free_port()}"
     with controlplane.running(tmp_path_factory.mktemp("asked")) as plane, controlplane.controller(plane, url, "--no-lease"):
-        _wait(lambda: all(_told(plane, kind) for kind in HOOKS))
+        until(lambda: all(_told(plane, kind) for kind in HOOKS), lambda: "the API server was not told of the webhook")
         yield plane
 
 
 def _told(plane: ControlPlane, kind: str) -> str:
     return plane.kubectl("get", kind, "webhook.kfn.dev", "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}", check=False).stdout
-
-
-def _wait(holds: Any, within: float = 60.0) -> None:
-    end = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.2)  # noqa: TID251 - no event loop here
 
 
 def called(obj: dict[str, Any], name: str) -> str:
@@ -196,7 +191,7 @@ class TestWhileItIsAway:
         with controlplane.running(tmp_path) as plane:
             url = f"https://127.0.0.1:{controlplane.free_port()}"
             with controlplane.controller(plane, url, "--no-lease") as process:
-                _wait(lambda: all(_told(plane, kind) for kind in HOOKS))
+                until(lambda: all(_told(plane, kind) for kind in HOOKS), lambda: "the API server was not told of the webhook")
                 obj = json.loads(called(service(), "before"))
                 obj["metadata"]["finalizers"] = ["example.com/wait"]
                 plane.kubectl("apply", "-f", "-", stdin=json.dumps(obj))
@@ -208,7 +203,7 @@ class TestWhileItIsAway:
             plane.kubectl("patch", "ksvc", "before", "--subresource=status", "--type=merge", "-p", '{"status":{"url":"http://x"}}')
             plane.kubectl("delete", "ksvc", "before", "--wait=false")
             plane.kubectl("patch", "ksvc", "before", "--type=json", "-p", '[{"op":"remove","path":"/metadata/finalizers"}]')
-            _wait(lambda: plane.kubectl("get", "ksvc", "before", check=False).returncode)
+            until(lambda: plane.kubectl("get", "ksvc", "before", check=False).returncode, lambda: "it is still there")
 
             with controlplane.controller(plane, url, "--no-lease"):  # it starts although its own webhook is away
                 plane.kubectl("create", "-f", "-", stdin=called(service(), "after"))
@@ -220,7 +215,7 @@ class TestWhileItIsAway:
             done = asked.kubectl("patch", kind, "webhook.kfn.dev", "--type=json", "-p", patch, check=False)
             if done.returncode:  # the API server looks for a certificate in it
                 asked.kubectl("delete", kind, "webhook.kfn.dev")
-            _wait(lambda kind=kind, before=before: _told(asked, kind) == before)
+            until(lambda kind=kind, before=before: _told(asked, kind) == before, lambda: "it was not set back")  # type: ignore[misc]
 
 
 @dataclass
@@ -246,19 +241,12 @@ class TestRotation:
             url = f"https://127.0.0.1:{controlplane.free_port()}"
             times = ("--webhook-life", "60", "--webhook-renew-before", "55", "--webhook-overlap", "3")
             with controlplane.controller(plane, url, "--no-lease", *times):
-                _wait(lambda: all(_told(plane, kind) for kind in HOOKS))
+                until(lambda: all(_told(plane, kind) for kind in HOOKS), lambda: "the API server was not told of the webhook")
                 shown: set[str] = set()
                 stop = threading.Event()
                 writers = [Writer(plane, f"busy-{n}") for n in range(2)]
-                threads = [threading.Thread(target=writer.run, args=(stop,)) for writer in writers]
-                for thread in threads:
-                    thread.start()
-                try:
-                    _wait(lambda: shown.add(_secret(plane)) or len(shown) >= 4, within=90)
-                finally:
-                    stop.set()
-                    for thread in threads:
-                        thread.join()
+                with beside(stop, *(partial(writer.run, stop) for writer in writers)):
+                    until(lambda: shown.add(_secret(plane)) or len(shown) >= 4, lambda: f"{len(shown)} certificates were seen", 90)
         assert [writer.failed for writer in writers] == ["", ""]
         assert all(writer.written > 3 for writer in writers)
 

@@ -12,7 +12,8 @@ import pytest
 from tests.cluster import faults, lifecycle
 from tests.cluster.layout import Layout, cluster_name
 from tests.cluster.platform import HANDLER, Platform
-from tests.cluster.spaces import Space, space, until
+from tests.cluster.shell import until
+from tests.cluster.spaces import Space, space
 from tests.peers.registry import PASSWORD, USER, registry
 
 pytestmark = pytest.mark.cluster

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.platform import Platform
-from tests.cluster.spaces import Space, space, until
+from tests.cluster.shell import until
+from tests.cluster.spaces import Space, space
 
 pytestmark = pytest.mark.cluster
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.cluster.platform import Platform
-from tests.cluster.spaces import Space, space, until
+from tests.cluster.shell import until
+from tests.cluster.spaces import Space, space
+from tests.cluster.threads import beside
 
 pytestmark = pytest.mark.cluster
 
@@ -75,15 +77,8 @@ def asking(there: Space, name: str) -> Iterator[Seen]:
             except OSError as error:
                 seen.wrong.append(repr(error))
 
-    threads = [threading.Thread(target=ask) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
+    with beside(ended, *[ask] * 3):
         yield seen
-    finally:
-        ended.set()
-        for thread in threads:
-            thread.join()
 
 
 class TestAPod:

@@ -10,6 +10,8 @@ import pytest
 from tests.cluster import installing
 from tests.cluster.load import Load
 from tests.cluster.platform import Platform, a_service
+from tests.cluster.shell import until
+from tests.cluster.threads import beside
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -46,13 +48,13 @@ def restarted(platform: Platform, part: str) -> None:
 
 def gone(platform: Platform, part: str, within: float = 90.0) -> None:
     """Until no pod of a part is on its way out: what is under way on it has an end, too."""
-    labels, end = f"app.kubernetes.io/name=kfn,app.kubernetes.io/component={part}", time.monotonic() + within
-    while time.monotonic() < end:
+    labels = f"app.kubernetes.io/name=kfn,app.kubernetes.io/component={part}"
+
+    def ended() -> bool:
         found = json.loads(platform.kubectl("-n", platform.namespace, "get", "pods", "-l", labels, "-o", "json"))["items"]
-        if not any("deletionTimestamp" in one["metadata"] for one in found):
-            return
-        time.sleep(0.5)  # noqa: TID251 - no event loop here
-    raise AssertionError(f"a pod of {part} has not ended after {within:g} s")
+        return not any("deletionTimestamp" in one["metadata"] for one in found)
+
+    until(ended, lambda: f"a pod of {part} has not ended after {within:g} s", within, 0.5)
 
 
 class TestNoRequestIsDropped:
@@ -139,12 +141,7 @@ class TestWhatElseServes:
                     refused.append(run.stderr)
 
         platform.upgrade(**DEFAULT, **{"webhook.failurePolicy": "Fail"})
-        writer = threading.Thread(target=write)
-        writer.start()
-        try:
+        with beside(over, write, within=60):
             restarted(platform, "controller")
             gone(platform, "controller")
-        finally:
-            over.set()
-            writer.join(60)
         assert not refused, "\n".join(refused[:5])

@@ -7,11 +7,13 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
 from tests.cluster import installing
 from tests.cluster.platform import Platform, a_service
+from tests.cluster.threads import beside
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 CONTROLLER = "deployment/kfn-controller"
@@ -47,14 +49,11 @@ def two(platform: Platform) -> Iterator[Platform]:
 class TestTwoReplicas:
     def test_are_replaced_without_a_write_that_fails(self, two: Platform) -> None:
         stop, writer = threading.Event(), Writer(two, "busy")
-        thread = threading.Thread(target=writer.run, args=(stop,))
-        thread.start()
         try:
-            two.kubectl("-n", two.namespace, "rollout", "restart", CONTROLLER)
-            two.kubectl("-n", two.namespace, "rollout", "status", CONTROLLER, "--timeout=240s", timeout=250)
+            with beside(stop, partial(writer.run, stop)):
+                two.kubectl("-n", two.namespace, "rollout", "restart", CONTROLLER)
+                two.kubectl("-n", two.namespace, "rollout", "status", CONTROLLER, "--timeout=240s", timeout=250)
         finally:
-            stop.set()
-            thread.join()
             two.delete("broker", "busy")
         assert not writer.failed
         assert writer.written > 3
