@@ -107,15 +107,13 @@ class RequestReader:
         except httptools.HttpParserUpgrade as upgrade:
             stopped = upgrade.args[0]
         except httptools.HttpParserError as error:
-            raise self._preface(data) or _reason(error, data) from None
+            raise self._over() or self._preface(data) or _reason(error, data) from None
         if stopped >= 0:
             if self._declined:
                 self._go_on_without_upgrade()
             return data[stopped:]
-        if not self.in_body and self._head_bytes > self._settings.max_head:
-            raise HeadTooLarge(f"The request's head is over {self._settings.max_head} bytes.")
-        if self._quiet > self._settings.max_head:
-            raise HeadTooLarge(f"The request's trailers are over {self._settings.max_head} bytes.")
+        if too_large := self._over():
+            raise too_large
         if between and not (self.in_body or self.in_head):
             self._misses += 1
             if worth_keeping(self._misses) and self._headers and self._settings.max_head >= ENOUGH:
@@ -192,6 +190,13 @@ class RequestReader:
         except Exception:
             log.exception("a request could not be handled")
             raise InternalError from None
+
+    def _over(self) -> HeadTooLarge | None:
+        """Where more of a head or of trailers has come than may: asked for too when the parser fails on what stands behind that."""
+        limit = self._settings.max_head
+        if not self.in_body and self._head_bytes > limit:
+            return HeadTooLarge(f"The request's head is over {limit} bytes.")
+        return HeadTooLarge(f"The request's trailers are over {limit} bytes.") if self._quiet > limit else None
 
     def _preface(self, data: bytes) -> Http2Preface | None:
         """The parser has failed: because a client speaks HTTP/2? Looked at here, so that it costs HTTP/1.1 nothing."""
