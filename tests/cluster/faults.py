@@ -32,8 +32,10 @@ def kill(cluster: Layout, name: str, node: int = 1, how: signal.Signals = signal
 
 
 def start(cluster: Layout, name: str, node: int = 1) -> None:
-    """And wait until it answers, where it is one that does."""
-    processes.start(program(cluster, name, node))
+    """And wait until it answers, where it is one that does. A kubelet ends when it finds a containerd that has just been started: who
+    starts it on a real machine starts it again, and so do we."""
+    one = program(cluster, name, node)
+    wait_for(f"{name} to stay", lambda: not processes.start(one), PATIENCE, every=1.0)
     if name == "kube-apiserver":
         with api.client(cluster) as client:
             wait_for("the API server", lambda: client.get("/readyz").is_success, PATIENCE)
