@@ -107,7 +107,7 @@ class RequestReader:
         except httptools.HttpParserUpgrade as upgrade:
             stopped = upgrade.args[0]
         except httptools.HttpParserError as error:
-            raise self._over() or self._preface(data) or _reason(error, data) from None
+            raise (self._over() if self.in_body else self._preface(data)) or _reason(error, data) from None
         if stopped >= 0:
             if self._declined:
                 self._go_on_without_upgrade()
@@ -192,7 +192,8 @@ class RequestReader:
             raise InternalError from None
 
     def _over(self) -> HeadTooLarge | None:
-        """Where more of a head or of trailers has come than may: asked for too when the parser fails on what stands behind that."""
+        """Where more of a head or of trailers has come than may: asked for too when the parser fails on what stands
+        behind trailers."""
         limit = self._settings.max_head
         if not self.in_body and self._head_bytes > limit:
             return HeadTooLarge(f"The request's head is over {limit} bytes.")
