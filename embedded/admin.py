@@ -1,20 +1,18 @@
 """The admin port of an embedded platform, behind the platform's token: health, every part's metrics, the gateway's cold starts, the
 autoscaler's decisions with what they were based on, and the place where gateways outside this process report their load."""
 
-from dataclasses import asdict
-
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from autoscaler import page
 from autoscaler.app import Autoscaler
 from autoscaler.receive import Receiver
 from eventing.app import Eventing
 from gateway import admin as gateway_admin
 from gateway.app import Gateway
-from kfn.load import RevisionKey
 from kfn.observe import bearer
 
 OPEN = ("/healthz", "/readyz")
@@ -24,16 +22,8 @@ def app(gateway: Gateway, autoscaler: Autoscaler, loads: Receiver, bus: Eventing
     async def numbers(request: Request) -> Response:
         return gateway_admin.numbers_of(gateway, bus.metrics.registry)
 
-    async def decisions(request: Request) -> Response:
-        """`?revision=NAMESPACE/NAME`: the last decisions, oldest first; equal ones in a row are one."""
-        namespace, slash, name = request.query_params.get("revision", "").partition("/")
-        if not slash:
-            return JSONResponse({"error": "revision: expected NAMESPACE/NAME"}, status_code=400)
-        records = autoscaler.decisions(RevisionKey(namespace, name))
-        return JSONResponse([{**asdict(r), "first": r.first.isoformat(), "last": r.last.isoformat()} for r in records])
-
     routes = Starlette(
-        routes=[Route("/metrics", numbers), Route("/decisions", decisions), loads.route, Mount("/", gateway_admin.app(gateway))],
+        routes=[Route("/metrics", numbers), page.decisions(lambda: autoscaler), loads.route, Mount("/", gateway_admin.app(gateway))],
     )
     routes.add_middleware(Guard, token=token)
     return routes

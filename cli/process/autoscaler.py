@@ -5,16 +5,14 @@ Who leads listens, and says so in an EndpointSlice, so that gateways find it by 
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
-from autoscaler import cluster
+from autoscaler import cluster, page
 from autoscaler import settings as autoscaler_settings
+from autoscaler.app import Autoscaler
 from cli.process import signpost
 from cli.process.door import Door
 from cli.process.leading import Leading
@@ -23,7 +21,6 @@ from gateway.slots import keeper
 from kfn.api import kinds
 from kfn.kube.client import Client
 from kfn.kube.lease import Terms
-from kfn.load import RevisionKey
 from kfn.observe import web
 from kfn.part import authority, running
 
@@ -66,7 +63,7 @@ class Part:
         leading = Leading(shell, chosen.terms)
         self._holds = leading.holds
         shell.pages.append(self._page)
-        shell.routes.append(Route("/decisions", self._decisions))
+        shell.routes.append(page.decisions(self._deciding))
         try:
             async with running("autoscaler", lambda: leading.run(self._lead)):
                 if shell.process.lease is None:
@@ -84,11 +81,11 @@ class Part:
         chosen = self._chosen
         parts = cluster.assembled(client, chosen.token, replace(chosen.scaling, hear_first=True))
         self._parts, self._shell.follows = parts, parts.informers
-        page = Starlette(routes=[parts.receiver.route])
+        loads = Starlette(routes=[parts.receiver.route])
         async with (
             running("autoscaler", parts.run),
             _keeping(self._doors.get("slots"), chosen.slots_token),
-            web.serving(page, sock=self._doors["load"].take(), drain=1),
+            web.serving(loads, sock=self._doors["load"].take(), drain=1),
             told_where(client, chosen, self._doors, self._holds),
         ):
             self._serving.set()
@@ -97,6 +94,9 @@ class Part:
             finally:
                 parts.receiver.end()
                 self._parts, self._shell.follows = None, ()
+
+    def _deciding(self) -> Autoscaler | None:
+        return self._parts.scaler if self._parts is not None else None
 
     def _page(self) -> str:
         """Its numbers; those of a replica that stands by are zero."""
@@ -108,16 +108,6 @@ class Part:
             "# HELP kfn_autoscaler_revisions Revisions that are looked after.\n# TYPE kfn_autoscaler_revisions gauge\n"
             f"kfn_autoscaler_revisions {revisions}\n"
         )
-
-    async def _decisions(self, request: Request) -> Response:
-        """`?revision=NAMESPACE/NAME`: the last decisions, oldest first; equal ones in a row are one."""
-        namespace, slash, name = request.query_params.get("revision", "").partition("/")
-        if not slash:
-            return JSONResponse({"error": "revision: expected NAMESPACE/NAME"}, status_code=400)
-        if self._parts is None:
-            return JSONResponse({"error": "this replica stands by; ask the one that leads"}, status_code=503)
-        records = self._parts.scaler.decisions(RevisionKey(namespace, name))
-        return JSONResponse([{**asdict(r), "first": r.first.isoformat(), "last": r.last.isoformat()} for r in records])
 
 
 @asynccontextmanager
