@@ -158,6 +158,12 @@ class IndexRefused(BuildError):
     exit_code = 4
 
 
+class IndexUntrusted(BuildError):
+    """There is no safe connection to the package index."""
+
+    exit_code = 5
+
+
 class MirrorUnknown(UsageError):
     """No mirror of Debian is known."""
 

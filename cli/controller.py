@@ -53,6 +53,7 @@ DEFAULTS = {
 @click.option("--build-per-namespace", type=click.IntRange(1), default=4, show_default=True, help="Builds at once in a namespace.")
 @click.option("--build-in-all", type=click.IntRange(1), default=16, show_default=True, help="Builds at once.")
 @click.option("--build-env", multiple=True, metavar="NAME=VALUE", help="A variable of Builds, such as KFN_DEBIAN_MIRROR; no secrets.")
+@click.option("--build-ca", type=click.Path(path_type=Path), help="Certificates (PEM) that Builds trust beside the system's.")
 @click.option("--build-plain-http", metavar="HOST,...", default="", help="Registries that Builds speak to without TLS.")
 @click.option(
     "--webhook-port", type=options.PORT, help="Serve the admission webhook there, on every replica (the chart: 8443); 0 picks a port."
@@ -87,6 +88,7 @@ def command(
     build_per_namespace: int,
     build_in_all: int,
     build_plain_http: str,
+    build_ca: Path | None,
     build_env: tuple[str, ...],
     **flags: Any,
 ) -> int:
@@ -104,6 +106,7 @@ def command(
     asked = _webhook(flags)
 
     def run() -> int:
+        from builder.cluster import trust
         from builder.cluster.settings import Settings as Builds
         from builder.registry.settings import RegistrySettings
         from cli.process import controller
@@ -114,13 +117,19 @@ def command(
         skipping = _hosts(registries_skipping_tag_resolving)
         serving = Settings(**flags, registries_skipping_tag_resolving=skipping)
         digests = RegistrySettings.from_environment(plain_http=_hosts(registry_plain_http), ca_file=registry_ca)
-        plain = _hosts(build_plain_http)
-        image = build_image or Builds().image
-        remote = (
-            Builds(image=image, plain_http=plain, per_namespace=build_per_namespace, in_all=build_in_all, environment=variables)
-            if builds
-            else None
-        )
+        remote: Builds | None = None
+        if builds:
+            image, plain = build_image or Builds().image, _hosts(build_plain_http)
+            remote = Builds(
+                image=image,
+                plain_http=plain,
+                per_namespace=build_per_namespace,
+                in_all=build_in_all,
+                environment=variables,
+                ca_file=build_ca,
+            )
+            if build_ca:
+                trust.Platform(build_ca)  # what is wrong with it is said at once
         namespace = process.lease[0] if process.lease else Webhook().namespace
         served = Webhook(**asked, namespace=namespace) if asked else None
         chosen = controller.Chosen(serving=serving, digests=digests, builds=remote, webhook=served)

@@ -96,7 +96,7 @@ def _remotely(session: session.Session, path: "Path | str", progress: output.Pro
 
     if isinstance(path, str):
         raise CliError("--remote takes a folder here: what a repository's func.yaml asks for is only known where it was fetched. "
-                       "`kfn build --remote` makes the image, `kfn deploy --image` deploys it", 2)  # fmt: skip
+                       "Clone it and deploy the folder: `git clone URL && kfn deploy --remote FOLDER`", 2)  # fmt: skip
     project = load_project(path)
     name = given["name"] or project.name
     _, ended = remote.followed_build(session, str(path), progress, {**given, "name": name, "detach": False})

@@ -33,7 +33,7 @@ def followed(command: "output.F") -> "output.F":
     """Those that `kfn deploy`, which goes on with the image, has too."""
     for option in (
         click.option("--git-secret", default="", metavar="SECRET", help="--remote: user and password for a git repository."),
-        click.option("--index-secret", default="", metavar="SECRET", help="--remote: the package index, its `url`."),
+        click.option("--index-secret", default="", metavar="SECRET", help="--remote: package index, its `url`, login, `ca.crt`."),
         click.option("--pull-secret", default="", metavar="SECRET", help="--remote: for the registry that has the base."),
         click.option("--push-secret", default="", metavar="SECRET", help="--remote: for the registry that gets the image."),
         click.option("--timeout", type=click.IntRange(1, 21600), default=600, metavar="SECONDS", help="--remote: of the build."),

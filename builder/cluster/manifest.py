@@ -75,6 +75,7 @@ def _pod(spec: BuildSpec, request: wire.Request, settings: Settings) -> PodSpec:
             EnvVar(wire.REQUEST, wire.write_request(request)),
             *(EnvVar(name, value) for name, value in settings.environment),
             EnvVar(PLAIN_HTTP, ",".join(settings.plain_http)),
+            *([EnvVar(wire.CA, settings.ca)] if settings.ca else []),
             EnvVar("HOME", TMP),
             EnvVar("TMPDIR", TMP),
             EnvVar("XDG_CACHE_HOME", CACHE),

@@ -1,5 +1,6 @@
 """Keep one Build true: load, plan, apply. Everything that waits looks again when something ends, so that the queue moves on."""
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from datetime import datetime
@@ -7,7 +8,7 @@ from datetime import datetime
 import anyio
 from msgspec.structs import replace
 
-from builder.cluster import manifest
+from builder.cluster import manifest, trust
 from builder.cluster.expire import expiry
 from builder.cluster.plan import Plan, Seen, attempt, plan, refused
 from builder.cluster.queue import Place, over, place, waits
@@ -37,6 +38,7 @@ class Reconciler:
         self.jobs = Informer(client, kinds.JOB, labels=manifest.BUILD_LABEL)
         self.pods = Informer(client, kinds.POD, labels=manifest.BUILD_LABEL)
         self.keys = Keys()
+        self._ca = trust.Platform(settings.ca_file) if settings.ca_file else None
         self._started: dict[str, Job] = {}  # by the Build's uid: created here, not yet seen in the copy
         self.builds.on_change(self._build_changed)
         self.jobs.on_change(self._job_changed)
@@ -47,12 +49,22 @@ class Reconciler:
         build = self.builds.get(namespace, name)
         if build is None or build.metadata.deletion_timestamp:
             return Done()
+        self._trust()
         seen = await self._load(build)
         wanted = plan(seen, self._settings, self._now())
         wanted = await self._apply(build, wanted)
         if over(build) and wanted.status == build.status:
             return Done(again_after=await self._expire(build))
         return Done(again_after=wanted.again_after)
+
+    def _trust(self) -> None:
+        """Jobs from now on get the authorities as they are now."""
+        if self._ca is None:
+            return
+        if wrong := self._ca.look():
+            log.warning("%s", wrong)
+        if self._ca.text != self._settings.ca:
+            self._settings = dataclasses.replace(self._settings, ca=self._ca.text)
 
     async def _load(self, build: Build) -> Seen:
         job = await self._job(build)

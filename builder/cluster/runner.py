@@ -15,10 +15,10 @@ import anyio.abc
 
 from builder import platform
 from builder.app import build
-from builder.cluster import confine, fetch, wire
+from builder.cluster import confine, fetch, reached, trust, wire
 from builder.cluster.manifest import SECRETS
 from builder.cluster.told import Told
-from builder.errors import BuildError, UsageError
+from builder.errors import BuildError, TransientError, UsageError
 from builder.options import BuildOptions, BuildResult
 from builder.supply.provenance import CLUSTER
 from kfn import groups
@@ -38,8 +38,12 @@ def main() -> int:
     except (BuildError, ValueError) as error:
         return _end(told, wire.FAILED, getattr(error, "exit_code", UsageError.exit_code), type(error).__name__, str(error))
     os.environ.pop(wire.REQUEST)  # children have no use for it
-    use_secrets(secrets())
-    return anyio.run(run, request, told)
+    with tempfile.TemporaryDirectory(prefix="kfn-trust-") as folder:
+        try:
+            use_secrets(secrets(), Path(folder))
+        except BuildError as error:
+            return _end(told, wire.FAILED, error.exit_code, type(error).__name__, str(error))
+        return anyio.run(run, request, told)
 
 
 async def run(request: wire.Request, told: Told) -> int:
@@ -81,7 +85,10 @@ async def _work(request: wire.Request, told: Told) -> int:
     except Exception as error:
         cause = groups.first(error)
         if isinstance(cause, BuildError):
-            return _end(told, wire.FAILED, cause.exit_code, type(cause).__name__, str(cause))
+            more = reached.advice(cause)
+            if isinstance(cause, TransientError):
+                more = await reached.why(str(cause), request.spec.image.repository.partition("/")[0])
+            return _end(told, wire.FAILED, cause.exit_code, type(cause).__name__, f"{cause}\n{more}".strip())
         traceback.print_exception(error)  # a bug, or a machine that fails: in the log whole, in the result in short
         return _end(told, wire.FAILED, INTERNAL, "InternalError", f"{type(cause).__name__}: {cause}")
 
@@ -117,15 +124,14 @@ def secrets() -> Path:
     return Path(os.environ.get(wire.SECRETS) or SECRETS)
 
 
-def use_secrets(folder: Path) -> None:
-    """Tell the registry client and uv where the mounted secrets are. A password is in a file or in this process's memory, never in its
-    arguments."""
+def use_secrets(folder: Path, scratch: Path) -> None:
+    """Tell the registry client, uv and whatever else asks over TLS where the mounted secrets are. A password is in a file or in this
+    process's memory, never in its arguments."""
     found = [path for name in ("push", "pull") if (path := folder / name / ".dockerconfigjson").is_file()]
     if found:
         os.environ[fetch.AUTH_FILES] = os.pathsep.join(map(str, found))
-    index = folder / "index" / "url"
-    if index.is_file():
-        os.environ["UV_DEFAULT_INDEX"] = index.read_text().strip()
+    os.environ.update(trust.bundle(trust.authorities(folder, os.environ), scratch, os.environ) | trust.index(folder))
+    os.environ.pop(wire.CA, None)
 
 
 def _succeeded(told: Told, spec: BuildSpec, result: BuildResult) -> int:

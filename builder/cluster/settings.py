@@ -1,6 +1,7 @@
 """What can be chosen about builds in a cluster, each with its unit and default."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 DAY = 86400.0
 
@@ -12,7 +13,9 @@ class Settings:
     image: str = "kfn"  # kfn's own image, by digest where it matters: it has the runner, uv and a Python
     command: tuple[str, ...] = ("python3", "-m", "builder.cluster.runner")
     plain_http: tuple[str, ...] = ()  # registries that are spoken to without TLS
-    environment: tuple[tuple[str, str], ...] = ()  # more variables for the runner: a Debian mirror, a proxy, a CA file in the image
+    environment: tuple[tuple[str, str], ...] = ()  # more variables for the runner: a Debian mirror, a proxy
+    ca_file: Path | None = None  # certificates (PEM) that builds trust beside the system's; read again when it changes
+    ca: str = ""  # the same as text, which is what a Job gets
     per_namespace: int = 4  # builds that run at once in a namespace
     in_all: int = 16
     queue: int = 100  # builds that may wait in a namespace; more are refused

@@ -16,6 +16,8 @@ from kfn.api.build import Build, BuildPhase, BuildSpec
 REQUEST = "KFN_BUILD"  # the environment variable
 TERMINATION_LOG = "KFN_TERMINATION_LOG"  # another place for the message than the kubelet's
 SECRETS = "KFN_BUILD_SECRETS"  # another folder for the secrets
+CA = "KFN_BUILD_CA"  # the platform's authorities, as PEM
+CA_BYTES = 65536  # of it: one variable of a process may have 128 KiB
 MESSAGE_BYTES = 4096  # the kubelet keeps no more of a termination message
 TEXT = 1500
 PHASES = 24
@@ -103,13 +105,18 @@ def _bounded(result: Result) -> Result:
     return msgspec.structs.replace(
         result,
         reason=re.sub(r"[^A-Za-z0-9]", "", result.reason)[:60],
-        message=_clean(result.message, TEXT),
+        message=_ends(_clean(result.message, 1 << 20), TEXT),
         image=_clean(result.image, 400),
         commit=_clean(result.commit, 80),
         cache_hits=min(max(result.cache_hits, 0), 1000),
         phases=phases,
         warnings=tuple(_clean(w, 300) for w in result.warnings[:WARNINGS]),
     )
+
+
+def _ends(text: str, most: int) -> str:
+    """Both ends of a text that is too long: it begins with what happened and ends with what to do."""
+    return text if len(text) <= most else f"{text[: most // 2 - 5]}\n...\n{text[-(most // 2) :]}"
 
 
 def _clean(text: str, most: int) -> str:

@@ -15,6 +15,7 @@ from builder.errors import (
     DependencyError,
     IndexRefused,
     IndexUnreachable,
+    IndexUntrusted,
     PackageLockStale,
     SyntaxInvalid,
     ToolMissing,
@@ -36,6 +37,10 @@ _CODE = re.compile(r"^npm (?:error|ERR!) code (\S+)", re.MULTILINE)
 _NETWORK = {
     "ENOTFOUND", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ERR_SOCKET_TIMEOUT", "EPIPE",
     "E429", "E500", "E502", "E503", "E504", "FETCH_ERROR", "ENOTCACHED",
+}  # fmt: skip
+_UNTRUSTED = {
+    "SELF_SIGNED_CERT_IN_CHAIN", "DEPTH_ZERO_SELF_SIGNED_CERT", "UNABLE_TO_VERIFY_LEAF_SIGNATURE", "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+    "UNABLE_TO_GET_ISSUER_CERT", "CERT_HAS_EXPIRED", "ERR_TLS_CERT_ALTNAME_INVALID",
 }  # fmt: skip
 _REFUSED = {"E401", "E403", "ENEEDAUTH", "EOTP"}
 CHECK_TIMEOUT = 30.0  # seconds
@@ -115,6 +120,10 @@ def _error(text: str, lock: str, offline: bool) -> BuildError:
         )
     if code in _REFUSED:
         return IndexRefused(f"{told}\nGive the registry's credentials to npm: npm login, or an .npmrc file")
+    if code in _UNTRUSTED:
+        return IndexUntrusted(
+            f"{told}\nIf the registry has an authority of its own, NODE_EXTRA_CA_CERTS names the file with its certificate"
+        )
     if code in _NETWORK:
         return IndexUnreachable(f"{told}\nThe build is offline, and npm's cache does not have it" if offline else told)
     if code == "EBADPLATFORM":

@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from builder import files, process
-from builder.errors import BuildError, DependencyError, IndexRefused, IndexUnreachable, ToolMissing
+from builder.errors import BuildError, DependencyError, IndexRefused, IndexUnreachable, IndexUntrusted, ToolMissing
 from builder.python import index, lockfile, nobuild, sdists
 from builder.python import picks as picking
 from builder.python.lockfile import Pin
@@ -30,6 +30,7 @@ _NO_ANSWER = (
 _NO_BUILD = ("--no-build",)  # not `--only-binary :all:`, to which a project's own settings can add `:none:`
 _NETWORK = re.compile("|".join(_NO_ANSWER), re.IGNORECASE)
 _REFUSED = re.compile(r"\b(401|403)\b|unauthorized|forbidden", re.IGNORECASE)
+_UNTRUSTED = re.compile(r"invalid peer certificate|certificate verify failed|unknownissuer", re.IGNORECASE)
 _HASHES = re.compile(r"hash mismatch", re.IGNORECASE)
 _NO_WHEEL = re.compile(r"no usable wheels|no wheels|building from source is disabled|has no .*wheels?", re.IGNORECASE)
 
@@ -181,6 +182,8 @@ def _error(ended: process.Ended, file: str, target: str) -> BuildError:
         )
     if _REFUSED.search(said):
         return IndexRefused(f"{text}\nGive the index's credentials to uv, for example in UV_DEFAULT_INDEX or a netrc file")
+    if _UNTRUSTED.search(said):
+        return IndexUntrusted(f"{text}\nIf the index has an authority of its own, SSL_CERT_FILE names the file with its certificate")
     if _NETWORK.search(said):
         return IndexUnreachable(text)
     if _NO_WHEEL.search(said):

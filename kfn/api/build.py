@@ -48,7 +48,8 @@ class BuilderOptions(Base, frozen=True):
 
 class BuildSpec(Base, frozen=True):
     """Secrets are named, and must be in the Build's namespace: `push_secret` and `pull_secret` (kubernetes.io/dockerconfigjson),
-    `index_secret` (the package index: `url`), `git_secret` (`username` and `password`)."""
+    `index_secret` (the package index: `url`, `username` and `password`; certificates to trust: `ca.crt`), `git_secret` (`username` and
+    `password`)."""
 
     source: BuildSource = BuildSource()
     image: BuildImage = BuildImage()

@@ -162,7 +162,7 @@ _FIELDS: dict[type[Base], dict[str, str]] = {
         "timeoutSeconds": "How long the build may take, in seconds.",
         "pushSecret": "The Secret, of type kubernetes.io/dockerconfigjson, with which the image is pushed.",
         "pullSecret": "The Secret with which bases are pulled.",
-        "indexSecret": "The Secret with the address of the package index, in url.",
+        "indexSecret": "The Secret of the package index: url, username and password if it wants them, ca.crt for an authority of its own.",
         "gitSecret": "The Secret with username and password of the repository.",
         "resources": "CPU and memory of the build's pod.",
         "cancel": "True ends the build. The only field that may be changed.",
