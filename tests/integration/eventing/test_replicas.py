@@ -80,7 +80,7 @@ class TestSeveralReplicas:
             await bus.broker()
             await bus.trigger("t", subscriber.url)
             first.reign.cancel()
-            await until(lambda: first.eventing._term is None, "nobody leads")
+            await until(lambda: first.eventing._leader is None, "nobody leads")
             before = list(bus.kube.writes)
             await anyio.sleep(0.1)
             await bus.eventing._client.patch(kinds.TRIGGER, "t", "default", {"metadata": {"labels": {"a": "b"}}})
