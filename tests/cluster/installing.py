@@ -141,10 +141,9 @@ def led(platform: "Platform", within: float = READY_WITHIN) -> None:
     def lead() -> bool:
         nonlocal names, holders
         names = {pod["metadata"]["name"] for pod in _items(platform, "pods") if "deletionTimestamp" not in pod["metadata"]}
-        leases = json.loads(platform.kubectl("-n", platform.namespace, "get", "leases", "-o", "json"))[
-            "items"
-        ]  # without the chart's labels
-        holders = {one["spec"].get("holderIdentity", "") for one in leases}
+        # Their parts make them, without the chart's labels.
+        leases = json.loads(platform.kubectl("-n", platform.namespace, "get", "leases", "-o", "json"))["items"]
+        holders = {one["spec"].get("holderIdentity", "") for one in leases if one["metadata"]["name"].startswith(f"{RELEASE}-")}
         return bool(holders) and holders <= names
 
     until(lead, lambda: f"of {', '.join(sorted(names))} none leads: the Leases are held by {holders}\n{evidence(platform)}", within, 0.3)
