@@ -6,8 +6,9 @@ leader, leave one event in a Broker. What is due while nobody runs is not made u
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
@@ -15,6 +16,7 @@ from anyio.abc import TaskGroup
 from eventing import retry
 from eventing.courier import Courier
 from eventing.delivery import DEFAULT, policy
+from eventing.keyed import Keyed
 from eventing.metrics import Metrics
 from kfn.api.schedule import Schedule
 from kfn.clock import micro_timestamp, utcnow
@@ -45,8 +47,6 @@ class Shot:
 class _Running:
     shot: Shot
     schedule: Schedule
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    ended: anyio.Event = field(default_factory=anyio.Event)
     under_way: int = 0
 
 
@@ -54,8 +54,8 @@ class Clockwork:
     """`tasks` is where it runs; `now` is the wall clock."""
 
     def __init__(self, courier: Courier, metrics: Metrics, tasks: TaskGroup, now: Callable[[], datetime] = utcnow) -> None:
-        self._courier, self._metrics, self._tasks, self._now = courier, metrics, tasks, now
-        self._running: dict[str, _Running] = {}
+        self._courier, self._metrics, self._now = courier, metrics, now
+        self._running: Keyed[_Running] = Keyed(tasks)
         self._policy = policy(DEFAULT)
 
     def __len__(self) -> int:
@@ -68,23 +68,15 @@ class Clockwork:
             running.shot = shot
             return
         await self.stop(key)
-        entry = self._running[key] = _Running(shot, schedule)
-        self._tasks.start_soon(self._run, key, entry)
+        self._running.start(key, _Running(shot, schedule), partial(self._run, key))
 
     async def stop(self, key: str) -> None:
         """Return when nothing of it runs; an event whose delivery was being tried again is given up."""
-        running = self._running.pop(key, None)
-        if running is not None:
-            running.scope.cancel()
-            await running.ended.wait()
+        await self._running.stop(key)
 
     async def _run(self, key: str, entry: _Running) -> None:
-        try:
-            with entry.scope:
-                async with anyio.create_task_group() as shots:
-                    await self._tick(key, entry, shots)
-        finally:
-            entry.ended.set()
+        async with anyio.create_task_group() as shots:
+            await self._tick(key, entry, shots)
 
     async def _tick(self, key: str, entry: _Running, shots: TaskGroup) -> None:
         due = entry.schedule.after(self._now())

@@ -93,7 +93,8 @@ class TestSeveralReplicas:
             await bus.broker()
             await bus.trigger("t", subscriber.url)
             await until(lambda: bool(second.eventing._dispatchers.subscriptions()), "the follower delivers, too")
-            running = second.eventing._dispatchers._running["default/t"]
+            running = second.eventing._dispatchers._running.get("default/t")
+            assert running is not None
             first.life.cancel()
             first.reign.cancel()
             async with anyio.create_task_group() as tasks:
@@ -101,7 +102,7 @@ class TestSeveralReplicas:
                 await publish(bus, second, [f"e{n}" for n in range(50)])
                 await until(lambda: len(set(subscriber.ids)) == 50, "all are delivered")
                 await bus.trigger("u", subscriber.url)
-                assert second.eventing._dispatchers._running["default/t"] is running
+                assert second.eventing._dispatchers._running.get("default/t") is running
                 second.reign.cancel()
 
     async def test_events_in_the_hands_of_one_that_dies_go_to_the_other(self, tmp_path: Path) -> None:
