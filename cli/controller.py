@@ -54,6 +54,9 @@ DEFAULTS = {
 @click.option("--build-in-all", type=click.IntRange(1), default=16, show_default=True, help="Builds at once.")
 @click.option("--build-env", multiple=True, metavar="NAME=VALUE", help="A variable of Builds, such as KFN_DEBIAN_MIRROR; no secrets.")
 @click.option("--build-ca", type=click.Path(path_type=Path), help="Certificates (PEM) that Builds trust beside the system's.")
+@click.option(
+    "--build-cache/--no-build-cache", default=True, show_default=True, help="Builds keep layers in the repository of their image."
+)
 @click.option("--build-plain-http", metavar="HOST,...", default="", help="Registries that Builds speak to without TLS.")
 @click.option(
     "--webhook-port", type=options.PORT, help="Serve the admission webhook there, on every replica (the chart: 8443); 0 picks a port."
@@ -89,6 +92,7 @@ def command(
     build_in_all: int,
     build_plain_http: str,
     build_ca: Path | None,
+    build_cache: bool,
     build_env: tuple[str, ...],
     **flags: Any,
 ) -> int:
@@ -127,6 +131,7 @@ def command(
                 in_all=build_in_all,
                 environment=variables,
                 ca_file=build_ca,
+                own_cache=build_cache,
             )
             if build_ca:
                 trust.Platform(build_ca)  # what is wrong with it is said at once

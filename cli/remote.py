@@ -19,7 +19,7 @@ FLAGS = ("remote", "detach", "timeout", "push_secret", "pull_secret", "index_sec
 POSSIBLE = {
     *FLAGS, "path", "name", "namespace", "platforms", "base", "tags", "compression", "locked", "no_cache", "allow_sdists", "strict",
     "extras", "quiet", "outputs", "push", "profile", "allow_secret_files", "plain_http", "registry_ca", "registry_auth",
-    "envs", "wait_timeout", "no_wait", "kubeconfig", "kube_context",
+    "registry_cache", "envs", "wait_timeout", "no_wait", "kubeconfig", "kube_context",
 }  # fmt: skip
 
 
@@ -191,6 +191,7 @@ async def _manifest(source: str, namespace: str, progress: output.Progress, give
             "options": {
                 "allowSdists": given["allow_sdists"],
                 "compression": given["compression"],
+                "registryCache": given.get("registry_cache", ""),
                 "noCache": given["no_cache"],
                 "locked": given["locked"],
                 "strict": given["strict"],

@@ -37,7 +37,9 @@ def sweep_name(build: Build) -> str:
 def job(build: Build, attempt: int, settings: Settings) -> Job:
     """The Job of a Build's attempt; its name follows from both, so that no crash can make a second one."""
     seconds = build.spec.timeout_seconds
-    return _job(build, job_name(build, attempt), wire.request_of(build), int(seconds + settings.slack), settings)
+    return _job(
+        build, job_name(build, attempt), wire.request_of(build, own_cache=settings.own_cache), int(seconds + settings.slack), settings
+    )
 
 
 def sweep(build: Build, settings: Settings) -> Job:

@@ -83,5 +83,5 @@ async def why(text: str, registry: str) -> str:
         )
     except OSError as error:
         cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
-        return f"A connection from this build to {shown} fails: {cause.strerror or cause}."
+        return f"A connection from this build to {shown} fails: {os.strerror(cause.errno) if cause.errno else cause}."
     return ""

@@ -80,7 +80,7 @@ async def _work(request: wire.Request, told: Told) -> int:
             return _end(told, wire.SWEPT, 0, "", "the source artifact is gone")
         with tempfile.TemporaryDirectory(prefix="kfn-source-") as scratch:
             source = await fetch.source(request.spec, Path(scratch), secrets(), told.line)
-            result = await build(source, options(request.spec, request.namespace), told.step)
+            result = await build(source, options(request), told.step)
         return _succeeded(told, request.spec, result)
     except Exception as error:
         cause = groups.first(error)
@@ -93,20 +93,22 @@ async def _work(request: wire.Request, told: Told) -> int:
         return _end(told, wire.FAILED, INTERNAL, "InternalError", f"{type(cause).__name__}: {cause}")
 
 
-def options(spec: BuildSpec, namespace: str) -> BuildOptions:
+def options(request: wire.Request) -> BuildOptions:
     """The same that the command line makes of its flags, so that both give the same digest."""
-    wanted = spec.options
+    spec, wanted = request.spec, request.spec.options
+    own = spec.image.repository if request.own_cache and not wanted.registry_cache else ""
     tags = tuple(f"{spec.image.repository}:{tag}" for tag in spec.image.tags)
     return BuildOptions(
         store=None,
         name=spec.name,
-        namespace=namespace,
+        namespace=request.namespace,
         tags=tags or (spec.image.repository,),
         push=True,
         platforms=platform.parse_all(tuple(spec.platforms)),
         base=spec.base,
         compression=wanted.compression or "gzip",
-        registry_cache=wanted.registry_cache,
+        registry_cache=wanted.registry_cache or own,
+        registry_cache_write=bool(own),
         locked=wanted.locked,
         strict=wanted.strict,
         no_cache=wanted.no_cache,

@@ -16,6 +16,7 @@ class Settings:
     environment: tuple[tuple[str, str], ...] = ()  # more variables for the runner: a Debian mirror, a proxy
     ca_file: Path | None = None  # certificates (PEM) that builds trust beside the system's; read again when it changes
     ca: str = ""  # the same as text, which is what a Job gets
+    own_cache: bool = False  # keep layers in the image's repository: a pod has no cache that stays, and who writes there writes the image
     per_namespace: int = 4  # builds that run at once in a namespace
     in_all: int = 16
     queue: int = 100  # builds that may wait in a namespace; more are refused

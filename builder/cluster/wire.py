@@ -34,6 +34,7 @@ class Request(Base, frozen=True):
     uid: str = ""
     spec: BuildSpec = BuildSpec()
     sweep: bool = False
+    own_cache: bool = False  # layers are kept in the image's own repository
 
 
 class Result(Base, frozen=True):
@@ -51,9 +52,9 @@ class Result(Base, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
-def request_of(build: Build, *, sweep: bool = False) -> Request:
+def request_of(build: Build, *, sweep: bool = False, own_cache: bool = False) -> Request:
     meta = build.metadata
-    return Request(meta.namespace, meta.name, meta.uid, build.spec, sweep)
+    return Request(meta.namespace, meta.name, meta.uid, build.spec, sweep, own_cache)
 
 
 def write_request(request: Request) -> str:

@@ -1,11 +1,11 @@
 """What a runner makes of a Build's spec."""
 
-from builder.cluster import runner
+from builder.cluster import runner, wire
 from kfn.api.build import BuilderOptions, BuildImage, BuildSource, BuildSpec, GitSource
 
 
 def options(source: BuildSource) -> bool:
-    return runner.options(BuildSpec(source=source, image=BuildImage(repository="registry.example/hello")), "default").foreign
+    return runner.options(wire.Request(spec=BuildSpec(source=source, image=BuildImage(repository="registry.example/hello")))).foreign
 
 
 class TestTheSource:
@@ -22,7 +22,7 @@ class TestTheOptions:
             allow_sdists=True, compression="zstd", registry_cache="registry.example/cache", no_cache=True, locked=True, strict=True,
             allow_secret_files=[".env"], extras=["web"],
         )  # fmt: skip
-        made = runner.options(BuildSpec(image=BuildImage(repository="registry.example/hello"), options=wanted), "default")
+        made = runner.options(wire.Request(spec=BuildSpec(image=BuildImage(repository="registry.example/hello"), options=wanted)))
         for name in wanted.__struct_fields__:
             given = getattr(wanted, name)
             assert getattr(made, name) == (tuple(given) if isinstance(given, list) else given), name
