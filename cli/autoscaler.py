@@ -8,6 +8,7 @@ import click
 from cli import ports
 from cli.failures import CliError
 from cli.process import options
+from kfn.api.names import SYSTEM_NAMESPACE
 
 TOKEN, SLOTS_TOKEN = "KFN_AUTOSCALER_TOKEN", "KFN_SLOTS_TOKEN"
 
@@ -56,7 +57,7 @@ DEFAULTS = {
     help="The Service, without a selector, whose EndpointSlice names the leader (default: kfn-autoscaler, beside the Lease).",
 )
 @options.settings_options(SCALING, DEFAULTS)
-@options.common("kfn-system/kfn-autoscaler")
+@options.common(f"{SYSTEM_NAMESPACE}/kfn-autoscaler")
 def command(
     host: str, port: int, slots_port: int, slots: bool, token_file: str | None, slots_token_file: str | None, advertise: str, service: str,
     **flags: Any,
@@ -76,7 +77,7 @@ def command(
     slots_token = options.secret("--slots-token-file", slots_token_file, SLOTS_TOKEN, "token for leasing slots") if slots else ""
     _is_address(advertise)
     process = options.take("autoscaler", flags)
-    where = options.namespaced("--service", service) if service else ((process.lease or ("kfn-system", ""))[0], "kfn-autoscaler")
+    where = options.namespaced("--service", service) if service else ((process.lease or (SYSTEM_NAMESPACE, ""))[0], "kfn-autoscaler")
 
     def run() -> int:
         from autoscaler.settings import Settings

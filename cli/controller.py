@@ -7,6 +7,7 @@ import click
 
 from cli.failures import CliError
 from cli.process import options
+from kfn.api.names import SYSTEM_NAMESPACE
 
 SERVING = {
     "domain": (str, "A function is http://NAME.NAMESPACE.DOMAIN; a port belongs to it."),
@@ -29,7 +30,7 @@ SERVING = {
     "max_non_active_revisions": (click.IntRange(0), "More than these go, however young."),
 }
 DEFAULTS = {
-    "domain": "example.com", "scheme": "http", "gateway_host": "kfn-gateway-internal.kfn-system.svc.cluster.local",
+    "domain": "example.com", "scheme": "http", "gateway_host": f"kfn-gateway-internal.{SYSTEM_NAMESPACE}.svc.cluster.local",
     "cluster_domain": "svc.cluster.local", "secure_pod_defaults": "AllowRootBounded", "pre_stop": 1, "resolve_tags": True,
     "resolve_timeout": 10.0, "progress_deadline": 600.0, "initial_ready_timeout": 30.0,
     "allow_zero_initial_scale": True, "retain_since_create_time": 48 * 3600.0, "retain_since_last_active_time": 15 * 3600.0,
@@ -81,7 +82,7 @@ DEFAULTS = {
     show_default=True,
     help="Seconds for which a new authority is trusted before its certificate is shown.",
 )
-@options.common("kfn-system/kfn-controller")
+@options.common(f"{SYSTEM_NAMESPACE}/kfn-controller")
 def command(
     registries_skipping_tag_resolving: str,
     registry_plain_http: str,

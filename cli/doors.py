@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from cli import reach
+from kfn.api.names import SYSTEM_NAMESPACE
 
 if TYPE_CHECKING:
     from cli.session import Session
@@ -50,7 +50,7 @@ async def _pods(client: "Client", part: str) -> list[str]:
 
     labels = f"app.kubernetes.io/name=kfn,app.kubernetes.io/component={part}"
     try:
-        found, _ = await client.list(kinds.POD, reach.NAMESPACE, labels=labels, fields="status.phase=Running")
+        found, _ = await client.list(kinds.POD, SYSTEM_NAMESPACE, labels=labels, fields="status.phase=Running")
     except errors.KubeError:
         return []
     return [f"{kinds.POD.path(pod.metadata.namespace, pod.metadata.name)}:{PORT}/proxy" for pod in found[:PODS]]

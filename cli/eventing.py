@@ -7,9 +7,10 @@ import click
 from cli import ports
 from cli.failures import CliError
 from cli.process import options
+from kfn.api.names import SYSTEM_NAMESPACE
 
 PASSWORD, TOKEN = "KFN_NATS_PASSWORD", "KFN_EVENTS_TOKEN"
-INGRESS = "http://kfn-broker-ingress.kfn-system.svc.cluster.local"
+INGRESS = f"http://kfn-broker-ingress.{SYSTEM_NAMESPACE}.svc.cluster.local"
 
 
 @click.command("eventing", context_settings=options.ENVIRONMENT)
@@ -29,7 +30,7 @@ INGRESS = "http://kfn-broker-ingress.kfn-system.svc.cluster.local"
 @click.option(
     "--token-file", type=options.FILE, help=f"The token that shows a Broker's events (kfn events tail); else ${TOKEN}; none: nobody."
 )
-@options.common("kfn-system/kfn-eventing")
+@options.common(f"{SYSTEM_NAMESPACE}/kfn-eventing")
 def command(
     host: str, port: int, nats: str, nats_user: str, nats_password_file: str | None, nats_credentials: str | None, nats_replicas: int,
     gateway: str, ingress_url: str, token_file: str | None, **flags: Any,

@@ -9,6 +9,7 @@ import click
 
 from cli import output
 from cli.failures import CliError
+from kfn.api.names import SYSTEM_NAMESPACE
 
 if TYPE_CHECKING:
     from cli.installing.app import Asked
@@ -23,7 +24,7 @@ def place(command: "output.F") -> "output.F":
         click.option("--timeout", type=SECONDS, default=300.0, show_default=True, help="Seconds for the parts to become ready, or to end."),
         click.option("--context", "kube_context", default="", help="Context in the kubeconfig."),
         click.option("--kubeconfig", type=click.Path(dir_okay=False), default="", help="Kubeconfig file."),
-        click.option("--namespace", "-n", default="kfn-system", show_default=True, help="Where kfn's parts run."),
+        click.option("--namespace", "-n", default=SYSTEM_NAMESPACE, show_default=True, help="Where kfn's parts run."),
     ):
         command = option(command)
     return command

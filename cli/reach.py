@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 import click
 
 from cli.failures import CliError
+from kfn.api.names import SYSTEM_NAMESPACE
 
 if TYPE_CHECKING:
     from cli.session import Session
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from kfn.kube.client import Client
 
 ENVIRONMENT = "KFN_GATEWAY"
-NAMESPACE = "kfn-system"
 GATEWAY = "kfn-gateway"
 LABELS = "app.kubernetes.io/name=kfn,app.kubernetes.io/component=gateway"
 PLACEHOLDER = ".example.com"  # Knative's and kfn's default domain, which is somebody else's in the DNS
@@ -65,8 +65,8 @@ def endpoint(session: "Session", url: str, gateway: str = "") -> Endpoint:
     if inside:
         raise CliError(f"{url} is a name inside the cluster, and this machine is outside; call it from a pod, or give --gateway HOST:PORT")
     raise CliError(
-        f"{url} is not in the DNS, and Service {NAMESPACE}/{GATEWAY} has no address outside the cluster. "
-        f"Give --gateway HOST:PORT, for example of `kubectl -n {NAMESPACE} port-forward svc/{GATEWAY} 8080:80`",
+        f"{url} is not in the DNS, and Service {SYSTEM_NAMESPACE}/{GATEWAY} has no address outside the cluster. "
+        f"Give --gateway HOST:PORT, for example of `kubectl -n {SYSTEM_NAMESPACE} port-forward svc/{GATEWAY} 8080:80`",
         5,
     )
 
@@ -113,7 +113,7 @@ async def _published(session: "Session") -> tuple[str, int] | None:
 
     async with session.client() as client:
         try:
-            services, _ = await client.list(kinds.CORE_SERVICE, NAMESPACE, labels=LABELS)
+            services, _ = await client.list(kinds.CORE_SERVICE, SYSTEM_NAMESPACE, labels=LABELS)
             if not services:
                 services, _ = await client.list(kinds.CORE_SERVICE, labels=LABELS)
             for service in sorted(services, key=lambda one: one.metadata.name):

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from kfn.api.names import SYSTEM_NAMESPACE
+
 # Knative's words for secure-pod-defaults. BOUNDED: seccomp RuntimeDefault, no capabilities, no privilege escalation, and the image's own
 # user, root included. ENABLED: not root either, as the Pod Security Standard "restricted" asks; images that run as root then do not start.
 DISABLED, BOUNDED, ENABLED = "Disabled", "AllowRootBounded", "Enabled"
@@ -14,7 +16,7 @@ class Settings:
     domain: str = "localhost:8080"  # a function is http://NAME.NAMESPACE.<domain>; the port belongs to it
     cluster_domain: str = "svc.cluster.local"  # and inside http://NAME.NAMESPACE.<cluster_domain>
     scheme: str = "http"
-    gateway_host: str = "kfn-gateway.kfn-system.svc.cluster.local"  # where a placeholder Service's name leads
+    gateway_host: str = f"kfn-gateway.{SYSTEM_NAMESPACE}.svc.cluster.local"  # where a placeholder Service's name leads
 
     progress_deadline: float = 600  # a revision that nothing is known of for so long has failed
     initial_ready_timeout: float = 30  # a process that lives but does not become ready has failed after so long

@@ -11,7 +11,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from cli.installing.customise import DOMAIN, FILES, NAMESPACE, NATS_SECRET, REGISTRY, TOKENS_SECRET, order
+from cli.installing.customise import DOMAIN, FILES, NATS_SECRET, REGISTRY, TOKENS_SECRET, order
+from kfn.api.names import SYSTEM_NAMESPACE
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "deploy" / "chart" / "kfn"
@@ -35,7 +36,7 @@ def rendered(helm: str, nats_replicas: int) -> str:
         "image.registry": REGISTRY, "domain": DOMAIN, "nats.replicas": nats_replicas,
         "tokens.existingSecret": TOKENS_SECRET, "nats.auth.existingSecret": NATS_SECRET,
     }  # fmt: skip
-    argv = [helm, "template", "kfn", str(CHART), "--namespace", NAMESPACE, "--skip-tests", "--skip-schema-validation"]
+    argv = [helm, "template", "kfn", str(CHART), "--namespace", SYSTEM_NAMESPACE, "--skip-tests", "--skip-schema-validation"]
     argv += [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
     made = subprocess.run(argv, capture_output=True, text=True, check=False)
     if made.returncode:

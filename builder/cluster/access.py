@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from builder.cluster.manifest import COMPONENT
 from kfn.api.base import Json
 from kfn.api.build import GROUP
+from kfn.api.names import SYSTEM_NAMESPACE
 
-NAMESPACE = "kfn-system"
 CONTROLLER = "kfn-builds"
 POLICY = "kfn-build"
 METADATA = ("169.254.0.0/16", "fd00:ec2::254/128")  # where clouds answer with credentials, and node-local services
@@ -40,7 +40,7 @@ def lease_role() -> Json:
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
-        "metadata": {"name": CONTROLLER, "namespace": NAMESPACE, "labels": _LABELS},
+        "metadata": {"name": CONTROLLER, "namespace": SYSTEM_NAMESPACE, "labels": _LABELS},
         "rules": [
             _rule("coordination.k8s.io", "leases", "create"),
             {**_rule("coordination.k8s.io", "leases", "get", "update"), "resourceNames": [CONTROLLER]},
@@ -52,13 +52,13 @@ def account() -> Json:
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": {"name": CONTROLLER, "namespace": NAMESPACE, "labels": _LABELS},
+        "metadata": {"name": CONTROLLER, "namespace": SYSTEM_NAMESPACE, "labels": _LABELS},
         "automountServiceAccountToken": False,  # its own pod asks for the token
     }
 
 
 def bindings() -> tuple[Json, Json]:
-    subject = {"kind": "ServiceAccount", "name": CONTROLLER, "namespace": NAMESPACE}
+    subject = {"kind": "ServiceAccount", "name": CONTROLLER, "namespace": SYSTEM_NAMESPACE}
     group = "rbac.authorization.k8s.io"
     meta = {"name": CONTROLLER, "labels": _LABELS}
     return (
@@ -72,7 +72,7 @@ def bindings() -> tuple[Json, Json]:
         {
             "apiVersion": f"{group}/v1",
             "kind": "RoleBinding",
-            "metadata": {**meta, "namespace": NAMESPACE},
+            "metadata": {**meta, "namespace": SYSTEM_NAMESPACE},
             "roleRef": {"apiGroup": group, "kind": "Role", "name": CONTROLLER},
             "subjects": [subject],
         },

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from kfn.api.names import SYSTEM_NAMESPACE
+
 Json = dict[str, Any]
 
-NAMESPACE = "kfn-system"  # in the manifests as they are written
-DOMAIN = "example.com"
+DOMAIN = "example.com"  # in the manifests as they are written, as SYSTEM_NAMESPACE is
 REGISTRY = "registry.example/kfn"
 TOKENS_SECRET, NATS_SECRET = "kfn-tokens", "kfn-nats"
 FILES = {1: "kfn.yaml", 3: "kfn-nats-3.yaml"}  # by the number of NATS servers
@@ -29,7 +30,7 @@ _ORDER = (
 class Wanted:
     """`images` are whole references by name (kfn, kfn-builder, kfn-nats), which win over `registry` and `tag`."""
 
-    namespace: str = NAMESPACE
+    namespace: str = SYSTEM_NAMESPACE
     domain: str = DOMAIN
     registry: str = ""
     images: Mapping[str, str] = field(default_factory=dict)
@@ -91,12 +92,12 @@ def secret(name: str, namespace: str, values: Mapping[str, str], component: str)
 
 
 def _words(wanted: Wanted) -> Callable[[str], str]:
-    pattern = re.compile(rf"\b{re.escape(NAMESPACE)}\b|{re.escape(REGISTRY)}/([a-z-]+):[\w.+-]+|\b{re.escape(DOMAIN)}\b")
+    pattern = re.compile(rf"\b{re.escape(SYSTEM_NAMESPACE)}\b|{re.escape(REGISTRY)}/([a-z-]+):[\w.+-]+|\b{re.escape(DOMAIN)}\b")
 
     def word(found: re.Match[str]) -> str:
         if found[1]:
             return image(found[1], wanted)
-        return wanted.namespace if found[0] == NAMESPACE else wanted.domain
+        return wanted.namespace if found[0] == SYSTEM_NAMESPACE else wanted.domain
 
     return lambda text: pattern.sub(word, text)
 

@@ -19,6 +19,7 @@ from cli.process.leading import Leading
 from cli.process.run import Shell
 from gateway.slots import keeper
 from kfn.api import kinds
+from kfn.api.names import SYSTEM_NAMESPACE
 from kfn.kube.client import Client
 from kfn.kube.lease import Terms
 from kfn.observe import web
@@ -41,7 +42,7 @@ class Chosen:
     slots_token: str = field(default="", repr=False)
     scaling: autoscaler_settings.Settings = field(default_factory=autoscaler_settings.Settings)
     advertise: str = ""  # this process's address, as gateways reach it; empty: they find it in another way
-    service: tuple[str, str] = ("kfn-system", "kfn-autoscaler")  # whose EndpointSlice says where the leader is
+    service: tuple[str, str] = (SYSTEM_NAMESPACE, "kfn-autoscaler")  # whose EndpointSlice says where the leader is
     terms: Terms = TERMS
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from kfn.api.names import SYSTEM_NAMESPACE
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -9,7 +11,7 @@ class Settings:
 
     host: str = "0.0.0.0"  # noqa: S104 - the API server comes from another machine
     port: int = 8443  # 0 picks a free one
-    namespace: str = "kfn-system"  # of the Service and of the Secret
+    namespace: str = SYSTEM_NAMESPACE  # of the Service and of the Secret
     service: str = "kfn-webhook"
     secret: str = "kfn-webhook-certs"  # noqa: S105 - a name
     url: str = ""  # https://HOST:PORT where the API server reaches it, instead of the Service: for a process beside a cluster

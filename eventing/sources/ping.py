@@ -11,6 +11,7 @@ from eventing.resolve import Resolver, Unresolved
 from eventing.sources.clockwork import Clockwork, Shot
 from kfn.api import kinds, schedule, sources
 from kfn.api.base import encode
+from kfn.api.defaults import EVERY_MINUTE
 from kfn.api.meta import Condition
 from kfn.clock import timestamp
 from kfn.kube import errors as kube
@@ -34,7 +35,7 @@ class Pings:
         url, resolved = await self._sink(source)
         deployed = true("Deployed")
         try:
-            when = schedule.parse(source.spec.schedule or "* * * * *", source.spec.timezone)
+            when = schedule.parse(source.spec.schedule or EVERY_MINUTE, source.spec.timezone)
         except schedule.BadSchedule as error:  # the rules have changed since it was admitted, or the machine's time zones have
             deployed, url = false("Deployed", "InvalidSchedule", str(error)), ""
         if url:

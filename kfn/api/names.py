@@ -1,7 +1,6 @@
 """Labels, annotations and derived names: Knative's, spelled once, and kfn's own under `kfn.dev/`."""
 
-from hashlib import md5
-
+SYSTEM_NAMESPACE = "kfn-system"  # where kfn's own parts are, if nobody says otherwise
 SERVICE = "serving.knative.dev/service"
 SERVICE_UID = "serving.knative.dev/serviceUID"
 CONFIGURATION = "serving.knative.dev/configuration"
@@ -38,6 +37,8 @@ def child(parent: str, suffix: str) -> str:
     gives (`kmeta.ChildName`), so that scripts which look for it by name find it."""
     if len(parent) + len(suffix) <= LABEL_MAX:
         return parent + suffix
+    from hashlib import md5  # with OpenSSL: 4 ms that a command line would pay for a constant of this file
+
     digest = md5(parent.encode(), usedforsecurity=False).hexdigest()
     return f"{parent[: _HASHED - len(suffix)]}{digest}{suffix}"
 

@@ -72,6 +72,9 @@ class TestImports:
         assert not roots & HEAVY, "import kfn loads slow parts of the standard library: import them where they are used"
         assert len(loaded) <= 40
 
+    def test_names_bring_nothing_to_a_command_that_needs_one_of_them(self) -> None:
+        assert imported_by("import kfn.api.names") - imported_by("import kfn") == {"kfn.api", "kfn.api.names"}
+
     def test_a_build_brings_only_the_language_and_the_parts_of_httpx_that_it_uses(self) -> None:
         loaded = imported_by("import builder.app, builder.base.own, kfn.lighthttp; kfn.lighthttp.prepare()")
         unused = {
