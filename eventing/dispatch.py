@@ -19,6 +19,7 @@ from eventing.metrics import Metrics
 from eventing.pull import Puller
 from eventing.settings import Settings
 from eventing.settle import Settler, Subscription
+from kfn.cesql import EvaluationError
 from kfn.cloudevents import Event, InvalidEvent
 from kfn.cloudevents import nats as binding
 
@@ -57,6 +58,7 @@ class Dispatcher:
         self._bus, self._settler, self._settings, self._metrics = bus, settler, settings, metrics
         self._items: dict[Key, Item] = {}
         self._settled: OrderedDict[Key, None] = OrderedDict()
+        self._failures: set[tuple[str, int]] = set()  # errors of the filter, logged once each
         self._places = anyio.Semaphore(settings.in_flight)
         self._tasks: TaskGroup | None = None
         stream = subjects.stream(subscription.namespace, subscription.broker)
@@ -102,12 +104,20 @@ class Dispatcher:
             )
             self._begin(key, Item(message.reply, meta.num_delivered, meta.sequence.stream, event), str(error))
             return
-        if not matches(self.filter, event.attributes):
+        if not matches(self.filter, event.attributes, self._filter_failed):
             await self._bus.send(message.reply, ACK)
             self._metrics.filtered(self.subscription)
             return
         trace = {name: value for name in ("traceparent", "tracestate") if (value := (message.headers or {}).get(name))}
         self._begin(key, Item(message.reply, meta.num_delivered, meta.sequence.stream, event, trace), "")
+
+    def _filter_failed(self, error: EvaluationError) -> None:
+        """Every such event is counted, the first at a place is logged: a filter with a wrong name would drop all in silence."""
+        self._metrics.filter_failed(self.subscription, error.kind)
+        if (error.kind, error.at) not in self._failures:
+            self._failures.add((error.kind, error.at))
+            name = f"{self.subscription.namespace}/{self.subscription.name}"
+            log.warning("trigger %s: its cesql filter fails at column %d: %s; such events do not pass", name, error.at + 1, error)
 
     def _begin(self, key: Key, item: Item, malformed: str) -> None:
         if self._tasks is not None:

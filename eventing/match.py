@@ -1,16 +1,17 @@
-"""Which events a Trigger wants: its filters as data, and whether an event passes. Pure.
+"""Which events a Trigger wants: its filters as data, and whether an event passes. Pure. CloudEvents SQL is kfn/cesql.
 
 `filters` (all of them must pass) take precedence over `filter.attributes`, as in Knative.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kfn import cesql
 from kfn.api.eventing import TriggerSpec
 
-DIALECTS = ("exact", "prefix", "suffix", "all", "any", "not")
+DIALECTS = ("exact", "prefix", "suffix", "all", "any", "not", "cesql")
 MOST_TYPES = 16  # more subjects than this in one consumer cost the server more than they save
 _NAME = re.compile(r"[a-z][a-z0-9]*")
 
@@ -43,7 +44,17 @@ class Not:
     part: "Filter"
 
 
-Filter = Attribute | AllOf | AnyOf | Not
+@dataclass(frozen=True, slots=True)
+class Sql:
+    expression: cesql.Expression
+
+
+Filter = Attribute | AllOf | AnyOf | Not | Sql
+Failed = Callable[[cesql.EvaluationError], None]
+
+
+def _ignore(error: cesql.EvaluationError) -> None:
+    pass
 
 
 def parse(spec: TriggerSpec) -> Filter:
@@ -55,14 +66,21 @@ def parse(spec: TriggerSpec) -> Filter:
     return AllOf(tuple(Attribute("exact" if value else "present", _name(name, path), value) for name, value in wanted.items()))
 
 
-def matches(filter: Filter, attributes: Mapping[str, str]) -> bool:
-    """Whether an event with these attributes passes. An attribute that is not there passes no test on it."""
+def matches(filter: Filter, attributes: Mapping[str, str], failed: Failed = _ignore) -> bool:
+    """Whether an event with these attributes passes. An attribute that is not there passes no test on it; an expression that cannot be
+    evaluated is not passed, and `failed` is told."""
     if isinstance(filter, AllOf):
-        return all(matches(part, attributes) for part in filter.parts)
+        return all(matches(part, attributes, failed) for part in filter.parts)
     if isinstance(filter, AnyOf):
-        return any(matches(part, attributes) for part in filter.parts)
+        return any(matches(part, attributes, failed) for part in filter.parts)
     if isinstance(filter, Not):
-        return not matches(filter.part, attributes)
+        return not matches(filter.part, attributes, failed)
+    if isinstance(filter, Sql):
+        try:
+            return filter.expression.passes(attributes)
+        except cesql.EvaluationError as error:
+            failed(error)
+            return False
     value = attributes.get(filter.name)
     if value is None:
         return False
@@ -82,6 +100,8 @@ def types(filter: Filter) -> frozenset[str] | None:
 def _types(filter: Filter) -> frozenset[str] | None:
     if isinstance(filter, Attribute):
         return frozenset((filter.value,)) if filter.how == "exact" and filter.name == "type" else None
+    if isinstance(filter, Sql):
+        return cesql.only(filter.expression.root, "type")
     if isinstance(filter, AllOf):
         known = [found for part in filter.parts if (found := _types(part)) is not None]
         return frozenset.intersection(*known) if known else None
@@ -97,10 +117,10 @@ def _one(item: Any, path: str) -> Filter:
         raise FilterError(f"{path}: must have exactly one of {', '.join(DIALECTS)}")
     dialect, body = dialects[0], item[dialects[0]]
     path = f"{path}.{dialect}"
-    if dialect == "cesql":
-        raise FilterError(f"{path}: CESQL is not supported; use {', '.join(DIALECTS)}")
     if dialect not in DIALECTS:
         raise FilterError(f"{path}: unknown dialect; use {', '.join(DIALECTS)}")
+    if dialect == "cesql":
+        return _sql(body, path)
     if dialect == "not":
         return Not(_one(body, path))
     if dialect in ("all", "any"):
@@ -111,6 +131,15 @@ def _one(item: Any, path: str) -> Filter:
     if not isinstance(body, dict) or not body or not all(isinstance(v, str) and v for v in body.values()):
         raise FilterError(f"{path}: must map attribute names to non-empty strings")
     return AllOf(tuple(Attribute(dialect, _name(name, path), value) for name, value in body.items()))
+
+
+def _sql(text: Any, path: str) -> Filter:
+    if not isinstance(text, str):
+        raise FilterError(f"{path}: must be an expression, such as type = 'order.created'")
+    try:
+        return Sql(cesql.filter(text))
+    except cesql.ParseError as error:
+        raise FilterError(f"{path}: {error}") from None
 
 
 def _name(name: str, path: str) -> str:

@@ -26,6 +26,12 @@ class Metrics:
         self._refused = Counter("kfn_events_refused", "Events refused, by HTTP status.", [*broker, "status"], registry=self.registry)
         self._delivered = self._counter("kfn_events_delivered", "Events that a subscriber took.")
         self._filtered = self._counter("kfn_events_filtered", "Events that the dispatcher dropped by the Trigger's filter.")
+        self._unfiltered = Counter(
+            "kfn_events_filter_errors",
+            "Events that did not pass because a cesql filter failed.",
+            [*_TRIGGER, "error"],
+            registry=self.registry,
+        )
         self._retried = self._counter("kfn_events_retried", "Attempts that failed and are followed by another.")
         self._replied = self._counter("kfn_events_replied", "Reply events published into the Broker.")
         self._looped = self._counter("kfn_events_looped", "Reply events dropped because they went around too often.")
@@ -46,6 +52,9 @@ class Metrics:
 
     def filtered(self, sub: _Named) -> None:
         self._filtered.labels(sub.namespace, sub.broker, sub.name).inc()
+
+    def filter_failed(self, sub: _Named, error: str) -> None:
+        self._unfiltered.labels(sub.namespace, sub.broker, sub.name, error).inc()
 
     def retried(self, sub: _Named) -> None:
         self._retried.labels(sub.namespace, sub.broker, sub.name).inc()
@@ -79,6 +88,8 @@ class Metrics:
                 metric.remove(sub.namespace, sub.broker, sub.name)
             except KeyError:
                 continue
+        for metric in (self._dead, self._unfiltered):
+            metric.remove_by_labels(dict(zip(_TRIGGER, (sub.namespace, sub.broker, sub.name), strict=True)))
 
     def exposition(self) -> bytes:
         return generate_latest(self.registry)

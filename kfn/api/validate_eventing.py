@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from kfn import cesql
 from kfn.api import naming
 from kfn.api.annotations import path as annotation
 from kfn.api.duration import BadDuration, parse_iso
@@ -123,10 +124,20 @@ def _filter(one: Any, at: str) -> list[FieldError]:
     if dialect == "not":
         return _filter(value, here)
     if dialect == "cesql":
-        return [] if isinstance(value, str) and value.strip() else [FieldError(here, "missing; write an expression")]
+        return _expression(value, here)
     if not isinstance(value, list) or not value:
         return [FieldError(here, "missing; give a list of filters")]
     return [error for i, inner in enumerate(value) for error in _filter(inner, f"{here}[{i}]")]
+
+
+def _expression(value: Any, at: str) -> list[FieldError]:
+    if not isinstance(value, str):
+        return [FieldError(at, "must be an expression, such as type = 'order.created'")]
+    try:
+        cesql.filter(value)
+    except cesql.ParseError as error:
+        return [FieldError(at, str(error))]
+    return []
 
 
 BY_KIND: dict[str, Callable[[Any, Any], list[FieldError]]] = {

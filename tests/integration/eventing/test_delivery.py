@@ -34,6 +34,33 @@ async def test_an_event_reaches_the_trigger_that_wants_it_with_every_attribute_a
         assert other.got == []
 
 
+async def test_a_cesql_filter_says_what_passes_and_its_errors_are_counted(tmp_path: Path) -> None:
+    async with stage(tmp_path) as bus, sink() as subscriber:
+        await bus.broker()
+        wanted = "type LIKE 'order.%' AND (size > 5 OR EXISTS urgent) AND NOT (subject IN ('a', 'b'))"
+        await bus.trigger("t", subscriber.url, filters=[{"cesql": wanted}])
+        await bus.publish("wrong-type", "invoice.paid", size="9", subject="c")
+        await bus.publish("too-small", "order.paid", size="5", subject="c")
+        await bus.publish("no-size", "order.paid", subject="c")
+        await bus.publish("no-number", "order.paid", size="XL", subject="c")
+        await bus.publish("wrong-subject", "order.paid", size="9", subject="b")
+        await bus.publish("wanted", "order.paid", size="9", subject="c")
+        [got] = await subscriber.wait(1)
+        assert got.id == "wanted"
+
+        def counted() -> bool:
+            lines = bus.eventing.metrics.exposition().decode()
+            of = 'broker="default",%snamespace="default",trigger="t"} %s'
+            return (
+                "kfn_events_filtered_total{" + of % ("", "5.0") in lines
+                and "kfn_events_filter_errors_total{" + of % ('error="missingAttribute",', "1.0") in lines
+                and "kfn_events_filter_errors_total{" + of % ('error="cast",', "1.0") in lines
+            )
+
+        await until(counted, bus.eventing.metrics.exposition().decode())
+        assert len(subscriber.got) == 1
+
+
 async def test_a_reply_goes_back_into_the_broker_once_and_reaches_the_next_trigger(tmp_path: Path) -> None:
     async with stage(tmp_path) as bus, sink() as first, sink() as second:
 

@@ -27,6 +27,11 @@ EVENT = {"specversion": "1.0", "id": "1", "source": "/shop/eu", "type": "order.c
         pytest.param([{"all": [{"prefix": {"type": "order"}}, {"exact": {"priority": "high"}}]}], True, id="all"),
         pytest.param([{"all": [{"prefix": {"type": "order"}}, {"exact": {"priority": "low"}}]}], False, id="all-but-one"),
         pytest.param([{"prefix": {"type": "order"}}, {"exact": {"priority": "low"}}], False, id="the-list-is-joined-by-and"),
+        pytest.param([{"cesql": "type LIKE 'order.%' AND priority IN ('high', 'urgent')"}], True, id="cesql"),
+        pytest.param([{"cesql": "priority = 'low'"}], False, id="cesql-that-is-false"),
+        pytest.param([{"cesql": "missing = 'x'"}], False, id="cesql-that-fails-passes-nothing"),
+        pytest.param([{"not": {"cesql": "missing = 'x'"}}], True, id="not-of-a-cesql-that-fails"),
+        pytest.param([{"exact": {"type": "order.created"}}, {"cesql": "priority = 'high'"}], True, id="cesql-beside-another"),
         pytest.param([{"not": {"any": [{"not": {"prefix": {"type": "o"}}}]}}], True, id="nested"),
     ],
 )
@@ -57,7 +62,8 @@ def test_filters_take_precedence_over_filter() -> None:
 @pytest.mark.parametrize(
     ("filters", "words"),
     [
-        ([{"cesql": "type LIKE 'a%'"}], r"spec.filters\[0\].cesql: CESQL is not supported"),
+        ([{"cesql": "type LIKE subject"}], r"spec.filters\[0\].cesql: column 11: expected a pattern"),
+        ([{"any": [{"cesql": 5}]}], r"spec.filters\[0\].any\[0\].cesql: must be an expression"),
         ([{"exact": {"type": "a"}}, {"exact": {"type": "a"}, "prefix": {"type": "b"}}], r"spec.filters\[1\]: must have exactly one"),
         ([{}], "exactly one of"),
         ([{"regex": {"type": "a"}}], "unknown dialect"),
@@ -77,6 +83,9 @@ def test_a_wrong_filter_is_refused_with_its_path(filters: list[dict[str, Any]], 
     ("filters", "types"),
     [
         ([{"exact": {"type": "a", "source": "b"}}], {"a"}),
+        ([{"cesql": "type = 'a' AND source LIKE '/b%'"}], {"a"}),
+        ([{"exact": {"type": "a"}}, {"cesql": "type IN ('a', 'b')"}], {"a"}),
+        ([{"not": {"cesql": "type = 'a'"}}], None),
         ([{"any": [{"exact": {"type": "a"}}, {"exact": {"type": "b"}}]}], {"a", "b"}),
         ([{"any": [{"exact": {"type": "a"}}, {"prefix": {"type": "b"}}]}], None),
         ([{"prefix": {"type": "a"}}], None),
@@ -89,3 +98,15 @@ def test_a_wrong_filter_is_refused_with_its_path(filters: list[dict[str, Any]], 
 def test_the_types_that_the_server_is_asked_for(filters: list[dict[str, Any]], types: set[str] | None) -> None:
     found = match.types(match.parse(TriggerSpec(filters=filters)))
     assert found == (None if types is None else frozenset(types))
+
+
+def test_a_failed_expression_is_told_once_an_event() -> None:
+    told: list[str] = []
+    filter = match.parse(TriggerSpec(filters=[{"any": [{"cesql": "size > 5"}, {"cesql": "missing = 1"}]}]))
+    assert not match.matches(filter, {**EVENT, "size": "big"}, lambda error: told.append(error.kind))
+    assert told == ["cast", "missingAttribute"]
+
+
+def test_two_parses_of_one_expression_are_equal_so_that_a_dispatcher_goes_on() -> None:
+    spec = TriggerSpec(filters=[{"cesql": "size > 5"}])
+    assert match.parse(spec) == match.parse(spec)
