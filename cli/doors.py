@@ -33,17 +33,17 @@ async def open_doors(session: "Session") -> AsyncIterator[Ask]:
         yield embedded
         return
     async with session.client(timeout=SECONDS) as client:
-        pods: dict[str, list[str]] = {}
+        known: dict[str, list[str]] = {}
 
         async def proxied(part: str, page: str, revision: str) -> list[Any]:
-            if part not in pods:
-                pods[part] = await _pods(client, part)
-            return [await _through(client, path, page, revision) for path in pods[part]]
+            if part not in known:
+                known[part] = await pods(client, part)
+            return [await _through(client, path, page, revision) for path in known[part]]
 
         yield proxied
 
 
-async def _pods(client: "Client", part: str) -> list[str]:
+async def pods(client: "Client", part: str) -> list[str]:
     """The proxy paths of a part's running pods."""
     from kfn.api import kinds
     from kfn.kube import errors

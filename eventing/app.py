@@ -12,11 +12,13 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
+from starlette.routing import BaseRoute
 
 from eventing import broker, leader, web
 from eventing.broker import has_channel
 from eventing.bus import Bus
 from eventing.courier import Courier
+from eventing.doors import Doors
 from eventing.follow import Follower
 from eventing.ingress import Ingress
 from eventing.leader import Leader
@@ -55,6 +57,7 @@ class Eventing:
         self.metrics = Metrics()
         self.port = 0
         self.ingress_url = settings.ingress_url
+        self.routes: list[BaseRoute] = []  # for an admin port, once it runs
         self._client = client
         self._bus = Bus(settings)
         self._courier = Courier(settings)
@@ -112,7 +115,8 @@ class Eventing:
                 self._bus, self.settings, self.metrics, known=self._is_known, ready=self._is_ready, full=self._full,
                 suspect=self._world.brokers.keys.add,
             )  # fmt: skip
-            app = web.app(ingress, self._bus, self.settings, self.metrics, lambda: self._bus.is_up)
+            self.routes.extend(Doors(ingress, self._bus, self.settings, self._world.uid_of).routes)
+            app = web.app(ingress, self._bus, self.settings, self.metrics, lambda: self._bus.is_up, self.routes)
             async with serving(app, host=self.settings.host, port=self.settings.port, sock=sock) as port:
                 self.port = port
                 self.ingress_url = self.settings.ingress_url or f"http://{_authority(self.settings.host)}:{port}"

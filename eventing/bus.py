@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 _FULL = frozenset((10023, 10047, 10077, 10122, 10167))  # limits of stream, server or account; too many requests
 _TOO_LARGE = 10054
 _NOT_FOUND = frozenset((10014, 10059))
+_NO_MESSAGE = frozenset((10037, 10043, 10057))
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +216,8 @@ def _translated(error: dict[str, Any]) -> errors.BusError:
     code, text = int(error.get("err_code") or 0), str(error.get("description") or "refused")
     if code in _NOT_FOUND:
         return errors.NoStream(text)
+    if code in _NO_MESSAGE:
+        return errors.NoMessage(text)
     if code == _TOO_LARGE:
         return errors.TooLarge(f"the event is larger than its Broker accepts: {text}")
     if code in _FULL or int(error.get("code") or 0) == 429:

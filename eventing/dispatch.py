@@ -26,6 +26,7 @@ from kfn.cloudevents import nats as binding
 log = logging.getLogger(__name__)
 
 ACK, NAK, ALIVE = b"+ACK", b"-NAK", b"+WPI"
+REPLAYED = "Kfn-Replayed"  # somebody asked for it, whatever the filter says
 _REMEMBERED = 4096
 Key = tuple[int, float]  # sequence and time stored: a sequence alone may come again after the stream was made anew
 
@@ -38,6 +39,7 @@ class Item:
     attempt: int
     sequence: int
     event: Event
+    alone: bool = False  # stored for this Trigger alone, so that nobody needs it after us
     trace: dict[str, str] = field(default_factory=dict)
 
 
@@ -61,7 +63,8 @@ class Dispatcher:
         self._failures: set[tuple[str, int]] = set()  # errors of the filter, logged once each
         self._places = anyio.Semaphore(settings.in_flight)
         self._tasks: TaskGroup | None = None
-        stream = subjects.stream(subscription.namespace, subscription.broker)
+        stream = self._stream = subjects.stream(subscription.namespace, subscription.broker)
+        self._alone = subjects.to(subscription.namespace, subscription.broker, subscription.uid)
         self._puller = Puller(
             bus,
             stream,
@@ -104,12 +107,14 @@ class Dispatcher:
             )
             self._begin(key, Item(message.reply, meta.num_delivered, meta.sequence.stream, event), str(error))
             return
-        if not matches(self.filter, event.attributes, self._filter_failed):
+        headers = message.headers or {}
+        if REPLAYED not in headers and not matches(self.filter, event.attributes, self._filter_failed):
             await self._bus.send(message.reply, ACK)
             self._metrics.filtered(self.subscription)
             return
-        trace = {name: value for name in ("traceparent", "tracestate") if (value := (message.headers or {}).get(name))}
-        self._begin(key, Item(message.reply, meta.num_delivered, meta.sequence.stream, event, trace), "")
+        trace = {name: value for name in ("traceparent", "tracestate") if (value := headers.get(name))}
+        alone = message.subject == self._alone
+        self._begin(key, Item(message.reply, meta.num_delivered, meta.sequence.stream, event, alone, trace), "")
 
     def _filter_failed(self, error: EvaluationError) -> None:
         """Every such event is counted, the first at a place is logged: a filter with a wrong name would drop all in silence."""
@@ -137,6 +142,8 @@ class Dispatcher:
             log.exception("trigger %s: event %s could not be settled; it comes again", self.subscription.name, item.event.id)
         if delay is None:
             await self._bus.send(item.reply, ACK)
+            if item.alone:  # so that a replay of the Trigger does not bring it beside the event that it was made from
+                await self._bus.send(f"$JS.API.STREAM.MSG.DELETE.{self._stream}", b'{"seq": %d, "no_erase": true}' % item.sequence)
             self._settled[key] = None
             if len(self._settled) > _REMEMBERED:
                 self._settled.popitem(last=False)

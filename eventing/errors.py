@@ -21,5 +21,9 @@ class NoStream(BusError):
     """There is no such stream, or no such consumer."""
 
 
+class NoMessage(BusError):
+    """There is no such message in the stream, or not any more."""
+
+
 class Refused(BusError):
     """NATS refused the request; the message says why."""

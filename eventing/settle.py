@@ -136,6 +136,7 @@ class Settler:
             **binding.headers(dead),
             "Kfn-Error": told["ce-error"],
             "Kfn-Trigger": sub.uid,
+            "Kfn-Trigger-Name": sub.name,
             "Kfn-Attempts": str(attempt),
             "Kfn-Sequence": str(sequence),
         }

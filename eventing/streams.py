@@ -15,7 +15,7 @@ def events(settings: Settings, namespace: str, broker: str) -> Config:
     consumer's settling deletes what another still needs."""
     return {
         "name": subjects.stream(namespace, broker),
-        "subjects": [subjects.events(namespace, broker)],
+        "subjects": [subjects.events(namespace, broker), subjects.addressed(namespace, broker)],
         "retention": "limits",
         "storage": "file",
         "num_replicas": settings.replicas,
@@ -56,6 +56,12 @@ def consumer(settings: Settings, trigger_uid: str, filter_subjects: tuple[str, .
         "metadata": {"dev.kfn.trigger": trigger},
         **filters,
     }
+
+
+def filters(consumer: Config) -> list[str]:
+    """What a consumer's configuration lets through."""
+    one = consumer.get("filter_subject")
+    return [one] if one else list(consumer.get("filter_subjects") or [])
 
 
 def tail(filter_subject: str, since: str) -> Config:

@@ -33,6 +33,20 @@ def dead_letters(namespace: str, broker: str) -> str:
     return f"kfn.{token(namespace)}.{token(broker)}.dlq.>"
 
 
+def addressed(namespace: str, broker: str) -> str:
+    """Everything that is meant for one Trigger alone, and that no other sees."""
+    return f"kfn.{token(namespace)}.{token(broker)}.to.>"
+
+
+def to(namespace: str, broker: str, trigger_uid: str) -> str:
+    """Where an event goes that one Trigger alone shall have."""
+    return f"kfn.{token(namespace)}.{token(broker)}.to.{token(trigger_uid)}"
+
+
+def dead_letters_of(namespace: str, broker: str, trigger: str) -> str:
+    return f"kfn.{token(namespace)}.{token(broker)}.dlq.{token(trigger)}.*"
+
+
 def event(namespace: str, broker: str, type_: str, key: str = "") -> str:
     """Where an event goes: its type, then its partition key or `-`."""
     return f"kfn.{token(namespace)}.{token(broker)}.ev.{token(type_)}.{token(key) if key else '-'}"
@@ -61,6 +75,11 @@ def event_id(source: str, id_: str) -> str:
 def reply_id(trigger_uid: str, source: str, id_: str) -> str:
     """The dedup id of what a Trigger's subscriber answered to an event, so that a second run of it answers once."""
     return "re:" + hashlib.sha256(f"{trigger_uid}:{event_id(source, id_)}".encode()).hexdigest()
+
+
+def again_id(dead_stream: str, sequence: int, time: str) -> str:
+    """The dedup id of a dead letter that is delivered again; its time tells a stream that was made anew."""
+    return f"again:{dead_stream}:{sequence}:{time}"
 
 
 def dead_id(consumer: str, sequence: int) -> str:

@@ -122,7 +122,7 @@ class Triggers:
     async def _consumer(self, trigger: api.Trigger, filter: match.Filter) -> Condition:
         """The durable consumer: from its making on, every matching event is kept for this Trigger until it is settled."""
         meta, broker = trigger.metadata, broker_name(trigger)
-        only = subjects.of_types(meta.namespace, broker, match.types(filter))
+        only = (*subjects.of_types(meta.namespace, broker, match.types(filter)), subjects.to(meta.namespace, broker, meta.uid))
         config = streams.consumer(self._settings, meta.uid, only, f"{meta.namespace}/{meta.name}")
         try:
             await self._bus.ensure_consumer(subjects.stream(meta.namespace, broker), config)

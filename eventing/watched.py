@@ -63,6 +63,13 @@ class World:
             for one in watched.informer.list():
                 watched.dirty(one)
 
+    def uid_of(self, namespace: str, broker: str, trigger: str) -> str | None:
+        """A Broker's Trigger, unless it is being deleted."""
+        found = self.triggers.informer.get(namespace, trigger)
+        if found is None or found.metadata.deletion_timestamp or broker_name(found) != broker:
+            return None
+        return found.metadata.uid
+
     def touch_triggers(self, namespace: str, broker: str) -> None:
         """A Broker has changed, or what stands behind it."""
         for trigger in self.triggers.informer.list(namespace):

@@ -1,33 +1,35 @@
-"""The addresses that eventing serves on its one port: ingress, tail, metrics, health."""
+"""The addresses that eventing serves on its one port: ingress, tail, doors, metrics, health."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import Send
 
 from eventing import errors, tail
 from eventing.bus import Bus
+from eventing.doors import authorize
 from eventing.ingress import Ingress, Refusal
 from eventing.match import FilterError
 from eventing.metrics import Metrics
 from eventing.settings import Settings
 from kfn.cloudevents import Event
-from kfn.observe import bearer
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
-def app(ingress: Ingress, bus: Bus, settings: Settings, metrics: Metrics, healthy: Callable[[], bool]) -> Starlette:
+def app(
+    ingress: Ingress, bus: Bus, settings: Settings, metrics: Metrics, healthy: Callable[[], bool], doors: Sequence[BaseRoute] = ()
+) -> Starlette:
     """The ASGI app."""
 
     async def show(request: Request) -> Response:
         namespace, broker = request.path_params["namespace"], request.path_params["broker"]
         try:
-            _authorize(request, settings.token)
+            authorize(request, settings.token)
             ingress.require(namespace, broker)
             since, wanted = tail.start(request.query_params.get("since", "")), tail.wanted(request.query_params.getlist("filter"))
         except Refusal as refusal:
@@ -56,16 +58,10 @@ def app(ingress: Ingress, bus: Bus, settings: Settings, metrics: Metrics, health
             Route("/health/readiness", health),
             Route("/health/liveness", alive),
             Route("/{namespace}/{broker}/events", show),
+            *doors,
             Route("/{namespace}/{broker}", ingress.handle, methods=_METHODS),
         ]
     )
-
-
-def _authorize(request: Request, token: str) -> None:
-    if not token:
-        raise Refusal(403, "this platform has no token set, so events cannot be shown")
-    if not bearer.allows(request.headers.get("authorization", ""), token):
-        raise Refusal(401, "send the platform's token: Authorization: Bearer ...", {"WWW-Authenticate": "Bearer"})
 
 
 class _Tail(StreamingResponse):

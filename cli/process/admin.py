@@ -6,17 +6,15 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route, Router
 
 from cli.process.health import Health
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def app(
-    health: Health, registries: Sequence[CollectorRegistry], pages: Sequence[Callable[[], str]], routes: Sequence[BaseRoute]
-) -> Starlette:
-    """`registries` and `pages` are read at each question: a part may add to them later."""
+def app(health: Health, registries: Sequence[CollectorRegistry], pages: Sequence[Callable[[], str]], routes: list[BaseRoute]) -> Starlette:
+    """`registries`, `pages` and `routes` are read at each question: a part may add to them later."""
     own = CollectorRegistry()
     ProcessCollector(registry=own)
     GCCollector(registry=own)
@@ -32,4 +30,6 @@ def app(
         text = "".join([*(generate_latest(one).decode() for one in (own, *registries)), *(page() for page in pages)])
         return Response(text, media_type=CONTENT_TYPE)
 
-    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", numbers), *routes])
+    added = Router()
+    added.routes = routes
+    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", numbers), Mount("/", added)])

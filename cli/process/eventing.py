@@ -44,5 +44,6 @@ class Part:
         shell.health.troubles["nats"] = lambda: "" if bus.is_up else "NATS does not answer; publishers are told to try again"
         async with running("eventing", partial(bus.run, started=started.set, sock=sock)):
             await started.wait()
+            shell.routes.extend(bus.routes)
             async with running("leader", lambda: leading.run(bus.lead)):
                 yield {"events": f"http://{authority(settings.host, bus.port)}", "brokers": bus.ingress_url}

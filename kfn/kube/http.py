@@ -36,10 +36,11 @@ _FAILURES = (aiohttp.ClientError, OSError)  # a timeout is an OSError
 
 
 class HttpTransport:
-    """One API server over HTTP/1.1 with kept-alive connections. `timeout` in seconds bounds every plain request."""
+    """One API server over HTTP/1.1 with kept-alive connections. `timeout` in seconds bounds every plain request; `headers` go with each."""
 
-    def __init__(self, config: Config, *, timeout: float = 30.0) -> None:
+    def __init__(self, config: Config, *, timeout: float = 30.0, headers: Mapping[str, str] | None = None) -> None:
         self._config = config
+        self._headers = headers or {}  # for what is behind the API server's proxy
         self._timeout = timeout
         self._tls = _tls(config)
         self._session: aiohttp.ClientSession | None = None  # belongs to a loop: the one in which it is used first
@@ -82,7 +83,9 @@ class HttpTransport:
             headers["Authorization"] = f"Bearer {token}"
         url = URL(f"{self._config.server}{path}").update_query(query)
         try:
-            return await self._session.request(method, url, headers=headers, data=content, timeout=timeout, allow_redirects=False)
+            return await self._session.request(
+                method, url, headers={**self._headers, **headers}, data=content, timeout=timeout, allow_redirects=False
+            )
         except _FAILURES as error:
             raise errors.Unreachable(self._away(error)) from error
 

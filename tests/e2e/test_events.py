@@ -67,3 +67,41 @@ async def test_a_malformed_event_is_refused_with_the_attribute(tmp_path: Path) -
         not_json = await platform.kfn("events", "publish", "--type", "t", "--data", "{", check=False)
         assert not_json.code == 2
         assert "--data is not JSON" in not_json.err
+
+
+async def test_dead_letters_are_seen_delivered_again_and_thrown_away_at_the_command_line(tmp_path: Path) -> None:
+    """The subscriber refuses until a file says otherwise."""
+    source = SINK.replace(
+        "    with open", '    if not os.path.exists(os.environ["OUT"] + ".open"):\n        raise RuntimeError("not now")\n    with open'
+    )
+    out = tmp_path / "seen.txt"
+    async with running(tmp_path / "data") as platform:
+        await platform.kfn("deploy", str(function(tmp_path / "sink", source, func__yaml=YAML)), "-e", f"OUT={out}")
+        await platform.kfn("broker", "create", "default")
+        await platform.kfn("trigger", "create", "t", "--filter", "type=com.example.order", "--sink", "ksvc:sink", "--retry", "0")
+        for id in ("one", "two"):
+            await platform.kfn("events", "publish", "--type", "com.example.order", "--id", id, "--data", '{"n": 1}')
+
+        async def died() -> bool:
+            return len(json.loads((await platform.kfn("dlq", "ls", "-o", "json")).out)) == 2
+
+        await eventually(died, 60, "the events did not die")
+        table = (await platform.kfn("dlq", "ls", "--trigger", "t", "--since", "1h")).out
+        assert "one" in table
+        assert "ATTEMPTS" in table
+        shown = (await platform.kfn("dlq", "show", "--id", "one")).out
+        assert '"n": 1' in shown
+        assert "Kfn-Trigger-Name" in shown
+        assert (await platform.kfn("dlq", "replay", check=False)).code == 2, "nothing was named"
+        Path(f"{out}.open").touch()
+        assert "1 replayed" in (await platform.kfn("dlq", "replay", "--id", "one")).out
+
+        async def seen() -> bool:
+            return out.exists() and out.read_text().split() == ["one"]
+
+        await eventually(seen, 60, "the event did not come again")
+        asked = await platform.kfn("dlq", "purge", "--all", stdin=b"n\n", check=False)
+        assert asked.code != 0
+        assert "1 dead letter" in asked.err
+        assert "1 purged" in (await platform.kfn("dlq", "purge", "--all", "--yes")).out
+        assert "No dead letters" in (await platform.kfn("dlq", "ls")).err
