@@ -27,6 +27,8 @@ from eventing.resolve import Resolver
 from eventing.running import Dispatchers
 from eventing.settings import Settings
 from eventing.settle import Settler
+from eventing.sources.hooks import Hooks
+from eventing.sources.webhooks import Webhooks
 from eventing.watched import World
 from kfn.kube import reconcile
 from kfn.kube.client import Client
@@ -61,6 +63,7 @@ class Eventing:
         self._client = client
         self._bus = Bus(settings)
         self._courier = Courier(settings)
+        self._hooks = Hooks(self._courier, settings, self.metrics)
         self._world = World(client)
         self._dispatchers: Dispatchers
         self._leader: Leader | None = None  # while we write
@@ -116,7 +119,7 @@ class Eventing:
                 suspect=self._world.brokers.keys.add,
             )  # fmt: skip
             self.routes.extend(Doors(ingress, self._bus, self.settings, self._world.uid_of).routes)
-            app = web.app(ingress, self._bus, self.settings, self.metrics, lambda: self._bus.is_up, self.routes)
+            app = web.app(ingress, self._bus, self.settings, self.metrics, lambda: self._bus.is_up, [*self.routes, *self._hooks.routes])
             async with serving(app, host=self.settings.host, port=self.settings.port, sock=sock) as port:
                 self.port = port
                 self.ingress_url = self.settings.ingress_url or f"http://{_authority(self.settings.host)}:{port}"
@@ -156,7 +159,7 @@ class Eventing:
         self._world.all_dirty()
         async with anyio.create_task_group() as tasks:
             if term is None:
-                tasks.start_soon(self._follow)
+                tasks.start_soon(self._follow, resolver)
             else:
                 await self._begin(term, resolver, tasks)
             began.set()
@@ -165,20 +168,23 @@ class Eventing:
         self._leader = None
         self.metrics.forget_lags()
 
-    async def _follow(self) -> None:
+    async def _follow(self, resolver: Resolver) -> None:
         world = self._world
         follower = Follower(world.triggers.informer, world.brokers.informer, self._dispatchers)
+        webhooks = Webhooks(self._client, world.webhooks.informer, resolver, self._hooks)
 
         async def nothing(key: str) -> reconcile.Done:
             return reconcile.Done()
 
+        followed = {id(world.triggers): follower.reconcile, id(world.webhooks): webhooks.reconcile}
         async with anyio.create_task_group() as tasks:
             for watched in world.reconciled:
-                tasks.start_soon(leader.run, watched.keys, follower.reconcile if watched is world.triggers else nothing)
+                tasks.start_soon(leader.run, watched.keys, followed.get(id(watched), nothing))
 
     async def _begin(self, term: "Term", resolver: Resolver, tasks: TaskGroup) -> None:
         self._leader = Leader(
             term.client, self._world, self._bus, self._courier, resolver, self._dispatchers, self.metrics, self.settings, self.ingress_url,
+            self._hooks,
         )  # fmt: skip
         if not term.alone:
             self._leader.take_over()

@@ -80,7 +80,7 @@ class Ingress:
     async def _events(self, request: Request) -> list[Event]:
         is_batch = request.headers.get("content-type", "").lower().startswith(http.BATCH)
         limit = self._settings.max_batch if is_batch else self._settings.max_event
-        body = await _body(request, limit)
+        body = await read_body(request, limit)
         try:
             events = http.parse(request.headers.raw, body)
         except http.UnsupportedFormat as error:
@@ -155,7 +155,7 @@ def _arrived(event: Event) -> Event:
     return event.with_attributes(**{TTL: str(left), ARRIVAL: micro_timestamp()})
 
 
-async def _body(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes:
     """The body. One that is too large is read on for a while, so that its sender gets to read why."""
     chunks, size = [], 0
     try:

@@ -13,7 +13,9 @@ from eventing.resolve import Resolver
 from eventing.running import Dispatchers
 from eventing.settings import Settings
 from eventing.sources.clockwork import Clockwork
+from eventing.sources.hooks import Hooks
 from eventing.sources.ping import Pings
+from eventing.sources.webhooks import Webhooks
 from eventing.sweep import Sweep
 from eventing.trigger import Triggers
 from eventing.watched import World, key
@@ -29,7 +31,7 @@ class Leader:
 
     def __init__(
         self, client: Client, world: World, bus: Bus, courier: Courier, resolver: Resolver, dispatchers: Dispatchers, metrics: Metrics,
-        settings: Settings, ingress_url: str,
+        settings: Settings, ingress_url: str, hooks: Hooks,
     ) -> None:  # fmt: skip
         self._world = world
         self.brokers = Brokers(client, world.brokers.informer, bus, resolver, settings)
@@ -42,6 +44,7 @@ class Leader:
             bus, metrics, dispatchers, self.brokers.ready, lambda: [t.metadata.uid for t in world.triggers.informer.list()],
             world.brokers.keys.add,
         )  # fmt: skip
+        self._webhooks = Webhooks(client, world.webhooks.informer, resolver, hooks, ingress_url)
         self._clockwork: Clockwork | None = None
         self._client, self._resolver, self._courier, self._metrics = client, resolver, courier, metrics
 
@@ -63,6 +66,7 @@ class Leader:
         tasks.start_soon(run, world.brokers.keys, self._broker)
         tasks.start_soon(run, world.triggers.keys, self._triggers.reconcile)
         tasks.start_soon(run, world.pings.keys, pings.reconcile)
+        tasks.start_soon(run, world.webhooks.keys, self._webhooks.reconcile)
         tasks.start_soon(self.sweep.run)
 
     async def _first_pass(self) -> None:

@@ -38,6 +38,8 @@ class Metrics:
         self._dead = Counter("kfn_events_dead_lettered", "Events given up, by where they went.", [*_TRIGGER, "to"], registry=self.registry)
         pings = ["namespace", "source", "outcome"]
         self._pings = Counter("kfn_source_pings", "Events of PingSources: delivered, or lost.", pings, registry=self.registry)
+        webhooks = ["namespace", "source", "status"]
+        self._webhooks = Counter("kfn_source_webhooks", "Requests to WebhookSources, by status.", webhooks, registry=self.registry)
         self._seconds = Histogram("kfn_event_delivery_seconds", "Time of one attempt.", _TRIGGER, registry=self.registry)
         self._lag = Gauge("kfn_trigger_lag", "Events stored and not yet settled.", _TRIGGER, registry=self.registry)
 
@@ -71,6 +73,10 @@ class Metrics:
     def pinged(self, source: str, delivered: bool) -> None:
         namespace, _, name = source.partition("/")
         self._pings.labels(namespace, name, "delivered" if delivered else "lost").inc()
+
+    def webhook(self, source: str, status: str) -> None:
+        namespace, _, name = source.partition("/")
+        self._webhooks.labels(namespace, name, status).inc()
 
     def delivery(self, sub: _Named) -> AbstractContextManager[object]:
         return self._seconds.labels(sub.namespace, sub.broker, sub.name).time()

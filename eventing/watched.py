@@ -14,6 +14,7 @@ from kfn.api import kinds
 from kfn.api.meta import DeliverySpec, Destination, ObjectMeta
 from kfn.api.serving import Service, ServiceStatus
 from kfn.api.sources import PingSource
+from kfn.api.webhooksource import WebhookSource
 from kfn.kube.client import Client
 from kfn.kube.informer import Informer
 from kfn.kube.reconcile import Keys
@@ -41,11 +42,12 @@ class World:
         self.services = Informer(client, kinds.SERVICE, keep=_addressed)
         self.brokers = Watched(Informer(client, kinds.BROKER), _of_broker)
         self.triggers = Watched(Informer(client, kinds.TRIGGER), _of_trigger)
-        self.pings = Watched(Informer(client, kinds.PING_SOURCE), _of_ping)
+        self.pings = Watched(Informer(client, kinds.PING_SOURCE), _of_source)
+        self.webhooks = Watched(Informer(client, kinds.WEBHOOK_SOURCE), _of_source)
 
     @property
     def reconciled(self) -> tuple[Watched[Any], ...]:
-        return self.brokers, self.triggers, self.pings
+        return self.brokers, self.triggers, self.pings, self.webhooks
 
     @property
     def informers(self) -> tuple[Informer[Any], ...]:
@@ -126,7 +128,7 @@ def _of_trigger(one: api.Trigger) -> Destinations:
     return one.spec.subscriber, _sink(one.spec.delivery)
 
 
-def _of_ping(one: PingSource) -> Destinations:
+def _of_source(one: PingSource | WebhookSource) -> Destinations:
     return (one.spec.sink,)
 
 

@@ -1,4 +1,4 @@
-"""The addresses that eventing serves on its one port: ingress, tail, doors, metrics, health."""
+"""The addresses that eventing serves on its one port: ingress, webhooks, tail, doors, metrics, health."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing

@@ -7,7 +7,7 @@ object would raise its generation and make a new revision. The object's types ha
 from collections.abc import Callable
 
 from kfn.api import build as build_types
-from kfn.api import names
+from kfn.api import names, webhooksource
 from kfn.api.base import Json
 from kfn.api.eventing import BROKER_CLASS
 
@@ -96,6 +96,24 @@ def ping_source(obj: Json) -> None:
     _destinations(spec, obj)
 
 
+def webhook_source(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    for field, default in (
+        ("eventType", webhooksource.TYPE),
+        ("signatureHeader", webhooksource.SIGNATURE_HEADER),
+        ("typeHeader", webhooksource.TYPE_HEADER),
+        ("idHeader", webhooksource.ID_HEADER),
+    ):
+        if not spec.get(field):
+            spec[field] = default
+    secret = spec.setdefault("secret", {})
+    if isinstance(secret, dict):
+        secret.setdefault("name", webhooksource.SECRET)
+        if name := obj.get("metadata", {}).get("name"):
+            secret.setdefault("key", name)
+    _destinations(spec, obj)
+
+
 def _destinations(spec: Json, obj: Json) -> None:
     """A reference without a namespace means the object's own."""
     namespace = obj.get("metadata", {}).get("namespace")
@@ -149,5 +167,6 @@ BY_KIND: dict[str, Callable[[Json], None]] = {
     "brokers.eventing.knative.dev": broker,
     "triggers.eventing.knative.dev": trigger,
     "pingsources.sources.knative.dev": ping_source,
+    "webhooksources.kfn.dev": webhook_source,
     "builds.kfn.dev": build,
 }

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kfn.api import build, eventing, meta, podspec, serving, shapes, sources
+from kfn.api import build, eventing, meta, podspec, serving, shapes, sources, webhooksource
 from kfn.api.base import Base
 
 _CONDITIONS = {
@@ -152,6 +152,23 @@ _FIELDS: dict[type[Base], dict[str, str]] = {
         "dataBase64": "The same in base64, for what is not text.",
     },
     sources.PingSourceStatus: {**_CONDITIONS, "sinkUri": "The sink's address.", "ceAttributes": "Types and sources of its events."},
+    webhooksource.WebhookSourceSpec: {
+        "sink": "Who gets the events. A Broker keeps them; anything else has to be up when a request comes.",
+        "ceOverrides": "Attributes that every event gets.",
+        "secret": "What requests are signed with.",
+        "signatureHeader": "The header with sha256= and the HMAC-SHA256 of the body in hex.",
+        "eventType": "The type of the events; a dot and what typeHeader says follow it.",
+        "typeHeader": "The header that says what has happened.",
+        "idHeader": "The header with the id of the delivery; where it is missing, the id is made of type and body.",
+        "eventSource": "The source of the events; by default the path of this object.",
+    },
+    webhooksource.SecretKey: {"name": "The Secret.", "key": "The key in it; by default the source's name."},
+    webhooksource.WebhookSourceStatus: {
+        **_CONDITIONS,
+        "address": "Where requests are sent to.",
+        "sinkUri": "The sink's address.",
+        "ceAttributes": "Types and sources of its events.",
+    },
     build.BuildSpec: {
         "source": "Where the source is: one of artifact, git and inline.",
         "image": "Where the image goes.",

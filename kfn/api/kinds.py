@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from kfn.api import batch, build, core, eventing, registration, serving, sources
+from kfn.api import batch, build, core, eventing, registration, serving, sources, webhooksource
 
 T = TypeVar("T")
 
@@ -77,6 +77,18 @@ PING_SOURCE = Kind(
     ("status",),
     ("duck.knative.dev/source",),
 )
+WEBHOOK_SOURCE = Kind(
+    webhooksource.GROUP,
+    "v1alpha1",
+    "WebhookSource",
+    "webhooksources",
+    webhooksource.WebhookSource,
+    True,
+    (),
+    ("all", "kfn", "sources"),
+    ("status",),
+    ("duck.knative.dev/source", *_ADDRESSABLE),
+)
 BUILD = Kind(build.GROUP, "v1alpha1", "Build", "builds", build.Build, True, ("bld",), ("all", "kfn"), ("status",))
 
 DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments", core.Deployment, True, ("deploy",), ("all",), ("status", "scale"))
@@ -99,7 +111,7 @@ VALIDATING_WEBHOOKS = Kind(
 )
 
 ALL: tuple[Kind[Any], ...] = (
-    SERVICE, CONFIGURATION, REVISION, ROUTE, BROKER, TRIGGER, PING_SOURCE, BUILD,
+    SERVICE, CONFIGURATION, REVISION, ROUTE, BROKER, TRIGGER, PING_SOURCE, WEBHOOK_SOURCE, BUILD,
     DEPLOYMENT, JOB, POD, CORE_SERVICE, ENDPOINT_SLICE, EVENT, NAMESPACE, CONFIG_MAP, SECRET, SERVICE_ACCOUNT, LEASE,
 )  # fmt: skip
 

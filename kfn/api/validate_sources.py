@@ -8,11 +8,15 @@ from typing import Any
 
 from kfn.api import naming, schedule
 from kfn.api.errors import FieldError
-from kfn.api.sources import PingSource
+from kfn.api.sources import CloudEventOverrides, PingSource
 from kfn.api.validate_eventing import destination
+from kfn.api.webhooksource import WebhookSource
 
 MAX_DATA = 512 * 1024  # bytes; the object that carries it has 1.5 MiB in all
 _ATTRIBUTE = re.compile(r"[a-z0-9]{1,20}")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_WORD = re.compile(r"[\x21-\x7e]{0,200}")
+_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 _OWN = frozenset({"specversion", "id", "source", "type", "time", "datacontenttype", "dataschema", "subject", "data"})
 
 
@@ -29,7 +33,29 @@ def ping(obj: PingSource, old: PingSource | None) -> list[FieldError]:
         base64.b64decode(spec.data_base64, validate=True)
     except (binascii.Error, ValueError):
         errors.append(FieldError("spec.dataBase64", "is not base64; put text into spec.data"))
-    for name in spec.ce_overrides.extensions if spec.ce_overrides else ():
+    return errors + _overrides(spec.ce_overrides)
+
+
+def webhook(obj: WebhookSource, old: WebhookSource | None) -> list[FieldError]:
+    errors = naming.subdomain_name(obj.metadata)
+    spec = obj.spec
+    errors += destination(spec.sink, "spec.sink", required=True)
+    for field, name in (("signatureHeader", spec.signature_header), ("typeHeader", spec.type_header), ("idHeader", spec.id_header)):
+        if name and not _HEADER.fullmatch(name):
+            errors.append(FieldError(f"spec.{field}", f"{name!r} is no name of an HTTP header"))
+    for field, value in (("eventType", spec.event_type), ("eventSource", spec.event_source)):
+        if not _WORD.fullmatch(value):
+            errors.append(FieldError(f"spec.{field}", "has more than 200 characters, a space, or others than printable ASCII"))
+    if spec.secret.key and not _KEY.fullmatch(spec.secret.key):
+        errors.append(FieldError("spec.secret.key", f"{spec.secret.key!r} is no key of a Secret; use letters, digits, '-', '_' and '.'"))
+    if spec.secret.name and (wrong := naming.dns_name(spec.secret.name)):
+        errors.append(FieldError("spec.secret.name", wrong))
+    return errors + _overrides(spec.ce_overrides)
+
+
+def _overrides(overrides: CloudEventOverrides | None) -> list[FieldError]:
+    errors = []
+    for name in overrides.extensions if overrides else ():
         at = f"spec.ceOverrides.extensions[{name}]"
         if name in _OWN:
             errors.append(FieldError(at, "is an attribute of CloudEvents' own and no extension; choose another name"))
@@ -46,4 +72,7 @@ def _schedule(text: str, timezone: str) -> list[FieldError]:
     return []
 
 
-BY_KIND: dict[str, Callable[[Any, Any], list[FieldError]]] = {"pingsources.sources.knative.dev": ping}
+BY_KIND: dict[str, Callable[[Any, Any], list[FieldError]]] = {
+    "pingsources.sources.knative.dev": ping,
+    "webhooksources.kfn.dev": webhook,
+}

@@ -33,10 +33,10 @@ class Stage:
     eventing: Eventing = field(init=False)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["Stage"]:
+    async def running(self, *, alone: bool = True) -> AsyncIterator["Stage"]:
         """Eventing runs while the block does; may be entered again, as after a restart."""
         settings = replace(self.settings, nats_url=self.server.url, nats_user=self.server.user, nats_password=self.server.password)
-        self.eventing = Eventing(Client(self.kube), settings)
+        self.eventing = Eventing(Client(self.kube), settings, alone=alone)
         started = anyio.Event()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: self.eventing.run(started=started.set))

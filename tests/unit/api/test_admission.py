@@ -43,6 +43,11 @@ def broker(**spec: Any) -> Json:
     return {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "metadata": {"name": "b", "namespace": "default"}, "spec": spec}
 
 
+def webhook(**spec: Any) -> Json:
+    spec = {"sink": {"uri": "http://x.example"}, **spec}
+    return {"apiVersion": "kfn.dev/v1alpha1", "kind": "WebhookSource", "metadata": {"name": "gh", "namespace": "default"}, "spec": spec}
+
+
 def ping(**spec: Any) -> Json:
     spec = {"sink": {"ref": {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "name": "default"}}, **spec}
     return {"apiVersion": "sources.knative.dev/v1", "kind": "PingSource", "metadata": {"name": "p", "namespace": "default"}, "spec": spec}
@@ -156,6 +161,13 @@ CORPUS = [
     trigger(),
     trigger(filter={"attributes": {"type": "a", "source": ""}}, delivery={"retry": 3, "backoffDelay": "PT0.2S"}),
     ping(data="x", contentType="text/plain", timezone="Europe/Berlin", schedule="@daily"),
+    webhook(),
+    webhook(
+        secret={"name": "mine", "key": "a.b"},
+        eventSource="https://github.com/me/it",
+        typeHeader="X-Event",
+        ceOverrides={"extensions": {"a": "b"}},
+    ),
     trigger(filters=[{"any": [{"prefix": {"type": "a."}}, {"not": {"exact": {"source": "s"}}}]}, {"cesql": "type = 'a'"}]),
     broker(),
     broker(config={"apiVersion": "v1", "kind": "ConfigMap", "name": "c"}, delivery={"deadLetterSink": {"uri": "http://dead.example"}}),
@@ -226,6 +238,16 @@ class TestDefaults:
         other = broker()
         other["metadata"]["annotations"] = {"eventing.knative.dev/broker.class": "MTChannelBasedBroker"}
         assert create(other)["metadata"]["annotations"]["eventing.knative.dev/broker.class"] == "MTChannelBasedBroker"
+
+    def test_a_webhook_source_is_signed_as_github_does_with_its_own_key_of_one_secret(self) -> None:
+        assert create(webhook())["spec"] == {
+            "sink": {"uri": "http://x.example"},
+            "secret": {"name": "kfn-webhooks", "key": "gh"},
+            "signatureHeader": "X-Hub-Signature-256",
+            "eventType": "dev.kfn.sources.webhook",
+            "typeHeader": "X-GitHub-Event",
+            "idHeader": "X-GitHub-Delivery",
+        }
 
     def test_a_ping_source_fires_every_minute_unless_it_says_otherwise(self) -> None:
         stored = create(ping())
@@ -338,6 +360,12 @@ BAD: list[tuple[Json, str, str]] = [
     (trigger(subscriber={"uri": "f.default"}), "spec.subscriber.uri", "http://"),
     (trigger(filter={"attributes": {"Type": "a"}}), "spec.filter.attributes[Type]", "such as 'type'"),
     (trigger(filters=[{"exact": {"type": "a"}, "prefix": {"type": "a"}}]), "spec.filters[0]", "exactly one of"),
+    (webhook(sink={}), "spec.sink", "missing"),
+    (webhook(signatureHeader="X Sig"), "spec.signatureHeader", "no name of an HTTP header"),
+    (webhook(eventType="a b"), "spec.eventType", "a space"),
+    (webhook(secret={"name": "Mine!", "key": "k"}), "spec.secret.name", "lower-case"),
+    (webhook(secret={"key": "a/b"}), "spec.secret.key", "no key of a Secret"),
+    (webhook(ceOverrides={"extensions": {"id": "b"}}), "spec.ceOverrides.extensions[id]", "CloudEvents' own"),
     (ping(schedule="61 * * * *"), "spec.schedule", "its minute is wrong"),
     (ping(timezone="Mars/Olympus"), "spec.timezone", "Europe/Berlin"),
     (ping(sink={}), "spec.sink", "ref (an object) or uri"),

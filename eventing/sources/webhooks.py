@@ -1,0 +1,107 @@
+"""The WebhookSource reconciler: its sink's address, its secret, its conditions, and the door that it opens (`hooks.py`).
+
+Every replica of eventing opens all doors, for requests come to any of them; one writes the status.
+"""
+
+import base64
+import binascii
+import logging
+
+import msgspec
+
+from eventing import conditions
+from eventing.conditions import false, true
+from eventing.resolve import Resolver, Unresolved
+from eventing.sources.hooks import Hooks
+from eventing.sources.webhook import Door
+from kfn.api import kinds
+from kfn.api import webhooksource as api
+from kfn.api.base import encode
+from kfn.api.meta import Addressable, Condition
+from kfn.api.sources import CloudEventAttributes
+from kfn.clock import timestamp
+from kfn.kube import errors as kube
+from kfn.kube.client import Client
+from kfn.kube.informer import Informer
+from kfn.kube.reconcile import Done
+
+log = logging.getLogger(__name__)
+
+SECRET_AGE = 30.0  # seconds; a secret that was changed counts after so long
+
+
+class Webhooks:
+    """`address` is eventing's own; without it nothing is written: another replica does."""
+
+    def __init__(self, client: Client, informer: Informer[api.WebhookSource], resolver: Resolver, hooks: Hooks, address: str = "") -> None:
+        self._client, self._informer, self._resolver, self._hooks, self._address = client, informer, resolver, hooks, address
+
+    async def reconcile(self, key: str) -> Done:
+        namespace, _, name = key.partition("/")
+        source = self._informer.get(namespace, name)
+        if source is None or source.metadata.deletion_timestamp:
+            self._hooks.shut(key)
+            return Done()
+        url, sink = await self._sink(source)
+        secret, provided = await self._secret(source)
+        self._hooks.open(key, door(source, url, secret) if url and secret else None)
+        if self._address:
+            await self._report(source, url, [sink, provided])
+        return Done(again_after=SECRET_AGE if url and secret else 2.0)
+
+    async def _sink(self, source: api.WebhookSource) -> tuple[str, Condition]:
+        try:
+            return await self._resolver.url(source.spec.sink, source.metadata.namespace, "spec.sink"), true("SinkProvided")
+        except Unresolved as error:
+            return "", false("SinkProvided", error.reason, str(error))
+
+    async def _secret(self, source: api.WebhookSource) -> tuple[bytes, Condition]:
+        wanted, namespace = source.spec.secret, source.metadata.namespace
+        name, key = wanted.name or api.SECRET, wanted.key or source.metadata.name
+        where = f"spec.secret: Secret {namespace}/{name}"
+        try:
+            found = await self._client.get(kinds.SECRET, name, namespace)
+        except kube.NotFound:
+            return b"", false("SecretProvided", "NotFound", f"{where} does not exist")
+        except kube.Forbidden:
+            fix = f"name it {api.SECRET}, or let the service account of kfn-eventing get it"
+            return b"", false("SecretProvided", "Forbidden", f"{where} may not be read; {fix}")
+        try:
+            value = base64.b64decode(found.data[key], validate=True)
+        except KeyError:
+            return b"", false("SecretProvided", "NoKey", f"{where} has no key {key!r}")
+        except binascii.Error:
+            return b"", false("SecretProvided", "InvalidKey", f"{where}: its key {key!r} is not base64")
+        return value, true("SecretProvided") if value else false("SecretProvided", "EmptyKey", f"{where}: its key {key!r} is empty")
+
+    async def _report(self, source: api.WebhookSource, url: str, found: list[Condition]) -> None:
+        meta = source.metadata
+        status = msgspec.structs.replace(
+            source.status,
+            observed_generation=meta.generation,
+            conditions=conditions.merged(source.status.conditions, found, timestamp()),
+            address=Addressable(url=f"{self._address}/webhooks/{meta.namespace}/{meta.name}"),
+            sink_uri=url,
+            ce_attributes=[CloudEventAttributes(source.spec.event_type or api.TYPE, api.source_of(source))] if url else [],
+        )
+        if status == source.status:
+            return
+        patch = {"status": {"sinkUri": None, "ceAttributes": None, **encode(status)}}
+        try:
+            await self._client.patch(kinds.WEBHOOK_SOURCE, meta.name, meta.namespace, patch, subresource="status")
+        except kube.NotFound:
+            log.debug("webhook source %s/%s went away", meta.namespace, meta.name)
+
+
+def door(source: api.WebhookSource, url: str, secret: bytes) -> Door:
+    spec = source.spec
+    return Door(
+        url,
+        secret,
+        (spec.signature_header or api.SIGNATURE_HEADER).lower(),
+        spec.event_type or api.TYPE,
+        (spec.type_header or api.TYPE_HEADER).lower(),
+        (spec.id_header or api.ID_HEADER).lower(),
+        api.source_of(source),
+        spec.ce_overrides.extensions if spec.ce_overrides is not None else {},
+    )
