@@ -122,11 +122,21 @@ def _resources_available(seen: Seen, evidence: Evidence, overdue: bool, now: dat
         if condition.type == "Progressing" and condition.status == "False":
             return marks.false(RESOURCES, condition.reason or "ProgressDeadlineExceeded", condition.message)
     if overdue and unexplained:
-        return marks.false(RESOURCES, "ProgressDeadlineExceeded", "No instance became ready before the progress deadline.")
+        said = f"No instance became ready before the progress deadline.{_late(seen.pods)}"
+        return marks.false(RESOURCES, "ProgressDeadlineExceeded", said)
     asleep = deployment is not None and not _wanted(deployment)
     if asleep and (old := conditions.find(before, RESOURCES)) and old.status == conditions.FALSE and old.reason != "NotOwned":
         return Mark(RESOURCES, old.status, old.reason, old.message)  # what is known stays visible until the next instance
     return marks.unknown(RESOURCES, DEPLOYING)
+
+
+def _late(pods: Sequence[core.Pod]) -> str:
+    """What the first of its pods is at, where that is known: nothing has failed, it only takes too long."""
+    for pod in pods:
+        waits = [s.state.waiting.reason for s in pod.status.container_statuses if s.state.waiting and s.state.waiting.reason]
+        if not pod.metadata.deletion_timestamp:
+            return f' The pod "{pod.metadata.name}" is {waits[0] if waits else pod.status.phase or "not started"}.'
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ async def test_mistakes_that_only_a_platform_can_see(tmp_path: Path) -> None:
 async def test_a_function_that_never_listens_is_named_as_such(tmp_path: Path) -> None:
     source = "import time\ntime.sleep(3600)\ndef handle(request):\n    return 1\n"
     folder = function(tmp_path / "mute", source)
-    patience = "serving.knative.dev/progress-deadline: 15s"  # without it, 30 s; the node looks for 5 s before it says what is missing
+    patience = "serving.knative.dev/progress-deadline: 25s"  # without it, 30 s; the node looks for 5 s before it says what is missing
     (folder / "func.yaml").write_text(f"specVersion: 0.36.0\nname: mute\nruntime: python\ndeploy:\n  annotations:\n    {patience}\n")
     async with running(tmp_path / "data") as platform:
         result = await platform.kfn("deploy", str(folder), check=False, timeout=90)

@@ -134,6 +134,13 @@ def test_at_the_deadline_a_process_that_started_late_is_named_with_what_it_lacks
     assert _find(woken, "Ready").status == "True", "the deadline is for the first start"
 
 
+def test_at_the_deadline_what_has_not_even_started_is_named_with_what_it_is_at() -> None:
+    due = replace(REVISION, metadata=replace(REVISION.metadata, annotations={"serving.knative.dev/progress-deadline": "50s"}))
+    for pods, said in (([], "deadline."), ([pod(waiting=("ContainerCreating", ""))], 'deadline. The pod "p" is ContainerCreating.')):
+        ready = _find(plan(Seen(due, deployment(), pods), SETTINGS, NOW).status, "Ready")
+        assert ready.message == f"No instance became ready before the progress {said}"
+
+
 def test_what_it_lacked_is_still_said_when_its_instances_have_been_stopped() -> None:
     due = replace(REVISION, metadata=replace(REVISION.metadata, annotations={"serving.knative.dev/progress-deadline": "50s"}))
     at_the_deadline = plan(Seen(due, deployment(), [pod(running_for=40, said="nothing listens on port 8080")]), SETTINGS, NOW).status
