@@ -8,7 +8,7 @@ JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
 
 .DEFAULT_GOAL := help
 CLUSTER_TESTS ?= tests/cluster
-.PHONY: help setup demo test test-cluster cluster-up cluster-down cluster-platform check format images relock bench bench-gateway bench-builder bench-cluster fuzz crds chart clean conformance manifests
+.PHONY: help setup demo test test-cluster cluster-up cluster-down cluster-platform check format images relock bench bench-gateway bench-builder bench-cluster bench-eventing soak fuzz crds chart clean conformance manifests
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -75,6 +75,12 @@ bench-cluster: $(STAMP) ## cold starts on a cluster with kfn on it beside bare K
 
 bench-builder: $(STAMP) ## builds beside pip, tar and gzip; container starts with and without bytecode
 	@$(BIN)/python -m tests.benchmarks builder
+
+bench-eventing: $(STAMP) ## the event bus beside a raw JetStream publisher: rates, latencies, fan-out, memory
+	@$(BIN)/python -m tests.benchmarks events
+
+soak: $(STAMP) ## ten minutes of kfn verify-bus: faults around the event bus, and no loss; SOAK="--seed 7" for one of your own
+	@$(BIN)/kfn verify-bus --seconds 600 --patience 240 $(SOAK)
 
 fuzz: $(STAMP) ## spoilt messages at both sides of the gateway; FUZZ="600 1" for ten minutes with seed 1
 	@$(BIN)/python -m tests.fuzz.gateway $(FUZZ)
