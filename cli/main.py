@@ -189,7 +189,7 @@ def _run(args: list[str] | None) -> None:
     except Exception as error:
         from cli import failures
 
-        if _interrupted(error):
+        if not isinstance(error, failures.CliError) and _interrupted(error):  # a command's own words for it come first
             click.echo("interrupted", err=True)
             sys.exit(130)
         message, code = failures.explain(error)

@@ -120,6 +120,7 @@ async def _remote(session: "Session", source: str, progress: output.Progress, gi
     async with session.client() as client:
         await objects.require_namespace(client, session.namespace)
         await _require_builds(client, session.namespace)
+        await _require_secrets(client, session.namespace, given)
         made = await client.create(kinds.BUILD, await _manifest(source, session.namespace, progress, given), session.namespace)
         name = made.metadata.name
         progress.done("build", f"{name} in namespace {session.namespace}")
@@ -156,6 +157,21 @@ async def _require_builds(client: "Client", namespace: str) -> None:
         await client.list(kinds.BUILD, namespace)
     except errors.NotFound:
         raise CliError("this platform has no builds (kfn.dev/v1alpha1 Build is not installed); build here, without --remote", 1) from None
+
+
+async def _require_secrets(client: "Client", namespace: str, given: dict[str, Any]) -> None:
+    """A pod waits for a Secret that is not there until the build's time is over, and says so in an event only."""
+    from kfn.api import kinds
+    from kfn.kube import errors
+
+    for kind in ("push", "pull", "index", "git"):
+        if name := given[f"{kind}_secret"]:
+            try:
+                await client.get(kinds.SECRET, name, namespace)
+            except errors.NotFound:
+                raise CliError(f"--{kind}-secret {name}: there is no Secret of that name in namespace {namespace}", 2) from None
+            except errors.Forbidden:
+                pass  # who may not look may still build
 
 
 async def _manifest(source: str, namespace: str, progress: output.Progress, given: dict[str, Any]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def _owner(build: Build) -> OwnerReference:
 
 
 def _pod(spec: BuildSpec, request: wire.Request, settings: Settings) -> PodSpec:
-    secrets = [(name, secret) for name, secret in _secrets(spec) if secret]
+    mounted = [(name, secret) for name, secret in _secrets(spec) if secret]
     container = Container(
         name=CONTAINER,
         image=settings.image,
@@ -88,7 +88,7 @@ def _pod(spec: BuildSpec, request: wire.Request, settings: Settings) -> PodSpec:
         volume_mounts=[
             VolumeMount(name="tmp", mount_path=TMP),
             VolumeMount(name="cache", mount_path=CACHE),
-            *(VolumeMount(name=name, mount_path=f"{SECRETS}/{name}", read_only=True) for name, _ in secrets),
+            *(VolumeMount(name=name, mount_path=f"{SECRETS}/{name}", read_only=True) for name, _ in mounted),
         ],
         security_context={
             "allowPrivilegeEscalation": False,
@@ -107,7 +107,7 @@ def _pod(spec: BuildSpec, request: wire.Request, settings: Settings) -> PodSpec:
         volumes=[
             _scratch("tmp", settings.scratch),
             _scratch("cache", settings.cache),
-            *({"name": name, "secret": {"secretName": secret, "defaultMode": _MODE}} for name, secret in secrets),
+            *({"name": name, "secret": {"secretName": secret, "defaultMode": _MODE}} for name, secret in mounted),
         ],
         automount_service_account_token=False,
         enable_service_links=False,
@@ -121,6 +121,11 @@ def _pod(spec: BuildSpec, request: wire.Request, settings: Settings) -> PodSpec:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     )
+
+
+def secrets(spec: BuildSpec) -> tuple[str, ...]:
+    """The names of those that its pod cannot start without."""
+    return tuple(sorted({secret for _, secret in _secrets(spec) if secret}))
 
 
 def _secrets(spec: BuildSpec) -> tuple[tuple[str, str], ...]:

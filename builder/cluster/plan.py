@@ -70,9 +70,9 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
         return Plan(_mark(status, "Cancelling", "its Job is being deleted", now), delete=None if job.metadata.deletion_timestamp else job)
     left = _left(job, build, settings, now)
     if left <= 0:
-        said = f"it did not end in {build.spec.timeout_seconds} s. {_waiting(seen.pod)}".strip()
+        said = f"it did not end in {build.spec.timeout_seconds} s. {_stuck(seen)}".strip()
         return Plan(_ended(status, build, "Timeout", said, now).status, delete=job)
-    return Plan(_mark(status, *_progress(seen.pod), now), again_after=left)
+    return Plan(_mark(status, *_progress(seen), now), again_after=left)
 
 
 def refused(build: Build, message: str, now: datetime) -> Plan:
@@ -169,7 +169,7 @@ def _untold(seen: Seen, job: Job) -> tuple[str, str]:
     """A reason and a message for a Job whose runner said nothing."""
     end, state = batch.ended(job), _terminated(seen.pod)
     if end is not None and end.reason == "DeadlineExceeded":
-        return "Timeout", f"it did not end in {seen.build.spec.timeout_seconds} s. {_waiting(seen.pod)}".strip()
+        return "Timeout", f"it did not end in {seen.build.spec.timeout_seconds} s. {_stuck(seen)}".strip()
     if state is not None and state.reason == "OOMKilled":
         return "OutOfMemory", "the builder was killed for using more memory than its limit; raise spec.resources.limits.memory"
     if state is not None and state.exit_code in (137, 143):
@@ -183,10 +183,20 @@ def _untold(seen: Seen, job: Job) -> tuple[str, str]:
     return "ResultLost", "the Job has ended and its pod is gone, so nothing tells how; create another Build"
 
 
-def _progress(pod: Pod | None) -> tuple[str, str]:
+def _progress(seen: Seen) -> tuple[str, str]:
+    pod, secrets = seen.pod, manifest.secrets(seen.build.spec)
     if pod is None or pod.status.phase in ("", "Pending"):
-        return "Starting", _waiting(pod) or "its pod is being started"
+        with_them = f", which takes the Secrets {', '.join(secrets)}" if secrets else ""
+        return "Starting", _waiting(pod) or f"its pod is being started{with_them}"
     return "Building", f"in pod {pod.metadata.name}"
+
+
+def _stuck(seen: Seen) -> str:
+    """Why a build has not ended: its pod has not even started, perhaps for want of a Secret, of which only an event tells."""
+    known, secrets = conditions.find(seen.build.status.conditions, "Succeeded"), manifest.secrets(seen.build.spec)
+    if known is None or known.reason != "Starting" or not secrets or _waiting(seen.pod):
+        return _waiting(seen.pod)
+    return f"Its pod did not start. Are there the Secrets {', '.join(secrets)} in namespace {seen.build.metadata.namespace}?"
 
 
 def _waiting(pod: Pod | None) -> str:

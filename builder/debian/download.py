@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import random
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -186,13 +187,16 @@ class Downloads:
 def _client(proxies: Mapping[str, str]) -> "httpx.AsyncClient":
     import httpx
 
-    mounts = {scheme: httpx.AsyncHTTPTransport(proxy=proxy or None) for scheme, proxy in proxies.items()}
+    trust = httpx.create_ssl_context()
+    trust.verify_flags &= ~ssl.VERIFY_X509_STRICT  # from 3.13 on it refuses hand-made authorities without a key identifier
+    mounts = {scheme: httpx.AsyncHTTPTransport(verify=trust, proxy=proxy or None) for scheme, proxy in proxies.items()}
     return httpx.AsyncClient(
         follow_redirects=True,
         max_redirects=5,
         timeout=httpx.Timeout(READ, connect=CONNECT),
         limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
         mounts=mounts,
+        verify=trust,
     )
 
 

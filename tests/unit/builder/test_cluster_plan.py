@@ -129,6 +129,17 @@ class TestABuildWhoseJobRuns:
         assert found is not None
         assert "ImagePullBackOff: no such image" in found.message
 
+    def test_whose_pod_never_starts_is_told_with_the_secrets_that_it_needs(self) -> None:
+        of = build(spec={"indexSecret": "index", "pushSecret": "registry"})
+        waiting = decide(of, job=job(of), pod=pod(phase="Pending"))
+        found = conditions.find(waiting.status.conditions, "Succeeded")
+        assert found is not None
+        assert found.message == "its pod is being started, which takes the Secrets index, registry"
+        late = decide(replace(of, status=waiting.status), job=job(of, ended="Failed", reason="DeadlineExceeded"))
+        found = conditions.find(late.status.conditions, "Succeeded")
+        assert found is not None
+        assert found.message.endswith("Its pod did not start. Are there the Secrets index, registry in namespace team?")
+
     def test_that_is_cancelled_has_its_job_deleted_once(self) -> None:
         of = build(spec={"cancel": True})
         assert decide(of, job=job(of)).delete is not None
