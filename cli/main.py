@@ -67,7 +67,7 @@ SUMMARIES = {
     "traffic": "Show or change how traffic is split over revisions.",
     "delete": "Delete functions.",
     "broker": "Create, list, describe or delete brokers.",
-    "trigger": "Create, list, describe or delete triggers.",
+    "trigger": "Create, list, describe, pause, replay or delete triggers.",
     "source": "Create, list, describe or delete sources of events.",
     "events": "Publish and watch events.",
     "dlq": "List, show, replay or purge what a broker could not deliver.",

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from cli import complete, objects, output, session
+from cli import complete, objects, output, session, triggerflow
 from cli.failures import CliError
 from kfn.api import eventing, kinds
 from kfn.api.kinds import Kind
@@ -15,7 +15,11 @@ SINKS: dict[str, Kind[Any]] = {"ksvc": kinds.SERVICE, "service": kinds.SERVICE, 
 
 @click.group("trigger")
 def command() -> None:
-    """Create, list, describe or delete triggers."""
+    """Create, list, describe, pause, resume, replay or delete triggers."""
+
+
+for one in (triggerflow.pause, triggerflow.resume, triggerflow.replay):
+    command.add_command(one)
 
 
 @command.command("create")
@@ -167,5 +171,5 @@ def row(trigger: eventing.Trigger, wide: bool) -> dict[str, str]:
         "SUBSCRIBER": trigger.status.subscriber_uri,
         "AGE": output.age(trigger.metadata.creation_timestamp),
         "READY": objects.ready(trigger.status.conditions),
-        "REASON": objects.reason(trigger.status.conditions),
+        "REASON": objects.reason(trigger.status.conditions) or ("Paused" if objects.condition(trigger.status.conditions, "Paused") else ""),
     }

@@ -124,9 +124,11 @@ class Bus:
         except errors.NoStream:
             return
 
-    async def ensure_consumer(self, stream: str, wanted: streams.Config) -> None:
-        """Create the durable consumer, or change what differs; where it started and has got to stays."""
-        await self.api(f"CONSUMER.CREATE.{stream}.{wanted['name']}", {"stream_name": stream, "config": wanted, "action": ""})
+    async def purge(self, stream: str, subject: str) -> None:
+        try:
+            await self.api(f"STREAM.PURGE.{stream}", {"filter": subject})
+        except errors.NoStream:
+            return
 
     async def delete_consumer(self, stream: str, name: str) -> None:
         try:

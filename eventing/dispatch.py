@@ -60,6 +60,7 @@ class Dispatcher:
         self._bus, self._settler, self._settings, self._metrics = bus, settler, settings, metrics
         self._items: dict[Key, Item] = {}
         self._settled: OrderedDict[Key, None] = OrderedDict()
+        self._delivery = 0  # the number of the last one, of all of the consumer's
         self._failures: set[tuple[str, int]] = set()  # errors of the filter, logged once each
         self._places = anyio.Semaphore(settings.in_flight)
         self._tasks: TaskGroup | None = None
@@ -92,6 +93,9 @@ class Dispatcher:
     async def _receive(self, message: Msg) -> None:
         meta = message.metadata
         key = (meta.sequence.stream, meta.timestamp.timestamp())
+        if meta.sequence.consumer <= self._delivery:
+            self._settled.clear()  # the consumer was set back: what was settled is wanted again
+        self._delivery = meta.sequence.consumer
         if known := self._items.get(key):
             known.reply = message.reply  # the server thought we were gone; we are at it
             return

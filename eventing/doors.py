@@ -1,4 +1,5 @@
-"""The doors for whoever looks after events: dead letters listed, shown, delivered again, thrown away. Each asks for the platform's token.
+"""The doors for whoever looks after events: dead letters listed, shown, delivered again, thrown away; a
+Trigger set back. Each asks for the platform's token.
 
 They are on the ingress's port, and on the admin port of a process, where an API server's proxy reaches them: it takes `Authorization` for
 itself, so the token may come as `Kfn-Token`. Every answer is JSON.
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from eventing import errors, tail
+from eventing import consumers, errors, tail
 from eventing.bus import Bus
 from eventing.deadletters import LARGEST, PAGE, DeadLetters, Page, Selection, Uid
 from eventing.ingress import Ingress, Refusal
@@ -44,6 +45,7 @@ class Doors:
             Route(at, self._guarded(self._purge), methods=["DELETE"]),
             Route(f"{at}/replay", self._guarded(self._replay), methods=["POST"]),
             Route(f"{at}/{{sequence:int}}", self._guarded(self._show), methods=["GET"]),
+            Route("/{namespace}/{broker}/triggers/{trigger}/replay", self._guarded(self._rewind), methods=["POST"]),
         ]
 
     def _guarded(self, endpoint: Endpoint) -> Endpoint:
@@ -82,6 +84,18 @@ class Doors:
 
     async def _purge(self, request: Request) -> Response:
         return await self._chosen(request, self._letters(request).purge)
+
+    async def _rewind(self, request: Request) -> Response:
+        """A Trigger delivers again from `since` or `from`, a sequence, on."""
+        params, given = request.path_params, request.query_params
+        namespace, broker, trigger = params["namespace"], params["broker"], params["trigger"]
+        since, sequence = tail.start(given.get("since", "")), _number(given.get("from"), "from")
+        if bool(since) == bool(sequence):
+            raise ValueError("say from where: since, or from=SEQUENCE")
+        uid = self._uid(namespace, broker, trigger)
+        if uid is None:
+            raise Refusal(404, f"broker {broker!r} has no trigger {trigger!r}")
+        return JSONResponse(await consumers.rewind(self._bus, namespace, broker, uid, since=since, sequence=sequence))
 
     async def _chosen(self, request: Request, act: Callable[[Selection], Awaitable[Page]]) -> Response:
         """What changes something is done only to what somebody named."""

@@ -47,7 +47,7 @@ def consumer(settings: Settings, trigger_uid: str, filter_subjects: tuple[str, .
     return {
         "durable_name": subjects.consumer(trigger_uid),
         "name": subjects.consumer(trigger_uid),
-        "deliver_policy": "new",
+        "deliver_policy": "all",  # consumers.py sets it to the end: one that is made to begin there cannot be set back
         "ack_policy": "explicit",
         "ack_wait": int(settings.ack_wait * _SECOND),
         "max_deliver": -1,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from eventing import broker as brokers
-from eventing import conditions, errors, finalizer, match, streams, subjects
+from eventing import conditions, consumers, errors, finalizer, match, pause, streams, subjects
 from eventing.bus import Bus
 from eventing.conditions import false, is_true, true, unknown
 from eventing.delivery import DeliveryError, Policy, effective, policy
@@ -16,11 +16,12 @@ from eventing.resolve import Resolver, Unresolved
 from eventing.running import Dispatchers
 from eventing.settings import Settings
 from eventing.settle import Subscription
+from eventing.stored import moment
 from kfn.api import eventing as api
-from kfn.api import kinds
+from kfn.api import kinds, names
 from kfn.api.base import encode
 from kfn.api.meta import Condition
-from kfn.clock import timestamp
+from kfn.clock import timestamp, utcnow
 from kfn.kube import errors as kube
 from kfn.kube.client import Client
 from kfn.kube.informer import Informer
@@ -48,10 +49,11 @@ class _Findings:
     dead_letter_sink: Condition
     subscriber_url: str = ""
     dead_letter_url: str = ""
+    paused: str = ""
 
     @property
     def all(self) -> list[Condition]:
-        return [self.broker, self.subscription, self.dependency, self.subscriber, self.dead_letter_sink]
+        return [self.broker, self.subscription, self.dependency, self.subscriber, self.dead_letter_sink, *paused(self.paused)]
 
 
 class Triggers:
@@ -87,7 +89,9 @@ class Triggers:
         else:
             await self._dispatchers.stop(key)  # events wait in the stream
         await self._report(trigger, found)
-        return Done() if all(condition.status == "True" for condition in found.all) else Done(again_after=2.0)
+        if not all(condition.status == "True" for condition in found.all):
+            return Done(again_after=2.0)
+        return Done(again_after=_left(found.paused)) if found.paused else Done()
 
     async def _find(self, trigger: api.Trigger, broker: api.Broker | None, filter: match.Filter, subscription: Condition) -> _Findings:
         namespace = trigger.metadata.namespace
@@ -106,7 +110,8 @@ class Triggers:
                 sink_url, sink = await self._resolver.url(wanted, namespace, "spec.delivery.deadLetterSink"), true("DeadLetterSinkResolved")
             except Unresolved as error:
                 sink = false("DeadLetterSinkResolved", error.reason, str(error))
-        return _Findings(of_broker, subscription, await self._dependency(trigger), subscriber, sink, subscriber_url, sink_url)
+        until = _paused(trigger) if subscription.status == "True" else ""
+        return _Findings(of_broker, subscription, await self._dependency(trigger), subscriber, sink, subscriber_url, sink_url, until)
 
     def _broker_ready(self, trigger: api.Trigger, broker: api.Broker | None) -> Condition:
         name = broker_name(trigger)
@@ -125,7 +130,9 @@ class Triggers:
         only = (*subjects.of_types(meta.namespace, broker, match.types(filter)), subjects.to(meta.namespace, broker, meta.uid))
         config = streams.consumer(self._settings, meta.uid, only, f"{meta.namespace}/{meta.name}")
         try:
-            await self._bus.ensure_consumer(subjects.stream(meta.namespace, broker), config)
+            await consumers.ensure(self._bus, subjects.stream(meta.namespace, broker), config, pause.until(meta.annotations, utcnow()))
+        except pause.PauseError as error:
+            return false("SubscriptionReady", "InvalidPause", str(error))
         except errors.NoStream:
             self._ready.discard((meta.namespace, broker))
             self._suspect(f"{meta.namespace}/{broker}")
@@ -169,7 +176,9 @@ class Triggers:
         if FINALIZER not in meta.finalizers:
             return Done()
         try:
-            await self._bus.delete_consumer(subjects.stream(meta.namespace, broker_name(trigger)), subjects.consumer(meta.uid))
+            stream = subjects.stream(meta.namespace, broker_name(trigger))
+            await self._bus.delete_consumer(stream, subjects.consumer(meta.uid))
+            await self._bus.purge(stream, subjects.to(meta.namespace, broker_name(trigger), meta.uid))
             await finalizer.remove(self._client, kinds.TRIGGER, meta, FINALIZER)
         except kube.NotFound:
             pass
@@ -189,3 +198,23 @@ def parsed(trigger: api.Trigger, broker: api.Broker | None) -> tuple[match.Filte
     except DeliveryError as error:
         return *BAD, false("SubscriptionReady", "InvalidDelivery", str(error))
     return filter, how, true("SubscriptionReady")
+
+
+def paused(until: str) -> list[Condition]:
+    """The condition that says so; it is there only while it holds, and the Trigger is Ready all the same: somebody wants it so."""
+    if not until:
+        return []
+    how_long = "until it is resumed" if until == pause.FOREVER else f"until {until}"
+    return [true("Paused", "Paused", f"Events wait {how_long}: annotation {names.PAUSED}.")]
+
+
+def _paused(trigger: api.Trigger) -> str:
+    try:
+        return pause.until(trigger.metadata.annotations, utcnow())
+    except pause.PauseError:
+        return ""
+
+
+def _left(until: str) -> float:
+    """Seconds until the status is out of date."""
+    return min(3600.0, max(0.0, (moment(until) - utcnow()).total_seconds()) + 0.1)

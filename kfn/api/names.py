@@ -19,6 +19,7 @@ PROGRESS_DEADLINE = "serving.knative.dev/progress-deadline"
 ROLLOUT_DURATION = "serving.knative.dev/rollout-duration"
 VISIBILITY = "networking.knative.dev/visibility"
 BROKER_CLASS = "eventing.knative.dev/broker.class"
+PAUSED = "eventing.kfn.dev/paused"  # on a Trigger: true, or until a time; its events wait
 BROKER = "eventing.knative.dev/broker"
 AUTOSCALING = "autoscaling.knative.dev/"
 HOSTS = "kfn.dev/hosts"  # on a Service or Route: hosts of the user's own; on a Route's status: those of them that it has got

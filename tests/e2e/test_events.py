@@ -105,3 +105,31 @@ async def test_dead_letters_are_seen_delivered_again_and_thrown_away_at_the_comm
         assert "1 dead letter" in asked.err
         assert "1 purged" in (await platform.kfn("dlq", "purge", "--all", "--yes")).out
         assert "No dead letters" in (await platform.kfn("dlq", "ls")).err
+
+
+async def test_a_trigger_is_paused_resumed_and_replayed_at_the_command_line(tmp_path: Path) -> None:
+    out = tmp_path / "seen.txt"
+    async with running(tmp_path / "data") as platform:
+        await platform.kfn("deploy", str(function(tmp_path / "sink", SINK, func__yaml=YAML)), "-e", f"OUT={out}")
+        await platform.kfn("broker", "create", "default")
+        await platform.kfn("trigger", "create", "t", "--filter", "type=com.example.order", "--sink", "ksvc:sink")
+        assert "until 20" in (await platform.kfn("trigger", "pause", "t", "--for", "1h")).err
+        await platform.kfn("trigger", "pause", "t")
+        assert "Paused" in (await platform.kfn("trigger", "list")).out
+        await platform.kfn("events", "publish", "--type", "com.example.order", "--id", "one", "--data", "{}")
+
+        def seen() -> list[str]:
+            return out.read_text().split() if out.exists() else []
+
+        async def once() -> bool:
+            return seen() == ["one"]
+
+        async def twice() -> bool:
+            return seen() == ["one", "one"]
+
+        assert seen() == []
+        await platform.kfn("trigger", "resume", "t")
+        await eventually(once, 60, "the event that waited did not come")
+        assert (await platform.kfn("trigger", "replay", "t", check=False)).code == 2
+        assert "delivered again" in (await platform.kfn("trigger", "replay", "t", "--since", "1h")).out
+        await eventually(twice, 60, "the event did not come again")
