@@ -273,7 +273,7 @@ class TestTheController:
             until(lambda: (time.sleep(3), settles())[1], lambda: "it does not settle", 300)  # noqa: TID251
             time.sleep(60)  # noqa: TID251 - it has to be quiet for so long
             assert versions(there) == settled
-            assert len(settled) == 20 * 8
+            assert len(settled) == 20 * 7  # a Service each of both kinds, Configuration, Route, Revision, its Deployment and its Service
 
     def test_of_another_version_or_with_other_settings_restarts_no_pod(self, platform: Platform) -> None:
         with space(platform) as there:
