@@ -186,7 +186,7 @@ def _untold(seen: Seen, job: Job) -> tuple[str, str]:
 def _progress(seen: Seen) -> tuple[str, str]:
     pod, secrets = seen.pod, manifest.secrets(seen.build.spec)
     if pod is None or pod.status.phase in ("", "Pending"):
-        with_them = f", which takes the Secrets {', '.join(secrets)}" if secrets else ""
+        with_them = f" (it needs {', '.join(f'Secret {name}' for name in secrets)})" if secrets else ""
         return "Starting", _waiting(pod) or f"its pod is being started{with_them}"
     return "Building", f"in pod {pod.metadata.name}"
 

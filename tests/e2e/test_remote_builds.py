@@ -93,8 +93,9 @@ class TestARemoteBuild:
             await eventually(built, 30, "the build does not run")
             process.send_signal(signal.SIGINT)
             with anyio.fail_after(30):
-                await process.communicate()
+                _, told = await process.communicate()
             assert process.returncode == 130
+            assert b"a build that had been created was cancelled" in told
 
             async def cancelled() -> bool:
                 return "Cancelled" in (await platform.kfn("builds", "list")).out

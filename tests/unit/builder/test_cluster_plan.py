@@ -134,7 +134,7 @@ class TestABuildWhoseJobRuns:
         waiting = decide(of, job=job(of), pod=pod(phase="Pending"))
         found = conditions.find(waiting.status.conditions, "Succeeded")
         assert found is not None
-        assert found.message == "its pod is being started, which takes the Secrets index, registry"
+        assert found.message == "its pod is being started (it needs Secret index, Secret registry)"
         late = decide(replace(of, status=waiting.status), job=job(of, ended="Failed", reason="DeadlineExceeded"))
         found = conditions.find(late.status.conditions, "Succeeded")
         assert found is not None
