@@ -51,12 +51,6 @@ class Platform:
     def nats_pid(self) -> int:
         return int(self.facts.get("pids", {}).get("nats-server", 0))
 
-    def nats(self) -> tuple[str, str, str]:
-        """Address, user and password."""
-        text = (self.data / "nats" / "nats.conf").read_text()
-        user, password = (re.search(rf'{name}: "([^"]*)"', text) for name in ("user", "password"))
-        return str(self.facts.get("nats", "")), user[1] if user else "", password[1] if password else ""
-
     async def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -112,6 +106,13 @@ class Platform:
 
     def _last(self) -> str:
         return (self.log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1][-500:]
+
+
+def nats_login(data: Path) -> tuple[str, str]:
+    """User and password of a platform's nats-server, which are new after every start."""
+    text = (data / "nats" / "nats.conf").read_text()
+    user, password = (re.search(rf'{name}: "([^"]*)"', text) for name in ("user", "password"))
+    return user[1] if user else "", password[1] if password else ""
 
 
 @asynccontextmanager

@@ -74,6 +74,8 @@ async def verify(options: Options, root: Path, say: Callable[[str], None]) -> Re
                     acts.start_soon(nemesis.run, faults)
                     await anyio.sleep(options.seconds)
             writers.end()
+            if not platform.pid:  # its last start failed, which `done` says
+                await platform.start()
             began = anyio.current_time()
             say(f"faults are over; {len(writers.acknowledged)} events acknowledged, waiting for all of them to arrive")
             verdict, left = await scene.drain(options.patience)

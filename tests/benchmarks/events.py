@@ -1,6 +1,7 @@
-"""Events: from the publisher to the handler, from the publisher to the first instance asked for, and how many a second.
+"""Events: from the publisher to the handler, from the publisher to the first instance asked for, how many a second, what Triggers
+cost that do not want them, beside a publisher that talks to JetStream itself. Prints a table, asserts nothing.
 
-python -m tests.benchmarks events
+make bench-eventing
 """
 
 import asyncio
@@ -14,8 +15,9 @@ from pathlib import Path
 import httpx
 
 from kfn.kube.client import Client
+from tests.benchmarks import _fanout, _rawbus
 from tests.benchmarks._measure import Table, compiled, cpu
-from tests.benchmarks.embedded import api, at_zero
+from tests.benchmarks.embedded import api, at_zero, memory
 from tests.e2e.harness import Platform, function, running
 
 ONE_BY_ONE, FROM_ZERO, MANY, ROUNDS = 200, 10, 2000, 3
@@ -43,6 +45,10 @@ async def main() -> None:
             await warm(table, platform, http, url, out)
             await many(table, platform, http, url, out)
             await from_zero(table, platform, client, http, url)
+            memory(table, platform, "memory after that, one function", "150 MiB")
+            await _rawbus.beside(table, platform, (await platform.kfn("broker", "create", "bare")).last_line)
+            await _fanout.fan_out(table, platform, client)
+            memory(table, platform, "memory with 200 Triggers more", "")
 
 
 async def warm(table: Table, platform: Platform, http: httpx.AsyncClient, url: str, out: Path) -> None:
