@@ -41,7 +41,11 @@ class Metrics:
         webhooks = ["namespace", "source", "status"]
         self._webhooks = Counter("kfn_source_webhooks", "Requests to WebhookSources, by status.", webhooks, registry=self.registry)
         self._seconds = Histogram("kfn_event_delivery_seconds", "Time of one attempt.", _TRIGGER, registry=self.registry)
+        answers = [*_TRIGGER, "answer"]
+        self._attempts = Counter("kfn_events_attempted", "Attempts to deliver, by the answer's class.", answers, registry=self.registry)
         self._lag = Gauge("kfn_trigger_lag", "Events stored and not yet settled.", _TRIGGER, registry=self.registry)
+        self._oldest = Gauge("kfn_trigger_oldest_seconds", "Age of the oldest event not yet settled.", _TRIGGER, registry=self.registry)
+        self._letters = Gauge("kfn_trigger_dead_letters", "Dead letters kept.", _TRIGGER, registry=self.registry)
 
     def accepted(self, namespace: str, broker: str, count: int = 1) -> None:
         self._accepted.labels(namespace, broker).inc(count)
@@ -84,17 +88,32 @@ class Metrics:
     def lag(self, sub: _Named, events: int) -> None:
         self._lag.labels(sub.namespace, sub.broker, sub.name).set(events)
 
+    def attempted(self, sub: _Named, status: int) -> None:
+        """`status` 0: there was no answer."""
+        self._attempts.labels(sub.namespace, sub.broker, sub.name, f"{status // 100}xx" if status else "none").inc()
+
+    def oldest(self, sub: _Named, seconds: float) -> None:
+        self._oldest.labels(sub.namespace, sub.broker, sub.name).set(seconds)
+
+    def dead(self, sub: _Named, letters: int) -> None:
+        self._letters.labels(sub.namespace, sub.broker, sub.name).set(letters)
+
     def forget_lags(self) -> None:
         """They are measured elsewhere from now on."""
-        self._lag.clear()
+        for metric in self._measured:
+            metric.clear()
+
+    @property
+    def _measured(self) -> tuple[Gauge, ...]:
+        return self._lag, self._oldest, self._letters
 
     def forget(self, sub: _Named) -> None:
-        for metric in (self._delivered, self._filtered, self._retried, self._replied, self._looped, self._seconds, self._lag):
+        for metric in (self._delivered, self._filtered, self._retried, self._replied, self._looped, self._seconds, *self._measured):
             try:
                 metric.remove(sub.namespace, sub.broker, sub.name)
             except KeyError:
                 continue
-        for metric in (self._dead, self._unfiltered):
+        for metric in (self._dead, self._unfiltered, self._attempts):
             metric.remove_by_labels(dict(zip(_TRIGGER, (sub.namespace, sub.broker, sub.name), strict=True)))
 
     def exposition(self) -> bytes:

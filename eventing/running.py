@@ -44,6 +44,10 @@ class Dispatchers:
         if stopped is not None:
             self._metrics.forget(stopped.subscription)
 
+    def doubt(self, subscription: Subscription) -> None:
+        """Its consumer is not as it should be."""
+        self._lost(f"{subscription.namespace}/{subscription.name}")
+
     def subscriptions(self) -> list[Subscription]:
         return [dispatcher.subscription for dispatcher in self._running.all()]
 

@@ -50,6 +50,7 @@ class Settler:
         """None: settled, acknowledge. A number: deliver again after so many seconds."""
         with self._metrics.delivery(sub):
             answer = await self._courier.deliver(event, sub.subscriber, sub.policy, trace)
+        self._metrics.attempted(sub, answer.outcome.status)
         verdict = retry.decide(sub.policy, answer.outcome, attempt, self._settings.max_backoff)
         if isinstance(verdict, retry.RetryAfter):
             self._metrics.retried(sub)

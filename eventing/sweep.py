@@ -7,6 +7,7 @@ import anyio
 
 from eventing import errors, reclaim, subjects
 from eventing.bus import Bus
+from eventing.measure import Measure
 from eventing.metrics import Metrics
 from eventing.running import Dispatchers
 
@@ -28,7 +29,8 @@ class Sweep:
         """`brokers` is read anew each time: those whose streams are there; one whose stream is not is taken out, and `suspect` told.
         `triggers` gives the uids of all Triggers."""
         self._suspect = suspect
-        self._bus, self._metrics, self._dispatchers, self._brokers, self._triggers = bus, metrics, dispatchers, brokers, triggers
+        self._bus, self._dispatchers, self._brokers, self._triggers = bus, dispatchers, brokers, triggers
+        self._measure = Measure(bus, metrics, dispatchers.doubt)
         self._orphans: set[tuple[str, str]] = set()
         self._now = anyio.Event()
 
@@ -43,7 +45,7 @@ class Sweep:
                 for namespace, broker in list(self._brokers):
                     await self._look_at(namespace, broker)
                 await self._remove_orphans()
-                await self._measure()
+                await self._measure.all(self._dispatchers.subscriptions())
             except errors.BusError as error:
                 log.debug("sweep: %s", error)
             with anyio.move_on_after(PERIOD):
@@ -70,15 +72,6 @@ class Sweep:
             await self._bus.delete_consumer(stream, name)
             log.info("removed consumer %s of %s: its trigger is gone", name, stream)
         self._orphans = found - self._orphans
-
-    async def _measure(self) -> None:
-        for subscription in self._dispatchers.subscriptions():
-            stream = subjects.stream(subscription.namespace, subscription.broker)
-            try:
-                info = await self._bus.consumer_info(stream, subjects.consumer(subscription.uid))
-            except errors.NoStream:
-                continue
-            self._metrics.lag(subscription, info["num_pending"] + info["num_ack_pending"])
 
     async def _reclaim(self, stream: str) -> None:
         info = await self._bus.api(f"STREAM.INFO.{stream}")
