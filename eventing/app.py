@@ -1,4 +1,4 @@
-"""Eventing as one part: connect to NATS, watch Brokers, Triggers and sources, serve the ingress, run a dispatcher a Trigger.
+"""Eventing as one part: connect to NATS, watch Brokers, Channels, flows and sources, serve the ingress, run dispatchers.
 
 An event reads: web.py and ingress.py (in), subjects.py (where), bus.py (stored), pull.py and dispatch.py (out, one at a time),
 match.py (wanted?), courier.py (delivered), retry.py (what now), settle.py (reply, dead letter, acknowledge).
@@ -14,12 +14,13 @@ import anyio
 from anyio.abc import TaskGroup
 from starlette.routing import BaseRoute
 
-from eventing import broker, leader, web
+from eventing import broker, leader, subjects, web
 from eventing.broker import has_channel
 from eventing.bus import Bus
+from eventing.channel import is_stored
 from eventing.courier import Courier
 from eventing.doors import Doors
-from eventing.follow import Follower
+from eventing.follow import Follower, SubscriptionFollower
 from eventing.ingress import Ingress
 from eventing.leader import Leader
 from eventing.metrics import Metrics
@@ -29,7 +30,7 @@ from eventing.settings import Settings
 from eventing.settle import Settler
 from eventing.sources.hooks import Hooks
 from eventing.sources.webhooks import Webhooks
-from eventing.watched import World
+from eventing.watched import Watched, World
 from kfn.kube import reconcile
 from kfn.kube.client import Client
 from kfn.kube.informer import Informer
@@ -110,19 +111,20 @@ class Eventing:
                 await over.wait()
 
     async def _serve(self, started: Callable[[], object] | None, sock: socket.socket | None) -> None:
-        resolver = Resolver(self._client, self._world.services, self._world.brokers.informer)
+        resolver = Resolver(self._client, self._world.addressed)
         settler = Settler(self._bus, self._courier, self.settings, self.metrics)
         async with anyio.create_task_group() as tasks:
-            self._dispatchers = Dispatchers(self._bus, settler, self.settings, self.metrics, tasks, self._world.triggers.keys.add)
+            self._dispatchers = Dispatchers(self._bus, settler, self.settings, self.metrics, tasks, self._world.lost)
             ingress = Ingress(
                 self._bus, self.settings, self.metrics, known=self._is_known, ready=self._is_ready, full=self._full,
-                suspect=self._world.brokers.keys.add,
+                suspect=self._world.suspect,
             )  # fmt: skip
             self.routes.extend(Doors(ingress, self._bus, self.settings, self._world.uid_of).routes)
             app = web.app(ingress, self._bus, self.settings, self.metrics, lambda: self._bus.is_up, [*self.routes, *self._hooks.routes])
             async with serving(app, host=self.settings.host, port=self.settings.port, sock=sock) as port:
                 self.port = port
                 self.ingress_url = self.settings.ingress_url or f"http://{_authority(self.settings.host)}:{port}"
+                settler.ingress_url = self.ingress_url
                 began = anyio.Event()
                 tasks.start_soon(self._terms, resolver, began)
                 await began.wait()
@@ -172,14 +174,19 @@ class Eventing:
         world = self._world
         follower = Follower(world.triggers.informer, world.brokers.informer, self._dispatchers)
         webhooks = Webhooks(self._client, world.webhooks.informer, resolver, self._hooks)
+        subscriber = SubscriptionFollower(world.subscriptions.informer, world.channels.informer, self._dispatchers)
+        of: dict[Watched[Any], reconcile.Reconcile] = {
+            world.triggers: follower.reconcile,
+            world.subscriptions: subscriber.reconcile,
+            world.webhooks: webhooks.reconcile,
+        }
 
         async def nothing(key: str) -> reconcile.Done:
             return reconcile.Done()
 
-        followed = {id(world.triggers): follower.reconcile, id(world.webhooks): webhooks.reconcile}
         async with anyio.create_task_group() as tasks:
             for watched in world.reconciled:
-                tasks.start_soon(leader.run, watched.keys, followed.get(id(watched), nothing))
+                tasks.start_soon(leader.run, watched.keys, of.get(watched, nothing))
 
     async def _begin(self, term: "Term", resolver: Resolver, tasks: TaskGroup) -> None:
         self._leader = Leader(
@@ -191,13 +198,19 @@ class Eventing:
         await self._leader.begin(tasks)
 
     def _is_ready(self, namespace: str, name: str) -> bool:
-        """Whether a Broker's stream is there: as found by us, or by the leader."""
+        """Whether the stream of a Broker or a Channel is there: as found by us, or by the leader."""
         if self._leader is not None:
-            return (namespace, name) in self._leader.brokers.ready
+            return (namespace, name) in self._leader.ready
+        if name_of_channel := subjects.channel_at(name):
+            channel = self._world.channels.informer.get(namespace, name_of_channel)
+            return channel is not None and is_stored(channel)
         found = self._world.brokers.informer.get(namespace, name)
         return found is not None and has_channel(found)
 
     def _is_known(self, namespace: str, name: str) -> bool:
+        if name_of_channel := subjects.channel_at(name):
+            channel = self._world.channels.informer.get(namespace, name_of_channel)
+            return channel is not None and not channel.metadata.deletion_timestamp
         found = self._world.brokers.informer.get(namespace, name)
         return found is not None and broker.is_ours(found) and not found.metadata.deletion_timestamp
 

@@ -141,9 +141,9 @@ class Dispatcher:
                     await self._settler.give_up_malformed(self.subscription, item.event, item.sequence, malformed)
                     delay = None
                 else:
-                    delay = await self._settler.settle(self.subscription, item.event, item.attempt, item.sequence, item.trace)
+                    delay = await self._settler.settle(lambda: self.subscription, item.event, item.attempt, item.sequence, item.trace)
         except Exception:
-            log.exception("trigger %s: event %s could not be settled; it comes again", self.subscription.name, item.event.id)
+            log.exception("%s: event %s could not be settled; it comes again", self.subscription.what, item.event.id)
         if delay is None:
             await self._bus.send(item.reply, ACK)
             if item.alone:  # so that a replay of the Trigger does not bring it beside the event that it was made from

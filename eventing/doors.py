@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from eventing import consumers, errors, tail
 from eventing.bus import Bus
 from eventing.deadletters import LARGEST, PAGE, DeadLetters, Page, Selection, Uid
-from eventing.ingress import Ingress, Refusal
+from eventing.ingress import Ingress, Refusal, place
 from eventing.settings import Settings
 from kfn.observe import bearer
 
@@ -32,27 +32,30 @@ def authorize(request: Request, token: str) -> None:
 
 
 class Doors:
-    """`uid` finds a Trigger of a Broker."""
+    """`uid` finds a Trigger of a Broker, or a Subscription of a Channel."""
 
     def __init__(self, ingress: Ingress, bus: Bus, settings: Settings, uid: Uid) -> None:
         self._ingress, self._bus, self._settings, self._uid = ingress, bus, settings, uid
 
     @property
     def routes(self) -> list[BaseRoute]:
-        at = "/{namespace}/{broker}/dead-letters"
-        return [
-            Route(at, self._guarded(self._list), methods=["GET"]),
-            Route(at, self._guarded(self._purge), methods=["DELETE"]),
-            Route(f"{at}/replay", self._guarded(self._replay), methods=["POST"]),
-            Route(f"{at}/{{sequence:int}}", self._guarded(self._show), methods=["GET"]),
-            Route("/{namespace}/{broker}/triggers/{trigger}/replay", self._guarded(self._rewind), methods=["POST"]),
-        ]
+        found: list[BaseRoute] = []
+        for at in ("/{namespace}/{broker}/dead-letters", "/{namespace}/channels/{channel}/dead-letters"):
+            found += [
+                Route(at, self._guarded(self._list), methods=["GET"]),
+                Route(at, self._guarded(self._purge), methods=["DELETE"]),
+                Route(f"{at}/replay", self._guarded(self._replay), methods=["POST"]),
+                Route(f"{at}/{{sequence:int}}", self._guarded(self._show), methods=["GET"]),
+            ]
+        for at in ("/{namespace}/{broker}/triggers/{trigger}/replay", "/{namespace}/channels/{channel}/subscriptions/{trigger}/replay"):
+            found.append(Route(at, self._guarded(self._rewind), methods=["POST"]))
+        return found
 
     def _guarded(self, endpoint: Endpoint) -> Endpoint:
         async def guarded(request: Request) -> Response:
             try:
                 authorize(request, self._settings.token)
-                self._ingress.require(request.path_params["namespace"], request.path_params["broker"])
+                self._ingress.require(request.path_params["namespace"], place(request))
                 return await endpoint(request)
             except Refusal as refusal:
                 return _told(refusal.status, refusal.text, refusal.headers)
@@ -66,8 +69,7 @@ class Doors:
         return guarded
 
     def _letters(self, request: Request) -> DeadLetters:
-        params = request.path_params
-        return DeadLetters(self._bus, self._settings, params["namespace"], params["broker"], self._uid)
+        return DeadLetters(self._bus, self._settings, request.path_params["namespace"], place(request), self._uid)
 
     async def _list(self, request: Request) -> Response:
         return JSONResponse((await self._letters(request).list(selection(request))).told())
@@ -88,7 +90,7 @@ class Doors:
     async def _rewind(self, request: Request) -> Response:
         """A Trigger delivers again from `since` or `from`, a sequence, on."""
         params, given = request.path_params, request.query_params
-        namespace, broker, trigger = params["namespace"], params["broker"], params["trigger"]
+        namespace, broker, trigger = params["namespace"], place(request), params["trigger"]
         since, sequence = tail.start(given.get("since", "")), _number(given.get("from"), "from")
         if bool(since) == bool(sequence):
             raise ValueError("say from where: since, or from=SEQUENCE")

@@ -1,14 +1,17 @@
-"""Triggers where another replica looks after them: deliver what it has prepared, as it says so in their status, and write nothing.
+"""Triggers and Subscriptions where another replica looks after them: deliver what it has prepared, as it says in their status, and write
+nothing.
 
-Replicas share each Trigger's durable consumer: JetStream gives every event to one of them, and to another when that one goes silent.
+Replicas share each durable consumer: JetStream gives every event to one of them, and to another when that one goes silent.
 """
 
 from eventing.broker import is_ours
 from eventing.conditions import is_true
 from eventing.running import Dispatchers
 from eventing.settle import Subscription
+from eventing.subscription import ALL, delivery, dispatcher_key, wanted
 from eventing.trigger import broker_name, parsed
 from kfn.api import eventing as api
+from kfn.api import messaging
 from kfn.kube.informer import Informer
 from kfn.kube.reconcile import Done
 
@@ -37,4 +40,26 @@ class Follower:
             )
         else:
             await self._dispatchers.stop(key)  # events wait in the stream
+        return Done()
+
+
+class SubscriptionFollower:
+    def __init__(
+        self, subscriptions: Informer[messaging.Subscription], channels: Informer[messaging.Channel], dispatchers: Dispatchers
+    ) -> None:
+        self._subscriptions, self._channels, self._dispatchers = subscriptions, channels, dispatchers
+
+    async def reconcile(self, key: str) -> Done:
+        namespace, _, name = key.partition("/")
+        one = self._subscriptions.get(namespace, name)
+        channel = self._channels.get(namespace, one.spec.channel.name) if one is not None else None
+        if one is None or channel is None or one.metadata.deletion_timestamp:
+            await self._dispatchers.stop(dispatcher_key(key))
+        elif one.status.observed_generation != one.metadata.generation:
+            return Done()  # the leader is about to look at it; what runs, runs on
+        elif is_true(one.status.conditions, "Ready"):
+            how, _ = delivery(one, channel)
+            await self._dispatchers.ensure(dispatcher_key(key), wanted(one, how, one.status.physical_subscription), ALL)
+        else:
+            await self._dispatchers.stop(dispatcher_key(key))
         return Done()

@@ -1,4 +1,6 @@
-"""The door for publishers: POST /<namespace>/<broker>. An event is accepted (202) when JetStream has it on disk, not before.
+"""The door for publishers: POST /<namespace>/<broker>, or /<namespace>/channels/<channel>.
+
+An event is accepted (202) when JetStream has it on disk, not before.
 
 Every refusal says what to change, or when to try again. What becomes of an event afterwards is the dispatchers'.
 """
@@ -38,8 +40,8 @@ class Refusal(Exception):
 
 
 class Ingress:
-    """`known` says whether a Broker of ours has that name, `ready` whether its stream is there. `full` is called when a stream is
-    full, `suspect` when a stream may be gone."""
+    """`known` says whether a Broker of ours, or a Channel, has that place, `ready` whether its stream is there. `full`
+    is called when a stream is full, `suspect` when a stream may be gone."""
 
     def __init__(
         self, bus: Bus, settings: Settings, metrics: Metrics, *, known: Callable[[str, str], bool], ready: Callable[[str, str], bool],
@@ -52,7 +54,7 @@ class Ingress:
         """The endpoint for every method on a Broker's address."""
         if request.method == "OPTIONS":
             return _handshake(request)
-        namespace, broker = request.path_params["namespace"], request.path_params["broker"]
+        namespace, broker = request.path_params["namespace"], place(request)
         try:
             if request.method != "POST":
                 raise Refusal(405, "events are sent with POST", {"Allow": ALLOW})
@@ -70,12 +72,14 @@ class Ingress:
 
     def require(self, namespace: str, broker: str) -> None:
         """Refuse unless the Broker is there."""
+        name = subjects.channel_at(broker)
+        what, name = ("channel", name) if name else ("broker", broker)
         if not self._known(namespace, broker):
             raise Refusal(
-                404, f"there is no broker {broker!r} in namespace {namespace!r}; create it: kfn broker create {broker} -n {namespace}"
+                404, f"there is no {what} {name!r} in namespace {namespace!r}; create it: kfn {what} create {name} -n {namespace}"
             )
         if not self._ready(namespace, broker):
-            raise Refusal(503, f"broker {broker!r} is not ready yet", _RETRY)
+            raise Refusal(503, f"{what} {name!r} is not ready yet", _RETRY)
 
     async def _events(self, request: Request) -> list[Event]:
         is_batch = request.headers.get("content-type", "").lower().startswith(http.BATCH)
@@ -132,6 +136,12 @@ class Ingress:
         subject = subjects.event(namespace, broker, event.type, event.attributes.get("partitionkey", ""))
         id = subjects.event_id(event.source, event.id)
         await self._bus.publish(subjects.stream(namespace, broker), subject, {**binding.headers(event), **trace}, event.data or b"", id=id)
+
+
+def place(request: Request) -> str:
+    """The Broker or Channel that the path names."""
+    params = request.path_params
+    return subjects.channel(params["channel"]) if "channel" in params else str(params["broker"])
 
 
 def _check_size(event: Event, place: str, settings: Settings) -> None:

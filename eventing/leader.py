@@ -1,13 +1,19 @@
 """What the one of several replicas does that writes: the reconcilers of every kind, the sweep, and the clocks of PingSources."""
 
 import logging
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
+from eventing import subjects
+from eventing.attached import Consumers
 from eventing.broker import Brokers, has_channel
 from eventing.bus import Bus
+from eventing.channel import Channels, is_stored
 from eventing.courier import Courier
+from eventing.flows.flow import Flows
+from eventing.kept import Streams
 from eventing.metrics import Metrics
 from eventing.resolve import Resolver
 from eventing.running import Dispatchers
@@ -16,9 +22,11 @@ from eventing.sources.clockwork import Clockwork
 from eventing.sources.hooks import Hooks
 from eventing.sources.ping import Pings
 from eventing.sources.webhooks import Webhooks
+from eventing.subscription import Subscriptions
 from eventing.sweep import Sweep
 from eventing.trigger import Triggers
-from eventing.watched import World, key
+from eventing.watched import Watched, World, key
+from kfn.api import kinds
 from kfn.kube import reconcile
 from kfn.kube.client import Client
 from kfn.kube.errors import KubeError
@@ -34,16 +42,17 @@ class Leader:
         settings: Settings, ingress_url: str, hooks: Hooks,
     ) -> None:  # fmt: skip
         self._world = world
-        self.brokers = Brokers(client, world.brokers.informer, bus, resolver, settings)
-        self.brokers.ingress_url = ingress_url
-        self._triggers = Triggers(
-            client, world.triggers.informer, world.brokers.informer, self.brokers.ready, bus, resolver, dispatchers, settings,
-            world.brokers.keys.add,
-        )  # fmt: skip
-        self.sweep = Sweep(
-            bus, metrics, dispatchers, self.brokers.ready, lambda: [t.metadata.uid for t in world.triggers.informer.list()],
-            world.brokers.keys.add,
-        )  # fmt: skip
+        streams = Streams(bus, settings)
+        self.ready = streams.ready
+        consumers = Consumers(bus, settings, self.ready, world.suspect)
+        channels, subscriptions = world.channels.informer, world.subscriptions.informer
+        self._brokers = Brokers(client, world.brokers.informer, streams, resolver, ingress_url)
+        self._triggers = Triggers(client, world.triggers.informer, world.brokers.informer, consumers, resolver, dispatchers)
+        self._channels = Channels(client, channels, subscriptions, streams, resolver, ingress_url)
+        self._subscriptions = Subscriptions(client, subscriptions, channels, consumers, resolver, dispatchers)
+        self._sequences = Flows(client, kinds.SEQUENCE, world.sequences.informer, channels, subscriptions, consumers)
+        self._parallels = Flows(client, kinds.PARALLEL, world.parallels.informer, channels, subscriptions, consumers)
+        self.sweep = Sweep(bus, metrics, dispatchers, self.ready, world.consuming, world.suspect)
         self._webhooks = Webhooks(client, world.webhooks.informer, resolver, hooks, ingress_url)
         self._clockwork: Clockwork | None = None
         self._client, self._resolver, self._courier, self._metrics = client, resolver, courier, metrics
@@ -54,9 +63,10 @@ class Leader:
         return len(self._clockwork) if self._clockwork is not None else 0
 
     def take_over(self) -> None:
-        """Brokers are as the leader before us has left them; were all looked at first, their Triggers would stop meanwhile."""
-        found = self._world.brokers.informer.list()
-        self.brokers.ready |= {(b.metadata.namespace, b.metadata.name) for b in found if has_channel(b)}
+        """Streams are as the leader before us has left them; were all looked at first, what they are delivered to would wait meanwhile."""
+        self.ready |= {(b.metadata.namespace, b.metadata.name) for b in self._world.brokers.informer.list() if has_channel(b)}
+        found = [one.metadata for one in self._world.channels.informer.list() if is_stored(one)]
+        self.ready |= {(meta.namespace, subjects.channel(meta.name)) for meta in found}
 
     async def begin(self, tasks: TaskGroup) -> None:
         world = self._world
@@ -65,26 +75,44 @@ class Leader:
         await self._first_pass()
         tasks.start_soon(run, world.brokers.keys, self._broker)
         tasks.start_soon(run, world.triggers.keys, self._triggers.reconcile)
+        tasks.start_soon(run, world.channels.keys, self._channel)
+        tasks.start_soon(run, world.subscriptions.keys, self._subscriptions.reconcile)
+        tasks.start_soon(run, world.sequences.keys, self._sequences.reconcile)
+        tasks.start_soon(run, world.parallels.keys, self._parallels.reconcile)
         tasks.start_soon(run, world.pings.keys, pings.reconcile)
         tasks.start_soon(run, world.webhooks.keys, self._webhooks.reconcile)
         tasks.start_soon(self.sweep.run)
 
     async def _first_pass(self) -> None:
-        """The port may be another than in the last run: whoever finds us started shall find Brokers with the address of now."""
+        """The port may be another than in the last run: whoever finds us started shall find addresses of now."""
+        passes: tuple[tuple[Watched[Any], reconcile.Reconcile], ...] = (
+            (self._world.brokers, self._brokers.reconcile), (self._world.channels, self._channels.reconcile),
+        )  # fmt: skip
         with anyio.move_on_after(5):
-            for one in self._world.brokers.informer.list():
-                try:
-                    await self.brokers.reconcile(key(one))
-                except KubeError as error:
-                    log.info("broker %s: %s; trying again", key(one), error)
+            for watched, one_pass in passes:
+                for one in watched.informer.list():
+                    try:
+                        await one_pass(key(one))
+                    except KubeError as error:
+                        log.info("%s %s: %s; trying again", one.kind, key(one), error)
 
     async def _broker(self, key: str) -> reconcile.Done:
         """Triggers wait for their Broker's stream."""
         namespace, _, name = key.partition("/")
-        before = (namespace, name) in self.brokers.ready
-        done = await self.brokers.reconcile(key)
-        if ((namespace, name) in self.brokers.ready) != before:
+        before = (namespace, name) in self.ready
+        done = await self._brokers.reconcile(key)
+        if ((namespace, name) in self.ready) != before:
             self._world.touch_triggers(namespace, name)
+        return done
+
+    async def _channel(self, key: str) -> reconcile.Done:
+        """As above, for Subscriptions."""
+        namespace, _, name = key.partition("/")
+        place = namespace, subjects.channel(name)
+        before = place in self.ready
+        done = await self._channels.reconcile(key)
+        if (place in self.ready) != before:
+            self._world.touch_subscriptions(namespace, name)
         return done
 
 

@@ -1,12 +1,13 @@
 """Where a Destination points: the URL of an object, of a path below it, or the URI itself."""
 
 import json
+from collections.abc import Iterable
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from eventing.conditions import false, true
 from kfn.api import kinds
-from kfn.api.eventing import Broker
-from kfn.api.meta import Condition, Destination, KReference
-from kfn.api.serving import Service
+from kfn.api.meta import Addressable, Condition, Destination, KReference
 from kfn.kube import errors
 from kfn.kube.client import Client
 from kfn.kube.informer import Informer
@@ -21,10 +22,11 @@ class Unresolved(Exception):
 
 
 class Resolver:
-    """Reads functions and Brokers from informers, and Kubernetes Services, which are rarer, from the API server."""
+    """Reads what has an address from informers, and Kubernetes Services, which are rarer, from the API server."""
 
-    def __init__(self, client: Client, services: Informer[Service], brokers: Informer[Broker]) -> None:
-        self._client, self._services, self._brokers = client, services, brokers
+    def __init__(self, client: Client, addressed: Iterable[Informer[Any]]) -> None:
+        self._client = client
+        self._addressed = {(informer.kind.api_version, informer.kind.kind): informer for informer in addressed}
 
     async def url(self, destination: Destination, namespace: str, field: str) -> str:
         """Raises `Unresolved`, whose message names the field."""
@@ -45,6 +47,15 @@ class Resolver:
                 "InvalidUri", f"{field}.uri: {destination.uri!r} is not an absolute http URL, and there is no ref to be relative to"
             )
         return url
+
+    async def dead_letters(self, sink: Destination | None, namespace: str) -> tuple[str, Condition]:
+        """Where they go, and the condition that says so."""
+        if sink is None:
+            return "", true("DeadLetterSinkResolved", "DeadLetterSinkNotConfigured", "No dead letter sink is configured.")
+        try:
+            return await self.url(sink, namespace, "spec.delivery.deadLetterSink"), true("DeadLetterSinkResolved")
+        except Unresolved as error:
+            return "", false("DeadLetterSinkResolved", error.reason, str(error))
 
     async def dependency(self, annotation: str, namespace: str) -> Condition | None:
         """The Ready condition of the object that `knative.dev/dependency` names; None if it is not there. Raises `Unresolved`."""
@@ -68,22 +79,19 @@ class Resolver:
     async def _address(self, ref: KReference, namespace: str, field: str) -> str:
         api_version = ref.api_version or (f"{ref.group}/v1" if ref.group else "v1")
         what = f"{ref.kind} {namespace}/{ref.name}"
-        found: Service | Broker | None
         if (api_version, ref.kind) == ("v1", "Service"):
             return await self._core_service(ref.name, namespace, field)
-        if (api_version, ref.kind) == (kinds.SERVICE.api_version, "Service"):
-            found = self._services.get(namespace, ref.name)
-        elif (api_version, ref.kind) == (kinds.BROKER.api_version, "Broker"):
-            found = self._brokers.get(namespace, ref.name)
-        else:
-            raise Unresolved(
-                "NotAddressable", f"{field}.ref: {api_version} {ref.kind} cannot receive events; use a Service or a Broker, or a uri"
-            )
+        informer = self._addressed.get((api_version, ref.kind))
+        if informer is None:
+            known = ", ".join(sorted({kind for _, kind in self._addressed}))
+            raise Unresolved("NotAddressable", f"{field}.ref: {api_version} {ref.kind} cannot receive events; use one of {known}, or a uri")
+        found = informer.get(namespace, ref.name)
         if found is None:
             raise Unresolved("NotFound", f"{field}.ref: there is no {what}")
-        if found.status.address is None or not found.status.address.url:
+        address: Addressable | None = found.status.address
+        if address is None or not address.url:
             raise Unresolved("NoAddress", f"{field}.ref: {what} has no address yet")
-        return found.status.address.url
+        return address.url
 
     async def _core_service(self, name: str, namespace: str, field: str) -> str:
         try:

@@ -38,6 +38,7 @@ class DeadLetter:
     reason: str
     code: int
     data: bytes
+    at: str = ""  # the address that failed, where it is not the subscriber
 
 
 Verdict = Ack | RetryAfter | DeadLetter

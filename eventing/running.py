@@ -1,4 +1,4 @@
-"""The dispatchers that run: started, updated and stopped with their Triggers."""
+"""The dispatchers that run: started, updated and stopped with their Triggers and Subscriptions."""
 
 import logging
 from collections.abc import Callable
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Dispatchers:
-    """`lost` is called with a Trigger's key when its consumer is gone from the server."""
+    """`lost` is called with a key when the consumer is gone from the server."""
 
     def __init__(
         self, bus: Bus, settler: Settler, settings: Settings, metrics: Metrics, tasks: TaskGroup, lost: Callable[[str], None]
@@ -27,7 +27,7 @@ class Dispatchers:
         self._running: Keyed[Dispatcher] = Keyed(tasks)
 
     async def ensure(self, key: str, subscription: Subscription, filter: Filter) -> None:
-        """Run this subscription; a running dispatcher takes a change over, unless it is another Trigger or Broker by now."""
+        """Run this subscription; a running dispatcher takes a change over, unless it is another object or place by now."""
         running = self._running.get(key)
         if running is not None:
             now = running.subscription
@@ -46,7 +46,7 @@ class Dispatchers:
 
     def doubt(self, subscription: Subscription) -> None:
         """Its consumer is not as it should be."""
-        self._lost(f"{subscription.namespace}/{subscription.name}")
+        self._lost(subscription.key)
 
     def subscriptions(self) -> list[Subscription]:
         return [dispatcher.subscription for dispatcher in self._running.all()]
@@ -57,5 +57,5 @@ async def _run(dispatcher: Dispatcher) -> None:
         try:
             await dispatcher.run()
         except Exception:
-            log.exception("trigger %s: its dispatcher failed; starting it again", dispatcher.subscription.name)
+            log.exception("%s: its dispatcher failed; starting it again", dispatcher.subscription.what)
             await anyio.sleep(1)

@@ -34,6 +34,8 @@ class Settings:
     max_bytes: int = 256 * MIB  # a Broker's events
     dead_retention: float = 7 * 24 * 3600.0
     dead_max_bytes: int = 64 * MIB  # its dead letters
+    channel_max_bytes: int = 64 * MIB  # as above for a Channel, of which a Sequence has one a step
+    channel_dead_max_bytes: int = 16 * MIB
     replicas: int = 1
     duplicate_window: float = 120.0
 
@@ -43,4 +45,5 @@ class Settings:
     delivery_timeout: float = 600.0  # where `delivery.timeout` is not set; longer than a function's own limit plus its cold start
     max_backoff: float = 3600.0
     dead_letter_patience: float = 300.0  # how long a dead-letter sink that does not answer is tried before the event is kept in the stream
+    reply_patience: float = 300.0  # how long a reply is held that another Broker or Channel cannot store, until its event is delivered anew
     max_reply: int = MIB

@@ -21,7 +21,7 @@ def events(settings: Settings, namespace: str, broker: str) -> Config:
         "num_replicas": settings.replicas,
         "discard": "new",
         "max_age": int(settings.retention * _SECOND),
-        "max_bytes": settings.max_bytes,
+        "max_bytes": settings.channel_max_bytes if subjects.channel_at(broker) else settings.max_bytes,
         "max_msg_size": settings.max_event + HEADROOM,
         "duplicate_window": int(min(settings.duplicate_window, settings.retention) * _SECOND),
         "allow_direct": True,
@@ -36,7 +36,7 @@ def dead_letters(settings: Settings, namespace: str, broker: str) -> Config:
         "name": subjects.dead_stream(namespace, broker),
         "subjects": [subjects.dead_letters(namespace, broker)],
         "max_age": int(settings.dead_retention * _SECOND),
-        "max_bytes": settings.dead_max_bytes,
+        "max_bytes": settings.channel_dead_max_bytes if subjects.channel_at(broker) else settings.dead_max_bytes,
         "max_msg_size": settings.max_event + 2 * HEADROOM,
     }
 

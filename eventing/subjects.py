@@ -1,11 +1,17 @@
-"""Names on the bus: streams, subjects, consumers, dedup ids. Distinct Brokers, Triggers, types and events never share one. Pure."""
+"""Names on the bus: streams, subjects, consumers, dedup ids. Distinct Brokers, Triggers, types and events never share one. Pure.
+
+Whatever keeps events has a place below its namespace: a Broker its name, a Channel `channels/NAME`. So says its address, too. All that is
+called `broker` here and elsewhere on an event's way is such a place.
+"""
 
 import hashlib
 import re
+from urllib.parse import quote, unquote
 
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_-]")
 _NOT_LOWER = re.compile(r"[^a-z0-9-]")
 _LONGEST = 160
+_CHANNELS = "channels/"
 
 
 def token(value: str) -> str:
@@ -16,11 +22,41 @@ def token(value: str) -> str:
     return f"{escaped[:100].rstrip('%')}~{hashlib.sha256(value.encode()).hexdigest()[:32]}"
 
 
+def channel(name: str) -> str:
+    """A Channel's place."""
+    return _CHANNELS + name
+
+
+def channel_at(place: str) -> str:
+    """The Channel of that place; empty for a Broker's."""
+    return place.removeprefix(_CHANNELS) if place.startswith(_CHANNELS) else ""
+
+
+def address(ingress_url: str, namespace: str, place: str) -> str:
+    return f"{ingress_url}/{quote(namespace)}/{quote(place)}"
+
+
+def place_at(ingress_url: str, url: str) -> tuple[str, str] | None:
+    """Namespace and place of what `address` gives this URL to; None for any other."""
+    if not ingress_url or not url.startswith(f"{ingress_url}/") or "?" in url or "#" in url:
+        return None
+    match [unquote(part) for part in url.removeprefix(f"{ingress_url}/").split("/")]:
+        case [namespace, broker] if namespace and broker:
+            return namespace, broker
+        case [namespace, "channels", name] if namespace and name:
+            return namespace, channel(name)
+    return None
+
+
 def stream(namespace: str, broker: str) -> str:
+    if name := channel_at(broker):  # namespaces have no capitals, so no Broker's stream is called so
+        return f"KFN_CH_{_escape(_NOT_LOWER, namespace)}_{_escape(_NOT_LOWER, name)}"
     return f"KFN_{_escape(_NOT_LOWER, namespace)}_{_escape(_NOT_LOWER, broker)}"
 
 
 def dead_stream(namespace: str, broker: str) -> str:
+    if name := channel_at(broker):
+        return f"KFN_DLQ_CH_{_escape(_NOT_LOWER, namespace)}_{_escape(_NOT_LOWER, name)}"
     return f"KFN_DLQ_{_escape(_NOT_LOWER, namespace)}_{_escape(_NOT_LOWER, broker)}"
 
 

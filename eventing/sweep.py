@@ -56,7 +56,7 @@ class Sweep:
         try:
             await self._reclaim(subjects.stream(namespace, broker))
         except errors.NoStream:
-            log.warning("the stream of broker %s/%s is gone; it is made anew", namespace, broker)
+            log.warning("the stream of %s/%s is gone; it is made anew", namespace, broker)
             self._brokers.discard((namespace, broker))
             self._suspect(f"{namespace}/{broker}")
 

@@ -2,19 +2,17 @@
 subscriber's address, its dispatcher and its conditions."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
 from eventing import broker as brokers
-from eventing import conditions, consumers, errors, finalizer, match, pause, streams, subjects
-from eventing.bus import Bus
-from eventing.conditions import false, is_true, true, unknown
+from eventing import conditions, errors, finalizer, match, pause, subjects
+from eventing.attached import Consumers
+from eventing.conditions import false, true, unknown
 from eventing.delivery import DeliveryError, Policy, effective, policy
 from eventing.resolve import Resolver, Unresolved
 from eventing.running import Dispatchers
-from eventing.settings import Settings
 from eventing.settle import Subscription
 from eventing.stored import moment
 from kfn.api import eventing as api
@@ -58,11 +56,11 @@ class _Findings:
 
 class Triggers:
     def __init__(
-        self, client: Client, triggers: Informer[api.Trigger], broker_informer: Informer[api.Broker], ready: set[tuple[str, str]], bus: Bus,
-        resolver: Resolver, dispatchers: Dispatchers, settings: Settings, suspect: Callable[[str], None],
+        self, client: Client, triggers: Informer[api.Trigger], broker_informer: Informer[api.Broker], consumers: Consumers,
+        resolver: Resolver, dispatchers: Dispatchers,
     ) -> None:  # fmt: skip
-        self._client, self._triggers, self._brokers, self._ready = client, triggers, broker_informer, ready
-        self._bus, self._resolver, self._dispatchers, self._settings, self._suspect = bus, resolver, dispatchers, settings, suspect
+        self._client, self._triggers, self._brokers, self._consumers = client, triggers, broker_informer, consumers
+        self._resolver, self._dispatchers = resolver, dispatchers
 
     async def reconcile(self, key: str) -> Done:
         namespace, _, name = key.partition("/")
@@ -91,7 +89,7 @@ class Triggers:
         await self._report(trigger, found)
         if not all(condition.status == "True" for condition in found.all):
             return Done(again_after=2.0)
-        return Done(again_after=_left(found.paused)) if found.paused else Done()
+        return Done(again_after=left(found.paused)) if found.paused else Done()
 
     async def _find(self, trigger: api.Trigger, broker: api.Broker | None, filter: match.Filter, subscription: Condition) -> _Findings:
         namespace = trigger.metadata.namespace
@@ -103,13 +101,8 @@ class Triggers:
             subscriber_url = await self._resolver.url(trigger.spec.subscriber, namespace, "spec.subscriber")
         except Unresolved as error:
             subscriber = false("SubscriberResolved", error.reason, str(error))
-        sink, sink_url = true("DeadLetterSinkResolved", "DeadLetterSinkNotConfigured", "No dead letter sink is configured."), ""
         wanted = effective(trigger.spec.delivery, broker.spec.delivery if broker else None).dead_letter_sink
-        if wanted is not None:
-            try:
-                sink_url, sink = await self._resolver.url(wanted, namespace, "spec.delivery.deadLetterSink"), true("DeadLetterSinkResolved")
-            except Unresolved as error:
-                sink = false("DeadLetterSinkResolved", error.reason, str(error))
+        sink_url, sink = await self._resolver.dead_letters(wanted, namespace)
         until = _paused(trigger) if subscription.status == "True" else ""
         return _Findings(of_broker, subscription, await self._dependency(trigger), subscriber, sink, subscriber_url, sink_url, until)
 
@@ -117,7 +110,7 @@ class Triggers:
         name = broker_name(trigger)
         if broker is None or broker.metadata.deletion_timestamp:
             return false("BrokerReady", "BrokerDoesNotExist", f'Broker "{name}" does not exist in namespace {trigger.metadata.namespace}.')
-        if (trigger.metadata.namespace, name) in self._ready:
+        if (trigger.metadata.namespace, name) in self._consumers.ready:
             return true("BrokerReady")
         failed = next((c for c in broker.status.conditions if c.type == "Ready" and c.status != "True"), None)
         return unknown(
@@ -125,25 +118,9 @@ class Triggers:
         )
 
     async def _consumer(self, trigger: api.Trigger, filter: match.Filter) -> Condition:
-        """The durable consumer: from its making on, every matching event is kept for this Trigger until it is settled."""
         meta, broker = trigger.metadata, broker_name(trigger)
         only = (*subjects.of_types(meta.namespace, broker, match.types(filter)), subjects.to(meta.namespace, broker, meta.uid))
-        config = streams.consumer(self._settings, meta.uid, only, f"{meta.namespace}/{meta.name}")
-        try:
-            await consumers.ensure(self._bus, subjects.stream(meta.namespace, broker), config, pause.until(meta.annotations, utcnow()))
-        except pause.PauseError as error:
-            return false("SubscriptionReady", "InvalidPause", str(error))
-        except errors.NoStream:
-            self._ready.discard((meta.namespace, broker))
-            self._suspect(f"{meta.namespace}/{broker}")
-            return unknown("SubscriptionReady", "NoStream", "The broker's stream is being made.")
-        except errors.Unavailable as error:
-            if is_true(trigger.status.conditions, "SubscriptionReady"):
-                return true("SubscriptionReady")  # it was made; NATS is away for a moment
-            return unknown("SubscriptionReady", "NatsUnavailable", str(error))
-        except errors.BusError as error:
-            return false("SubscriptionReady", "ConsumerRefused", str(error))
-        return true("SubscriptionReady")
+        return await self._consumers.ensure((meta.namespace, broker), meta, only, "SubscriptionReady", trigger.status.conditions)
 
     async def _dependency(self, trigger: api.Trigger) -> Condition:
         annotation = trigger.metadata.annotations.get(DEPENDENCY)
@@ -176,9 +153,7 @@ class Triggers:
         if FINALIZER not in meta.finalizers:
             return Done()
         try:
-            stream = subjects.stream(meta.namespace, broker_name(trigger))
-            await self._bus.delete_consumer(stream, subjects.consumer(meta.uid))
-            await self._bus.purge(stream, subjects.to(meta.namespace, broker_name(trigger), meta.uid))
+            await self._consumers.remove((meta.namespace, broker_name(trigger)), meta.uid)
             await finalizer.remove(self._client, kinds.TRIGGER, meta, FINALIZER)
         except kube.NotFound:
             pass
@@ -215,6 +190,6 @@ def _paused(trigger: api.Trigger) -> str:
         return ""
 
 
-def _left(until: str) -> float:
+def left(until: str) -> float:
     """Seconds until the status is out of date."""
     return min(3600.0, max(0.0, (moment(until) - utcnow()).total_seconds()) + 0.1)

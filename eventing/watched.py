@@ -1,6 +1,7 @@
 """What eventing looks at: the objects of each kind, which of them are to be looked at again, and whom else a change concerns.
 
-A change dirties the object itself, the Triggers of a Broker, and whatever names the object as a destination. What is then done is
+A change dirties the object itself, the Triggers of a Broker, the Subscriptions of a Channel and the other way round, the flow that the
+object is of, and whatever names the object as a destination. What is then done is
 the reconcilers'.
 """
 
@@ -8,9 +9,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from eventing import subjects
+from eventing.channel import is_on
+from eventing.subscription import subscribed
 from eventing.trigger import broker_name
 from kfn.api import eventing as api
-from kfn.api import kinds
+from kfn.api import kinds, messaging
 from kfn.api.meta import DeliverySpec, Destination, ObjectMeta
 from kfn.api.serving import Service, ServiceStatus
 from kfn.api.sources import PingSource
@@ -42,12 +46,17 @@ class World:
         self.services = Informer(client, kinds.SERVICE, keep=_addressed)
         self.brokers = Watched(Informer(client, kinds.BROKER), _of_broker)
         self.triggers = Watched(Informer(client, kinds.TRIGGER), _of_trigger)
+        self.channels = Watched(Informer(client, kinds.CHANNEL), _of_broker)
+        self.subscriptions = Watched(Informer(client, kinds.SUBSCRIPTION), _of_subscription)
+        self.sequences = Watched(Informer(client, kinds.SEQUENCE), _of_flow)
+        self.parallels = Watched(Informer(client, kinds.PARALLEL), _of_flow)
         self.pings = Watched(Informer(client, kinds.PING_SOURCE), _of_source)
         self.webhooks = Watched(Informer(client, kinds.WEBHOOK_SOURCE), _of_source)
 
     @property
     def reconciled(self) -> tuple[Watched[Any], ...]:
-        return self.brokers, self.triggers, self.pings, self.webhooks
+        eventing = self.brokers, self.triggers, self.channels, self.subscriptions, self.sequences, self.parallels
+        return *eventing, self.pings, self.webhooks
 
     @property
     def informers(self) -> tuple[Informer[Any], ...]:
@@ -58,7 +67,34 @@ class World:
         for one in self.reconciled:
             one.informer.on_change(_itself(one))
         self.brokers.informer.on_change(self._broker_changed)
-        self.services.on_change(self._service_changed)
+        self.channels.informer.on_change(self._channel_changed)
+        self.subscriptions.informer.on_change(self._subscription_changed)
+        self.services.on_change(lambda old, new: self._address_changed("Service", old, new))
+        self.sequences.informer.on_change(lambda old, new: self._address_changed("Sequence", old, new))
+        self.parallels.informer.on_change(lambda old, new: self._address_changed("Parallel", old, new))
+
+    @property
+    def addressed(self) -> tuple[Informer[Any], ...]:
+        """What can be a destination."""
+        return self.services, *(one.informer for one in (self.brokers, self.channels, self.sequences, self.parallels))
+
+    def suspect(self, place: str) -> None:
+        """The stream of NAMESPACE/PLACE may be gone."""
+        namespace, _, name = place.partition("/")
+        channel = subjects.channel_at(name)
+        watched: Watched[Any] = self.channels if channel else self.brokers
+        watched.keys.add(f"{namespace}/{channel or name}")
+
+    def lost(self, dispatcher: str) -> None:
+        """The consumer of a dispatcher may be gone."""
+        namespace, _, name = dispatcher.partition("/")
+        subscription = subscribed(name)
+        watched: Watched[Any] = self.subscriptions if subscription else self.triggers
+        watched.keys.add(f"{namespace}/{subscription or name}")
+
+    def consuming(self) -> list[str]:
+        """The uids of all that have a consumer."""
+        return [one.metadata.uid for watched in (self.triggers, self.subscriptions) for one in watched.informer.list()]
 
     def all_dirty(self) -> None:
         for watched in self.reconciled:
@@ -66,7 +102,10 @@ class World:
                 watched.dirty(one)
 
     def uid_of(self, namespace: str, broker: str, trigger: str) -> str | None:
-        """A Broker's Trigger, unless it is being deleted."""
+        """A Broker's Trigger, or a Channel's Subscription, unless it is being deleted."""
+        if channel := subjects.channel_at(broker):
+            one = self.subscriptions.informer.get(namespace, trigger)
+            return one.metadata.uid if one is not None and not one.metadata.deletion_timestamp and is_on(one, channel) else None
         found = self.triggers.informer.get(namespace, trigger)
         if found is None or found.metadata.deletion_timestamp or broker_name(found) != broker:
             return None
@@ -86,11 +125,35 @@ class World:
             self.touch_triggers(one.metadata.namespace, one.metadata.name)
             self._touch("Broker", one.metadata)
 
-    def _service_changed(self, old: Service | None, new: Service | None) -> None:
+    def touch_subscriptions(self, namespace: str, channel: str) -> None:
+        for one in self.subscriptions.informer.list(namespace):
+            if is_on(one, channel):
+                self.subscriptions.dirty(one)
+
+    def _channel_changed(self, old: messaging.Channel | None, new: messaging.Channel | None) -> None:
         one = new or old
-        if one is None or (old and new and old.status.address == new.status.address):
-            return
-        self._touch("Service", one.metadata)
+        if one is not None:
+            self.touch_subscriptions(one.metadata.namespace, one.metadata.name)
+            self._touch_flow(one.metadata)
+            self._address_changed("Channel", old, new)
+
+    def _subscription_changed(self, old: messaging.Subscription | None, new: messaging.Subscription | None) -> None:
+        one = new or old
+        if one is not None:
+            self.channels.keys.add(f"{one.metadata.namespace}/{one.spec.channel.name}")
+            self._touch_flow(one.metadata)
+
+    def _touch_flow(self, meta: ObjectMeta) -> None:
+        """The Sequence or Parallel that the object is of."""
+        for ref in meta.owner_references:
+            for watched, kind in ((self.sequences, "Sequence"), (self.parallels, "Parallel")):
+                if ref.kind == kind:
+                    watched.keys.add(f"{meta.namespace}/{ref.name}")
+
+    def _address_changed(self, kind: str, old: Any, new: Any) -> None:
+        one = new or old
+        if one is not None and not (old and new and old.status.address == new.status.address):
+            self._touch(kind, one.metadata)
 
     def _touch(self, kind: str, meta: ObjectMeta) -> None:
         """Whoever sends events to that object."""
@@ -120,12 +183,20 @@ def _addressed(service: Service) -> Service:
     return Service(metadata=kept, status=ServiceStatus(address=service.status.address))
 
 
-def _of_broker(one: api.Broker) -> Destinations:
+def _of_broker(one: api.Broker | messaging.Channel) -> Destinations:
     return ()  # its dead-letter sink is looked at again by time
 
 
 def _of_trigger(one: api.Trigger) -> Destinations:
     return one.spec.subscriber, _sink(one.spec.delivery)
+
+
+def _of_subscription(one: messaging.Subscription) -> Destinations:
+    return one.spec.subscriber, one.spec.reply, _sink(one.spec.delivery)
+
+
+def _of_flow(one: Any) -> Destinations:
+    return ()  # its Subscriptions look at them
 
 
 def _of_source(one: PingSource | WebhookSource) -> Destinations:

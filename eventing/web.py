@@ -12,7 +12,7 @@ from starlette.types import Send
 from eventing import errors, tail
 from eventing.bus import Bus
 from eventing.doors import authorize
-from eventing.ingress import Ingress, Refusal
+from eventing.ingress import Ingress, Refusal, place
 from eventing.match import FilterError
 from eventing.metrics import Metrics
 from eventing.settings import Settings
@@ -27,7 +27,7 @@ def app(
     """The ASGI app."""
 
     async def show(request: Request) -> Response:
-        namespace, broker = request.path_params["namespace"], request.path_params["broker"]
+        namespace, broker = request.path_params["namespace"], place(request)
         try:
             authorize(request, settings.token)
             ingress.require(namespace, broker)
@@ -57,7 +57,9 @@ def app(
             Route("/metrics", expose),
             Route("/health/readiness", health),
             Route("/health/liveness", alive),
-            Route("/{namespace}/{broker}/events", show),
+            Route("/{namespace}/{broker}/events", show),  # GET only: what is sent to a Channel called `events` goes on to the next
+            Route("/{namespace}/channels/{channel}/events", show),
+            Route("/{namespace}/channels/{channel}", ingress.handle, methods=_METHODS),
             *doors,
             Route("/{namespace}/{broker}", ingress.handle, methods=_METHODS),
         ]

@@ -16,7 +16,9 @@ from kfn.kube.lease import Terms
 from kfn.observe import web
 from kfn.part import authority, running
 
-NEEDS = (kinds.BROKER, kinds.TRIGGER, kinds.PING_SOURCE, kinds.SERVICE)
+NEEDS = (
+    kinds.BROKER, kinds.TRIGGER, kinds.CHANNEL, kinds.SUBSCRIPTION, kinds.SEQUENCE, kinds.PARALLEL, kinds.PING_SOURCE, kinds.SERVICE,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

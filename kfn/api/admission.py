@@ -9,13 +9,29 @@ from typing import Any
 
 import msgspec
 
-from kfn.api import annotations, defaults, kinds, names, validate_build, validate_eventing, validate_serving, validate_sources
+from kfn.api import (
+    annotations,
+    defaults,
+    kinds,
+    names,
+    validate_build,
+    validate_eventing,
+    validate_messaging,
+    validate_serving,
+    validate_sources,
+)
 from kfn.api.base import Json, decode
 from kfn.api.errors import FieldError, Invalid
 from kfn.api.kinds import Kind
 from kfn.api.unknown import find_mistyped, find_unknown
 
-_VALIDATE = {**validate_serving.BY_KIND, **validate_eventing.BY_KIND, **validate_sources.BY_KIND, **validate_build.BY_KIND}
+_VALIDATE = {
+    **validate_serving.BY_KIND,
+    **validate_eventing.BY_KIND,
+    **validate_messaging.BY_KIND,
+    **validate_sources.BY_KIND,
+    **validate_build.BY_KIND,
+}
 _SIGNED = ("services.serving.knative.dev", "configurations.serving.knative.dev", "routes.serving.knative.dev")
 _TYPE_PATH = re.compile(r"^(?P<said>.*?)(?: - at `(?:key in )?\$\.?(?P<path>.*?)`)?$", re.DOTALL)
 

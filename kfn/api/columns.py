@@ -60,6 +60,7 @@ AGE = Column(
     "Age", lambda obj, now: cells.age((obj.get("metadata") or {}).get("creationTimestamp"), now), ".metadata.creationTimestamp", "date"
 )
 _READY = (ready("Ready", "status"), ready("Reason", "reason"))
+_ADDRESSED = (at("URL", "status", "address", "url"), AGE, *_READY)
 _LATEST = (at("LatestCreated", "status", "latestCreatedRevisionName"), at("LatestReady", "status", "latestReadyRevisionName"))
 _LABEL = "serving.knative.dev/"
 
@@ -75,8 +76,12 @@ BY_KIND: dict[str, tuple[Column, ...]] = {
         at("Desired Replicas", "status", "desiredReplicas", type="integer"),
     ),
     "routes.serving.knative.dev": (at("URL", "status", "url"), *_READY),
-    "brokers.eventing.knative.dev": (at("URL", "status", "address", "url"), AGE, *_READY),
+    "brokers.eventing.knative.dev": _ADDRESSED,
     "triggers.eventing.knative.dev": (at("Broker", "spec", "broker"), at("Subscriber_URI", "status", "subscriberUri"), AGE, *_READY),
+    "channels.messaging.knative.dev": _ADDRESSED,
+    "subscriptions.messaging.knative.dev": (AGE, *_READY),
+    "sequences.flows.knative.dev": _ADDRESSED,
+    "parallels.flows.knative.dev": _ADDRESSED,
     "pingsources.sources.knative.dev": (
         at("Sink", "status", "sinkUri"),
         at("Schedule", "spec", "schedule"),

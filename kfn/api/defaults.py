@@ -10,6 +10,7 @@ from kfn.api import build as build_types
 from kfn.api import names, webhooksource
 from kfn.api.base import Json
 from kfn.api.eventing import BROKER_CLASS
+from kfn.api.messaging import API_VERSION as MESSAGING
 
 CONTAINER_CONCURRENCY = 0  # unlimited
 TIMEOUT_SECONDS = 300
@@ -89,6 +90,38 @@ def trigger(obj: Json) -> None:
     _destinations(spec, obj)
 
 
+def channel(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    _channel_template(spec)
+    _destinations(spec, obj)
+
+
+def subscription(obj: Json) -> None:
+    _destinations(obj.setdefault("spec", {}), obj)
+
+
+def sequence(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    _channel_template(spec)
+    _destinations(spec, obj)
+    for step in spec.get("steps", []):
+        _destinations({"subscriber": step, "delivery": step.get("delivery", {})}, obj)
+
+
+def parallel(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    _channel_template(spec)
+    _destinations(spec, obj)
+    for branch in spec.get("branches", []):
+        _destinations({**branch, "sink": branch.get("filter", {})}, obj)
+
+
+def _channel_template(spec: Json) -> None:
+    """As Knative does, name the implementation: there is one, and `kn channel list` shows it."""
+    if not spec.get("channelTemplate"):
+        spec["channelTemplate"] = {"apiVersion": MESSAGING, "kind": "Channel"}
+
+
 def ping_source(obj: Json) -> None:
     spec = obj.setdefault("spec", {})
     if not spec.get("schedule"):
@@ -117,8 +150,8 @@ def webhook_source(obj: Json) -> None:
 def _destinations(spec: Json, obj: Json) -> None:
     """A reference without a namespace means the object's own."""
     namespace = obj.get("metadata", {}).get("namespace")
-    subscriber, sink = spec.get("subscriber", {}), spec.get("delivery", {}).get("deadLetterSink", {})
-    for ref in (subscriber.get("ref"), sink.get("ref"), spec.get("sink", {}).get("ref"), spec.get("config")):
+    given = [spec.get("delivery", {}).get("deadLetterSink", {}), *(spec.get(name, {}) for name in ("subscriber", "sink", "reply"))]
+    for ref in (*(one.get("ref") for one in given), spec.get("config")):
         if ref and namespace:
             ref.setdefault("namespace", namespace)
 
@@ -166,6 +199,10 @@ BY_KIND: dict[str, Callable[[Json], None]] = {
     "routes.serving.knative.dev": route,
     "brokers.eventing.knative.dev": broker,
     "triggers.eventing.knative.dev": trigger,
+    "channels.messaging.knative.dev": channel,
+    "subscriptions.messaging.knative.dev": subscription,
+    "sequences.flows.knative.dev": sequence,
+    "parallels.flows.knative.dev": parallel,
     "pingsources.sources.knative.dev": ping_source,
     "webhooksources.kfn.dev": webhook_source,
     "builds.kfn.dev": build,

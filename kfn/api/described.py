@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kfn.api import build, eventing, meta, podspec, serving, shapes, sources, webhooksource
+from kfn.api import build, eventing, flows, messaging, meta, podspec, serving, shapes, sources, webhooksource
 from kfn.api.base import Base
 
 _CONDITIONS = {
@@ -20,6 +20,7 @@ _NAMES = {
 }
 _TEMPLATE = "What the next Revision is made from: every change of it makes a new one."
 _TRAFFIC = "Which Revisions get which part of the requests; the percents make 100."
+_CHANNEL_TEMPLATE = "The implementation; there is one, so this has no effect."
 _SINK = "Where events go that could not be delivered."
 
 _FIELDS: dict[type[Base], dict[str, str]] = {
@@ -127,6 +128,54 @@ _FIELDS: dict[type[Base], dict[str, str]] = {
     },
     eventing.TriggerFilter: {"attributes": "Attribute to value; an empty value means that the attribute is there."},
     eventing.TriggerStatus: {**_CONDITIONS, "subscriberUri": "The subscriber's address.", "deadLetterSinkUri": _SINK},
+    messaging.ChannelTemplate: {"spec": "Settings of that implementation."},
+    messaging.ChannelSpec: {
+        "channelTemplate": _CHANNEL_TEMPLATE,
+        "delivery": "How events are delivered, for Subscriptions that do not say it themselves.",
+    },
+    messaging.ChannelStatus: {
+        **_CONDITIONS,
+        "address": "Where events are sent to.",
+        "addresses": "All of its addresses.",
+        "subscribers": "Its Subscriptions, and whether events are kept for them.",
+        "deadLetterSinkUri": _SINK,
+    },
+    messaging.SubscriptionSpec: {
+        "channel": "The Channel whose events these are, of the same namespace.",
+        "subscriber": "Who gets the events.",
+        "reply": "Where the subscriber's answers go.",
+        "delivery": "Retries, timeout and dead letters; it takes the place of the Channel's as a whole.",
+    },
+    messaging.SubscriptionStatus: {**_CONDITIONS, "physicalSubscription": "The addresses of subscriber, reply and dead letters."},
+    flows.Step: {"delivery": "Retries, timeout and dead letters of this step."},
+    flows.SequenceSpec: {
+        "steps": "Who works on the events, one after the other.",
+        "channelTemplate": _CHANNEL_TEMPLATE,
+        "reply": "Where the last step's answers go.",
+    },
+    flows.SequenceStatus: {
+        **_CONDITIONS,
+        "address": "Where events are sent to: the first step's channel.",
+        "channelStatuses": "The channel before each step.",
+        "subscriptionStatuses": "The subscription of each step.",
+    },
+    flows.Branch: {
+        "filter": "Who decides: what it answers goes on into the branch, nothing if it answers nothing.",
+        "subscriber": "Who gets the events of the branch.",
+        "reply": "Where the subscriber's answers go; else the Parallel's reply.",
+        "delivery": "Retries, timeout and dead letters of this branch.",
+    },
+    flows.ParallelSpec: {
+        "branches": "Every event goes to each of them.",
+        "channelTemplate": _CHANNEL_TEMPLATE,
+        "reply": "Where answers go of branches without a reply of their own.",
+    },
+    flows.ParallelStatus: {
+        **_CONDITIONS,
+        "address": "Where events are sent to: the channel before the branches.",
+        "ingressChannelStatus": "The channel before the branches.",
+        "branchStatuses": "Channel and subscriptions of each branch.",
+    },
     meta.Destination: {
         "ref": "An object with an address.",
         "uri": "An absolute URL; beside a ref, a path at its address.",

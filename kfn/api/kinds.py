@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from kfn.api import batch, build, core, eventing, registration, serving, sources, webhooksource
+from kfn.api import batch, build, core, eventing, flows, messaging, registration, serving, sources, webhooksource
 
 T = TypeVar("T")
 
@@ -53,6 +53,7 @@ _KNATIVE = ("all", "knative", "serving")
 _EVENTING = ("all", "knative", "eventing")
 # Duck types, by which others find kinds: what has a status.address, what carries a pod template.
 _ADDRESSABLE = ("duck.knative.dev/addressable",)
+_SUBSCRIBABLE = ("messaging.knative.dev/subscribable",)
 _PODS = ("duck.knative.dev/podspecable",)
 
 SERVICE = Kind(
@@ -65,6 +66,17 @@ REVISION = Kind(serving.GROUP, "v1", "Revision", "revisions", serving.Revision, 
 ROUTE = Kind(serving.GROUP, "v1", "Route", "routes", serving.Route, True, ("rt",), _KNATIVE, ("status",), _ADDRESSABLE)
 BROKER = Kind(eventing.GROUP, "v1", "Broker", "brokers", eventing.Broker, True, (), _EVENTING, ("status",), _ADDRESSABLE)
 TRIGGER = Kind(eventing.GROUP, "v1", "Trigger", "triggers", eventing.Trigger, True, (), _EVENTING, ("status",))
+CHANNEL = Kind(
+    messaging.GROUP, "v1", "Channel", "channels", messaging.Channel, True, ("ch",), ("all", "knative", "messaging", "channel"), ("status",),
+    _ADDRESSABLE + _SUBSCRIBABLE,
+)  # fmt: skip
+SUBSCRIPTION = Kind(
+    messaging.GROUP, "v1", "Subscription", "subscriptions", messaging.Subscription, True, ("sub",), ("all", "knative", "messaging"),
+    ("status",),
+)  # fmt: skip
+_FLOWS = ("all", "knative", "flows")
+SEQUENCE = Kind(flows.GROUP, "v1", "Sequence", "sequences", flows.Sequence, True, (), _FLOWS, ("status",), _ADDRESSABLE)
+PARALLEL = Kind(flows.GROUP, "v1", "Parallel", "parallels", flows.Parallel, True, (), _FLOWS, ("status",), _ADDRESSABLE)
 PING_SOURCE = Kind(
     sources.GROUP,
     "v1",
@@ -111,7 +123,8 @@ VALIDATING_WEBHOOKS = Kind(
 )
 
 ALL: tuple[Kind[Any], ...] = (
-    SERVICE, CONFIGURATION, REVISION, ROUTE, BROKER, TRIGGER, PING_SOURCE, WEBHOOK_SOURCE, BUILD,
+    SERVICE, CONFIGURATION, REVISION, ROUTE, BROKER, TRIGGER, CHANNEL, SUBSCRIPTION, SEQUENCE, PARALLEL, PING_SOURCE,
+    WEBHOOK_SOURCE, BUILD,
     DEPLOYMENT, JOB, POD, CORE_SERVICE, ENDPOINT_SLICE, EVENT, NAMESPACE, CONFIG_MAP, SECRET, SERVICE_ACCOUNT, LEASE,
 )  # fmt: skip
 

@@ -23,3 +23,6 @@ PATH_MAX = 4096
 
 def too_many(path: str, items: Sized, most: int) -> list[FieldError]:
     return [] if len(items) <= most else [FieldError(path, f"has {len(items)} entries, at most {most} are possible; remove some")]
+
+
+STEPS_MAX = 64  # of a Sequence, and branches of a Parallel: each is a stream with room of its own

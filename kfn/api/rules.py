@@ -8,7 +8,7 @@ budget, which it reckons from the greatest sizes that the schema allows: that is
 import copy
 from typing import Any
 
-from kfn.api import build, eventing, meta, podspec, serving, shapes
+from kfn.api import build, eventing, flows, messaging, meta, podspec, serving, shapes
 from kfn.api.base import Base, Json
 from kfn.api.limits import (
     CONCURRENCY_MAX,
@@ -21,6 +21,7 @@ from kfn.api.limits import (
     RESERVED_ENV,
     RESERVED_PATHS,
     RESERVED_PORTS,
+    STEPS_MAX,
     TIMEOUT_MAX_SECONDS,
     TRAFFIC_MAX,
     VOLUMES_MAX,
@@ -81,6 +82,8 @@ _IMMUTABLE_BUILD = [
     for name in build.BuildSpec.__struct_encode_fields__
     if name != "cancel"
 ]
+
+_GIVEN = "(has(self.{0}) && (has(self.{0}.ref) || has(self.{0}.uri)))"
 
 # Of a type as a whole.
 _TYPES: dict[type[Base], Json] = {
@@ -183,6 +186,15 @@ _TYPES: dict[type[Base], Json] = {
             cel("has(self.subscriber) && (has(self.subscriber.ref) || has(self.subscriber.uri))", "subscriber is missing; set ref or uri"),
         ]
     },
+    messaging.SubscriptionSpec: {
+        "required": ["channel"],
+        "x-kubernetes-validations": [
+            _same("channel", "channel is immutable; delete the Subscription and create it anew"),
+            cel(f"{_GIVEN.format('subscriber')} || {_GIVEN.format('reply')}", "subscriber is missing; set subscriber, reply, or both"),
+        ],
+    },
+    flows.SequenceSpec: {"required": ["steps"]},
+    flows.ParallelSpec: {"required": ["branches"]},
     build.BuildSpec: {
         "x-kubernetes-validations": [
             *_IMMUTABLE_BUILD,
@@ -254,6 +266,8 @@ _FIELDS: dict[type[Base], dict[str, Json]] = {
     shapes.SecurityContext: {"runAsUser": _ID, "runAsGroup": _ID},
     shapes.PodSecurityContext: {"runAsUser": _ID, "runAsGroup": _ID, "fsGroup": _ID},
     eventing.TriggerSpec: {"filters": {"items": _ONE_DIALECT}},
+    flows.SequenceSpec: {"steps": {"minItems": 1, "maxItems": STEPS_MAX}},
+    flows.ParallelSpec: {"branches": {"minItems": 1, "maxItems": STEPS_MAX}},
     meta.DeliverySpec: {
         "retry": _COUNT,
         "backoffPolicy": {"enum": ["", "linear", "exponential"]},

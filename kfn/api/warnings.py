@@ -6,7 +6,7 @@ from typing import Any
 from kfn.api import annotations, names
 from kfn.api.base import Json
 from kfn.api.eventing import BROKER_CLASS
-from kfn.api.kinds import BROKER, CONFIGURATION, REVISION, ROUTE, SERVICE, Kind
+from kfn.api.kinds import BROKER, CHANNEL, CONFIGURATION, PARALLEL, REVISION, ROUTE, SEQUENCE, SERVICE, Kind
 
 LONGEST = 250  # characters of a warning; clients and API servers cut longer ones
 _NO_SIDECAR = "there is no sidecar beside a function"
@@ -37,6 +37,10 @@ def warnings(kind: Kind[Any], obj: Json) -> list[str]:
         if chosen != BROKER_CLASS:
             at = annotations.path("metadata.annotations", names.BROKER_CLASS)
             found.append(f"{at}: kfn serves the class {BROKER_CLASS!r} only; {chosen!r} waits for another controller")
+    if kind in (CHANNEL, SEQUENCE, PARALLEL):
+        template = _map(obj, "spec", "channelTemplate")
+        if template and (template.get("apiVersion"), template.get("kind")) != (CHANNEL.api_version, CHANNEL.kind):
+            found.append(f"spec.channelTemplate: has no effect; every channel is kept in NATS JetStream, not in a {template.get('kind')}")
     found += _destinations(obj.get("spec"), "spec")
     return [text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..." for text in found]
 
@@ -50,7 +54,7 @@ def _notes(notes: Mapping[str, Any], base: str) -> Iterator[str]:
 
 def _destinations(value: Any, path: str) -> Iterator[str]:
     """Where events go: no token and no certificate goes along yet."""
-    for steps in (("subscriber",), ("sink",), ("delivery", "deadLetterSink")):
+    for steps in (("subscriber",), ("sink",), ("reply",), ("delivery", "deadLetterSink")):
         one = _map(value, *steps)
         at = ".".join((path, *steps))
         for field in ("audience", "CACerts"):

@@ -153,13 +153,16 @@ class FakeApi:
             wanted = ((body or {}).get("preconditions") or {}).get("uid")
             if wanted and wanted != old["metadata"]["uid"]:
                 raise errors.Conflict(409, "Conflict", "the uid in the precondition does not match")
-            self._delete(key)
+            self._let_go(key)
             return old
         if method == "PATCH":
             if content_type not in ("application/merge-patch+json", "application/json-patch+json"):
                 raise errors.ApiError(415, "UnsupportedMediaType", f"the fake takes merge and JSON patches only, not {content_type}")
             body = json_patch(old, body) if "json-patch" in content_type else _merged(old, body)
-        return self._write(at, key, old, body)
+        new = self._write(at, key, old, body)
+        if new["metadata"].get("deletionTimestamp"):
+            self._let_go(key)
+        return new
 
     def _create(self, kind: Kind[Any], body: Json) -> Json:
         meta = body["metadata"]
@@ -200,6 +203,15 @@ class FakeApi:
         self._record(kind, key, old, new)
         return self._objects[key]
 
+    def _let_go(self, key: tuple[str, str, str]) -> None:
+        """Mark an object that finalizers hold, remove any other."""
+        obj = self._objects[key]
+        if not obj["metadata"].get("finalizers"):
+            self._delete(key)
+        elif not obj["metadata"].get("deletionTimestamp"):
+            kind = next(k for k in KINDS if k.qualified == key[0])
+            self._store(kind, key, obj, {**obj, "metadata": {**obj["metadata"], "deletionTimestamp": timestamp(self._now())}})
+
     def _delete(self, key: tuple[str, str, str]) -> None:
         """Remove an object and, at once, everything whose only living owner it was."""
         old = self._objects.pop(key)
@@ -209,7 +221,7 @@ class FakeApi:
         for other, obj in list(self._objects.items()):
             owners = obj["metadata"].get("ownerReferences") or []
             if other in self._objects and owners and all(owner.get("uid") == uid for owner in owners):
-                self._delete(other)
+                self._let_go(other)
 
     def _record(self, kind: Kind[Any], key: tuple[str, str, str], old: Json | None, new: Json | None) -> None:
         self._version = next(self._versions)

@@ -9,12 +9,13 @@ from typing import Any
 import anyio
 
 from embedded.nats import NatsServer, nats_server
+from eventing import subjects
 from eventing.app import Eventing
 from eventing.settings import Settings
 from kfn import http1
 from kfn.api import eventing as api
-from kfn.api import kinds
-from kfn.api.meta import Addressable, DeliverySpec, Destination, ObjectMeta
+from kfn.api import kinds, messaging
+from kfn.api.meta import Addressable, DeliverySpec, Destination, KReference, ObjectMeta
 from kfn.cloudevents import Event, http
 from kfn.kube.client import Client
 from tests.fakes.kube import FakeApi
@@ -66,6 +67,20 @@ class Stage:
         if wait:
             await self.ready(kinds.TRIGGER, name)
 
+    async def channel(self, name: str, delivery: DeliverySpec | None = FAST) -> None:
+        meta = ObjectMeta(name=name, namespace="default")
+        self.kube.put(kinds.CHANNEL, messaging.Channel(metadata=meta, spec=messaging.ChannelSpec(delivery=delivery)))
+        await self.ready(kinds.CHANNEL, name)
+
+    async def subscription(
+        self, name: str, channel: str, subscriber: Destination | None = None, reply: Destination | None = None,
+        delivery: DeliverySpec | None = None, *, wait: bool = True,
+    ) -> None:  # fmt: skip
+        spec = messaging.SubscriptionSpec(KReference(messaging.API_VERSION, "Channel", channel), subscriber, reply, delivery)
+        self.kube.put(kinds.SUBSCRIPTION, messaging.Subscription(metadata=ObjectMeta(name=name, namespace="default"), spec=spec))
+        if wait:
+            await self.ready(kinds.SUBSCRIPTION, name)
+
     async def ready(self, kind: Any, name: str, status: str = "True") -> Any:
         def is_so() -> bool:
             return any(c.type == "Ready" and c.status == status for c in self.kube.the(kind, name).status.conditions)
@@ -106,7 +121,7 @@ class Stage:
         from kfn.cloudevents import nats as binding
 
         client = self.eventing._bus.client.jetstream()
-        name = f"KFN_DLQ_default_{broker}"
+        name = subjects.dead_stream("default", broker)
         state = (await client.stream_info(name)).state
         messages = [await client.get_msg(name, seq) for seq in range(state.first_seq, state.last_seq + 1)] if state.messages else []
         return [binding.parse(m.headers, m.data or b"") for m in messages]

@@ -21,9 +21,8 @@ async def deleted(bus: Stage, kind: Any, name: str) -> None:
     body = bus.kube.the(kind, name)
     meta = body.metadata
     assert meta.finalizers, "eventing holds it back until its things on the bus are gone"
-    await bus.eventing._client.patch(kind, name, "default", {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}})
-    await until(lambda: not bus.kube.the(kind, name).metadata.finalizers, f"{name} is let go")
-    bus.kube.remove(kind, name)
+    await bus.eventing._client.delete(kind, name, "default")
+    await until(lambda: bus.kube.find(kind, name) is None, f"{name} is let go")
 
 
 def condition(obj: Any, type: str) -> tuple[str, str]:

@@ -132,9 +132,8 @@ class TestSeveralReplicas:
             await bus.trigger("t", subscriber.url)
             await until(lambda: bool(second.eventing._dispatchers.subscriptions()), "the follower delivers, too")
             uid = bus.kube.the(kinds.TRIGGER, "t").metadata.uid
-            await bus.eventing._client.patch(kinds.TRIGGER, "t", "default", {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}})
-            await until(lambda: not bus.kube.the(kinds.TRIGGER, "t").metadata.finalizers, "it is let go")
-            bus.kube.remove(kinds.TRIGGER, "t")
+            await bus.eventing._client.delete(kinds.TRIGGER, "t", "default")
+            await until(lambda: bus.kube.find(kinds.TRIGGER, "t") is None, "it is let go")
             await until(lambda: not second.eventing._dispatchers.subscriptions(), "the follower stops")
             try:
                 await second.eventing._bus.client.jetstream().consumer_info("KFN_default_default", f"kfn_t_{uid}")

@@ -1,0 +1,1 @@
+"""Sequence and Parallel: Channels and Subscriptions that follow from them."""
