@@ -82,6 +82,10 @@ class Metrics:
         namespace, _, name = source.partition("/")
         self._webhooks.labels(namespace, name, status).inc()
 
+    def forget_webhook(self, source: str) -> None:
+        namespace, _, name = source.partition("/")
+        self._webhooks.remove_by_labels({"namespace": namespace, "source": name})
+
     def delivery(self, sub: _Named) -> AbstractContextManager[object]:
         return self._seconds.labels(sub.namespace, sub.broker, sub.name).time()
 

@@ -43,6 +43,7 @@ class Hooks:
 
     def shut(self, key: str) -> None:
         self._open.pop(key, None)
+        self._metrics.forget_webhook(key)
 
     @property
     def routes(self) -> list[BaseRoute]:

@@ -214,6 +214,7 @@ class TestWhatTheKitLeavesOut:
         ("my_ext = 1", "column 1: my_ext is no attribute's name"),
         ("F1(type)", "column 1: F1 is no function's name"),
         ("size > 2147483648", "column 8: 2147483648 is no integer of 32 bits"),
+        ("size < - 2147483648", "column 10: 2147483648 is no integer of 32 bits"),
         ("a.b = 'c'", "column 2: '.' is no part of an expression"),
         ("type = 'a'; id = 'b'", "';' is no part"),
         ("type = 'a' AND\n  size >", "line 2, column 9: expected an attribute"),
@@ -224,7 +225,7 @@ class TestWhatTheKitLeavesOut:
         ("NOT " * 70 + "TRUE", "nested more than 64 deep"),
         ("1" + " + 1" * 70 + " = 1", "nested more than 64 deep"),
     ],
-    ids=range(28),
+    ids=range(29),
 )
 def test_a_wrong_expression_is_refused_with_its_place(expression: str, words: str) -> None:
     with pytest.raises(cesql.ParseError, match=words):

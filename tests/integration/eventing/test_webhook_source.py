@@ -102,6 +102,7 @@ async def test_it_is_not_ready_without_its_secret_and_says_which(tmp_path: Path)
         with anyio.fail_after(40):
             while not await gone():
                 await anyio.sleep(0.02)
+        assert 'source="gh"' not in bus.eventing.metrics.exposition().decode()
 
 
 async def test_a_sink_that_is_away_for_a_moment_is_tried_again_before_anything_is_acknowledged(tmp_path: Path) -> None:
