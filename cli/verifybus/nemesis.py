@@ -18,6 +18,7 @@ from cli.verifybus.sink import File
 from cli.verifybus.writers import Writers
 from kfn import process_death
 
+REDEPLOYS = 5  # attempts
 PATIENCE = 8.0  # seconds until a fault is left out because there is no process to do it to
 
 
@@ -89,9 +90,14 @@ class Nemesis:
     async def _redeploy(self, _: Fault) -> str:
         self._deploys += 1
         name = self.rng.choice(sorted(self.folders))
-        environment = stage.environment(name, self.files[name])
-        await self.platform.kfn("deploy", str(self.folders[name]), *environment, "-e", f"DEPLOY={self._deploys}")
-        return f"{name}, revision {self._deploys + 1} of this run"
+        argv = ("deploy", str(self.folders[name]), *stage.environment(name, self.files[name]), "-e", f"DEPLOY={self._deploys}")
+        for _attempt in range(REDEPLOYS - 1):
+            with suppress(CliError):  # the platform was killed meanwhile; a user would type it again
+                await self.platform.kfn(*argv)
+                return name
+            await anyio.sleep(1)
+        await self.platform.kfn(*argv)
+        return name
 
     async def _cut(self, _: Fault) -> str:
         return f"{processes.cut(await _there(lambda: self.platform.pid))} connections"
