@@ -32,6 +32,14 @@ def triggers(context: click.Context, parameter: click.Parameter, typed: str) -> 
     return _names("TRIGGER", context, typed)
 
 
+def channels(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    return _names("TRIGGER", context, typed)
+
+
+def subscriptions(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    return _names("TRIGGER", context, typed)
+
+
 def webhooks(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
     return _names("WEBHOOK_SOURCE", context, typed)
 

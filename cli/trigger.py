@@ -10,7 +10,9 @@ from kfn.api import eventing, kinds
 from kfn.api.kinds import Kind
 from kfn.api.meta import DeliverySpec, Destination, KReference, ObjectMeta
 
-SINKS: dict[str, Kind[Any]] = {"ksvc": kinds.SERVICE, "service": kinds.SERVICE, "broker": kinds.BROKER, "svc": kinds.CORE_SERVICE}
+SINKS: dict[str, Kind[Any]] = {
+    "ksvc": kinds.SERVICE, "service": kinds.SERVICE, "broker": kinds.BROKER, "channel": kinds.CHANNEL, "svc": kinds.CORE_SERVICE,
+}  # fmt: skip
 
 
 @click.group("trigger")
@@ -26,7 +28,7 @@ for one in (triggerflow.pause, triggerflow.resume, triggerflow.replay):
 @click.argument("name")
 @click.option("--broker", default="default", show_default=True, help="The broker whose events are wanted.", shell_complete=complete.brokers)
 @click.option("--filter", "filters", multiple=True, metavar="ATTRIBUTE=VALUE", help="Only events with this attribute; may be repeated.")
-@click.option("-s", "--sink", required=True, help="ksvc:NAME, broker:NAME, svc:NAME or a URL.", shell_complete=complete.functions)
+@click.option("-s", "--sink", required=True, help="ksvc:, broker:, channel: or svc:NAME, or a URL.", shell_complete=complete.functions)
 @click.option("--retry", type=click.IntRange(min=0), help="Deliveries after the first (default: the broker's, 10).")
 @click.option("--dead-letter", help="Where events go that cannot be delivered: ksvc:NAME or a URL.")
 @click.option("--wait/--no-wait", default=True, help="Wait until events are delivered.")
@@ -148,7 +150,7 @@ def attributes(given: tuple[str, ...]) -> dict[str, str]:
 
 
 def destination(text: str, namespace: str, flag: str) -> Destination:
-    """`ksvc:NAME[:NAMESPACE]`, `broker:NAME`, `svc:NAME` or an absolute URL."""
+    """`ksvc:NAME[:NAMESPACE]`, `broker:NAME`, `channel:NAME`, `svc:NAME` or an absolute URL."""
     if text.startswith(("http://", "https://")):
         return Destination(uri=text)
     prefix, colon, rest = text.partition(":")
@@ -156,7 +158,7 @@ def destination(text: str, namespace: str, flag: str) -> Destination:
         prefix, rest = "ksvc", text
     kind = SINKS.get(prefix)
     if kind is None or not rest:
-        raise CliError(f"{flag} {text!r}: write ksvc:NAME, broker:NAME, svc:NAME or a URL", 2)
+        raise CliError(f"{flag} {text!r}: write ksvc:NAME, broker:NAME, channel:NAME, svc:NAME or a URL", 2)
     name, _, where = rest.partition(":")
     return Destination(ref=KReference(api_version=kind.api_version, kind=kind.kind, name=name, namespace=where or namespace))
 

@@ -60,6 +60,10 @@ class TestKnOnOneMachine:
         async with stage(tmp_path) as at:
             await kn_sessions.brokers(at.kn, at.image)
 
+    async def test_channels_and_subscriptions(self, tmp_path: Path) -> None:
+        async with stage(tmp_path) as at:
+            await kn_sessions.channels(at.kn, at.image)
+
     async def test_a_ping_source_is_made_shown_changed_and_deleted(self, tmp_path: Path) -> None:
         async with stage(tmp_path) as at:
             await kn_sessions.ping(at.kn, at.image)

@@ -90,7 +90,7 @@ async def errors(kn: Command, image: str, missing_image: str, told: str) -> None
     port = await kn.refused("service", "create", "other", "--image", image, "--port", "70000")
     assert "spec.template.spec.containers[0].ports[0].containerPort" in port
     assert "not found" in await kn.refused("service", "create", "other", "--image", image, "-n", "nowhere")
-    for kind, api in (("channel", "Messaging"), ("domain", "Serving"), ("eventtype", "Eventing")):
+    for kind, api in (("domain", "Serving"), ("eventtype", "Eventing")):
         assert f"no or newer Knative {api} API found on the backend" in await kn.refused(kind, "list")
     await kn("service", "create", "later", "--image", image, "--no-wait")
     assert "is ready" in (await kn("service", "wait", "later")).out
@@ -115,6 +115,28 @@ async def brokers(kn: Command, image: str) -> None:
     await kn("trigger", "delete", "t")
     await kn("broker", "delete", "default", "--wait")
     assert '"default" not found' in await kn.refused("broker", "delete", "default")
+
+
+async def channels(kn: Command, image: str) -> None:
+    await kn("service", "create", "hello", "--image", image)
+    await kn("broker", "create", "default")
+    assert "created" in (await kn("channel", "create", "pipe")).out
+    assert "pipe" in (await kn("channel", "list")).out
+    assert "no or newer Knative Channels API" in await kn.refused("channel", "list-types"), "there are no others behind Channel"
+    made = ("subscription", "create", "s", "--channel", "pipe", "--sink", "ksvc:hello", "--sink-reply", "broker:default")
+    assert "created" in (await kn(*made)).out
+    assert "already exists" in await kn.refused(*made)
+
+    async def ready() -> bool:
+        return "++ Ready" in (await kn("subscription", "describe", "s")).out and "++ Ready" in (await kn("channel", "describe", "pipe")).out
+
+    await eventually(ready, 60, "the subscription is not ready")
+    assert "pipe" in (await kn("subscription", "list")).out
+    await kn("subscription", "update", "s", "--sink", "broker:default", "--sink-dead-letter", "channel:pipe")
+    spec = (await kn.json("subscription", "describe", "s"))["spec"]
+    assert (spec["subscriber"]["ref"]["kind"], spec["delivery"]["deadLetterSink"]["ref"]["kind"]) == ("Broker", "Channel")
+    assert "deleted" in (await kn("subscription", "delete", "s")).out
+    assert "deleted" in (await kn("channel", "delete", "pipe")).out
 
 
 async def ping(kn: Command, image: str) -> None:
