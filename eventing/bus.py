@@ -56,6 +56,11 @@ class Bus:
             await self.client.end(3)
 
     @property
+    def replicas(self) -> int:
+        """Servers that each stream is kept on."""
+        return self._settings.replicas
+
+    @property
     def is_up(self) -> bool:
         return bool(self.client.is_connected)
 

@@ -35,6 +35,9 @@ async def ensure(bus: Bus, stream: str, wanted: streams.Config, paused: str = ""
         kept = {k: v for k, v in now.items() if k not in ("filter_subject", "filter_subjects")}
         await _apply(bus, stream, {**kept, **{k: v for k, v in wanted.items() if k != "deliver_policy"}})
         log.info("changed consumer %s of %s: %s", name, stream, ", ".join(sorted(differing)))
+        if now.get("max_deliver", -1) > 0 and now.get("deliver_policy") == "all":
+            # What was tried more often than a limit set by hand is dropped without a word, but the floor has stayed before it.
+            await _reset(bus, stream, name, found["ack_floor"]["stream_seq"] + 1)
     if (moment(now["pause_until"]) if found.get("paused") else None) != (moment(paused) if paused else None):
         await _pause(bus, stream, name, paused)
 

@@ -7,6 +7,7 @@ from eventing.settings import Settings
 
 Config = dict[str, Any]
 _SECOND = 1_000_000_000
+ADVISORIES, GIVEN_UP = "KFN_ADVISORIES", "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.*.*"
 HEADROOM = 64 * 1024  # a stored message is the event plus its headers
 
 
@@ -38,6 +39,20 @@ def dead_letters(settings: Settings, namespace: str, broker: str) -> Config:
         "max_age": int(settings.dead_retention * _SECOND),
         "max_bytes": settings.channel_dead_max_bytes if subjects.channel_at(broker) else settings.dead_max_bytes,
         "max_msg_size": settings.max_event + 2 * HEADROOM,
+    }
+
+
+def advisories(replicas: int) -> Config:
+    """What the server says once when it gives an event up: kept until it is put right."""
+    return {
+        "name": ADVISORIES,
+        "subjects": [GIVEN_UP],
+        "retention": "limits",
+        "storage": "file",
+        "num_replicas": replicas,
+        "discard": "old",
+        "max_age": 7 * 86400 * _SECOND,
+        "max_bytes": 4 << 20,
     }
 
 

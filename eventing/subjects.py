@@ -79,6 +79,11 @@ def to(namespace: str, broker: str, trigger_uid: str) -> str:
     return f"kfn.{token(namespace)}.{token(broker)}.to.{token(trigger_uid)}"
 
 
+def to_consumer(event: str, consumer: str) -> str:
+    """As `to`, from the subject of any event of the Broker and the name of the Trigger's consumer."""
+    return ".".join((*event.split(".")[:3], "to", consumer.removeprefix("kfn_t_")))
+
+
 def dead_letters_of(namespace: str, broker: str, trigger: str) -> str:
     return f"kfn.{token(namespace)}.{token(broker)}.dlq.{token(trigger)}.*"
 

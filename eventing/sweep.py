@@ -7,6 +7,7 @@ import anyio
 
 from eventing import errors, reclaim, subjects
 from eventing.bus import Bus
+from eventing.givenup import GivenUp
 from eventing.measure import Measure
 from eventing.metrics import Metrics
 from eventing.running import Dispatchers
@@ -30,6 +31,7 @@ class Sweep:
         `triggers` gives the uids of all Triggers."""
         self._suspect = suspect
         self._bus, self._dispatchers, self._brokers, self._triggers = bus, dispatchers, brokers, triggers
+        self._given_up = GivenUp(bus, bus.replicas)
         self._measure = Measure(bus, metrics, dispatchers.doubt)
         self._orphans: set[tuple[str, str]] = set()
         self._now = anyio.Event()
@@ -45,6 +47,7 @@ class Sweep:
                 for namespace, broker in list(self._brokers):
                     await self._look_at(namespace, broker)
                 await self._remove_orphans()
+                await self._given_up.reconcile()
                 await self._measure.all(self._dispatchers.subscriptions())
             except errors.BusError as error:
                 log.debug("sweep: %s", error)
