@@ -16,8 +16,9 @@ log = logging.getLogger(__name__)
 MAKING = "2100-01-01T00:00:00Z"
 
 
-async def ensure(bus: Bus, stream: str, wanted: streams.Config, paused: str = "") -> None:
-    """There, as wanted, and paused until that time, or not. Where it has got to stays. Raises `BusError`."""
+async def ensure(bus: Bus, stream: str, wanted: streams.Config, paused: str = "", born: str = "") -> None:
+    """There, as wanted, and paused until that time, or not. Where it has got to stays. A new one begins at the end, but at the beginning of
+    a stream that is younger than the Trigger, which was `born` then: it was lost and made anew. Raises `BusError`."""
     name = wanted["name"]
     try:
         found = await bus.consumer_info(stream, name)
@@ -26,8 +27,9 @@ async def ensure(bus: Bus, stream: str, wanted: streams.Config, paused: str = ""
         log.info("created consumer %s of %s", name, stream)
     now = found["config"]
     if now.get("pause_until") == MAKING:
-        last = (await bus.api(f"STREAM.INFO.{stream}"))["state"]["last_seq"]
-        await _reset(bus, stream, name, last + 1)
+        told = await bus.api(f"STREAM.INFO.{stream}")
+        younger = bool(born) and moment(told["created"]).replace(microsecond=0) > moment(born)
+        await _reset(bus, stream, name, 1 if younger else told["state"]["last_seq"] + 1)
         await _pause(bus, stream, name, paused)
         return
     differing = streams.changes({k: v for k, v in wanted.items() if k != "deliver_policy"}, now)
