@@ -14,6 +14,7 @@ from kfn.cloudevents import Event
 from tests.fakes.sink import Got, Say, Sink, reply, sink
 from tests.integration.eventing.stage import Stage, set_up, stage, until
 from tests.integration.eventing.test_reconcile import condition, deleted
+from tests.integration.eventing.test_replicas import replicas
 
 LONG = DeliverySpec(retry=400, backoff_policy="linear", backoff_delay="PT0.02S")
 
@@ -261,3 +262,18 @@ class TestNothingIsLost:
             await bus.ready(kinds.TRIGGER, "t")
             await bus.publish_surely("1")
             assert [got.id for got in await subscriber.wait(1)] == ["1"]
+
+    async def test_of_two_replicas_when_the_one_that_leads_dies(self, tmp_path: Path) -> None:
+        """Nothing answers at the ingress's address here: what goes on to the next channel is stored there by the replica itself."""
+        async with replicas(tmp_path) as (bus, (first, second)), sink() as one, sink() as last:
+            one.answer = answering("a-")
+            await bus.channel("pipe", LONG)
+            await bus.channel("next", LONG)
+            await bus.subscription("last", "next", to(last))
+            await bus.subscription("one", "pipe", to(one), channel("next"))
+            await until(lambda: len(second.eventing._dispatchers.subscriptions()) == 2, "the follower delivers, too")
+            bus.eventing = second.eventing
+            await send(bus, "pipe", *(f"{n}" for n in range(30)))
+            first.life.cancel()
+            await send(bus, "pipe", *(f"{n}" for n in range(30, 60)))
+            await until(lambda: set(last.ids) >= {f"a-{n}" for n in range(60)}, "all of them have come")
