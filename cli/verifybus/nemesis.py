@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class Nemesis:
     done: list[str] = field(default_factory=list)
     _restarting: anyio.Lock = field(default_factory=anyio.Lock)
     _deploys: int = 0
+    _stops: Counter[tuple[int, str]] = field(default_factory=Counter)
 
     async def run(self, faults: tuple[Fault, ...]) -> None:
         begin = anyio.current_time()
@@ -59,16 +61,16 @@ class Nemesis:
         return _kill(await _there(lambda: self.platform.nats_pid), "nats-server")
 
     async def _stop_nats(self, fault: Fault) -> str:
-        return await _stop(await _there(lambda: self.platform.nats_pid), fault.hold, "nats-server")
+        return await self._stop(await _there(lambda: self.platform.nats_pid), fault.hold, "nats-server")
 
     async def _kill_function(self, _: Fault) -> str:
         return _kill(await _there(self._instance), "an instance")
 
     async def _stop_function(self, fault: Fault) -> str:
-        return await _stop(await _there(self._instance), fault.hold, "an instance")
+        return await self._stop(await _there(self._instance), fault.hold, "an instance")
 
     async def _stop_platform(self, fault: Fault) -> str:
-        return await _stop(await _there(lambda: self.platform.pid), fault.hold, "the platform")
+        return await self._stop(await _there(lambda: self.platform.pid), fault.hold, "the platform")
 
     async def _kill_platform(self, _: Fault) -> str:
         async with self._restarting:
@@ -102,6 +104,20 @@ class Nemesis:
     async def _cut(self, _: Fault) -> str:
         return f"{processes.cut(await _there(lambda: self.platform.pid))} connections"
 
+    async def _stop(self, pid: int, hold: float, what: str) -> str:
+        """Of several stops of one process the last to end lets it go on."""
+        started = process_death.start_time(pid)
+        self._stops[pid, started] += 1
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await anyio.sleep(hold)
+        finally:
+            self._stops[pid, started] -= 1
+            if started and not self._stops[pid, started] and process_death.start_time(pid) == started:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+        return f"{what}, pid {pid}"
+
     def _instances(self) -> list[int]:
         """Instances that live and have had an event."""
         ours = processes.below(self.platform.pid) if self.platform.pid else set()
@@ -127,16 +143,4 @@ async def _there(find: Callable[[], int]) -> int:
 
 def _kill(pid: int, what: str) -> str:
     os.kill(pid, signal.SIGKILL)
-    return f"{what}, pid {pid}"
-
-
-async def _stop(pid: int, hold: float, what: str) -> str:
-    started = process_death.start_time(pid)
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        await anyio.sleep(hold)
-    finally:
-        if started and process_death.start_time(pid) == started:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
     return f"{what}, pid {pid}"

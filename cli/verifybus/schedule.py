@@ -59,5 +59,5 @@ def schedule(seed: int, seconds: float, kinds: tuple[str, ...]) -> tuple[Fault, 
             long, hold = True, LONG
         hold = min(hold, max(0.2, seconds - at))
         faults.append(Fault(round(at, 2), kind, round(hold, 2)))
-        at += rng.uniform(*PAUSE)
+        at += rng.uniform(*PAUSE) + (LONG if hold == LONG else 0.0)  # a kill in between would end the long one
     return tuple(faults)
