@@ -23,7 +23,9 @@ class Consumers:
         """Make it, change it, pause it; `condition` says whether it is there, `before` are the object's conditions."""
         config = streams.consumer(self._settings, meta.uid, only, f"{meta.namespace}/{meta.name}")
         try:
-            await consumers.ensure(self._bus, subjects.stream(*place), config, pause.until(meta.annotations, utcnow()))
+            await consumers.ensure(
+                self._bus, subjects.stream(*place), config, pause.until(meta.annotations, utcnow()), meta.creation_timestamp
+            )
         except pause.PauseError as error:
             return false(condition, "InvalidPause", str(error))
         except errors.NoStream:
