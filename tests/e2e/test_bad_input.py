@@ -96,7 +96,7 @@ async def test_a_full_disk_is_told_at_start_and_at_each_write(tmp_path: Path) ->
         async with running(disk / "data") as platform:
             await platform.kfn("broker", "create", "kept")
             filler = disk / "filler"
-            with filler.open("wb") as file:
+            with filler.open("wb", buffering=0) as file:  # or what did not fit would be tried once more at its end
                 try:
                     while True:
                         file.write(b"\0" * (1 << 16))
