@@ -2,7 +2,7 @@
 
 import click
 
-from cli import complete, objects, output, session
+from cli import complete, objects, output, places, session
 from kfn.api import kinds, messaging
 from kfn.api.meta import ObjectMeta
 
@@ -18,19 +18,8 @@ def command() -> None:
 @session.options
 def create(session: session.Session, name: str, wait: bool) -> None:
     """Create a channel and print its address."""
-    from cli.session import run
-    from cli.waiting import until_ready
-
-    async def work() -> messaging.Channel:
-        async with session.client() as client:
-            channel = messaging.Channel(metadata=ObjectMeta(name=name, namespace=session.namespace))
-            made = await objects.create(client, kinds.CHANNEL, channel, session.namespace, "channel")
-            return await until_ready(client, kinds.CHANNEL, name, session.namespace, timeout=60) if wait else made
-
-    channel = run(work)
-    click.echo(f"channel {name} created", err=True)
-    if channel.status.address:
-        click.echo(channel.status.address.url)
+    channel = messaging.Channel(metadata=ObjectMeta(name=name, namespace=session.namespace))
+    places.create(session, kinds.CHANNEL, channel, "channel", wait=wait)
 
 
 @command.command("list")
@@ -38,14 +27,8 @@ def create(session: session.Session, name: str, wait: bool) -> None:
 @session.options
 def list_(session: session.Session, output: str) -> None:
     """List channels."""
-    from cli.output import objects as show
-    from cli.session import run
-
-    async def work() -> list[messaging.Channel]:
-        async with session.client() as client:
-            return await objects.listed(client, kinds.CHANNEL, session.namespace)
-
-    show(output, run(work), row, empty=f"No channels in namespace {session.namespace}. `kfn channel create NAME` makes one.")
+    empty = f"No channels in namespace {session.namespace}. `kfn channel create NAME` makes one."
+    places.show_all(session, kinds.CHANNEL, output, row, empty)
 
 
 @command.command("describe")
@@ -67,25 +50,16 @@ def describe(session: session.Session, name: str, output: str) -> None:
     if output in ("json", "yaml"):
         out.objects(output, [channel], row, empty="", single=True)
         return
-    address = channel.status.address.url if channel.status.address else ""
-    out.fields(
-        [("Name", name), ("Namespace", session.namespace), ("Address", address), ("Dead letters", channel.status.dead_letter_sink_uri)]
-    )
-    out.conditions(channel.status.conditions)
-    if subscriptions:
-        click.echo("\nSubscriptions:")
-        shown = [(one, one.status.physical_subscription) for one in subscriptions]
-        out.table(
-            [
-                {
-                    "  NAME": f"  {one.metadata.name}",
-                    "SUBSCRIBER": where.subscriber_uri,
-                    "REPLY": where.reply_uri,
-                    "READY": objects.ready(one.status.conditions),
-                }
-                for one, where in shown
-            ]
-        )
+    lines = [
+        {
+            "  NAME": f"  {one.metadata.name}",
+            "SUBSCRIBER": one.status.physical_subscription.subscriber_uri,
+            "REPLY": one.status.physical_subscription.reply_uri,
+            "READY": objects.ready(one.status.conditions),
+        }
+        for one in subscriptions
+    ]
+    places.describe(channel, "Subscriptions", lines)
 
 
 @command.command("delete")
@@ -93,20 +67,8 @@ def describe(session: session.Session, name: str, output: str) -> None:
 @session.options
 def delete(session: session.Session, names: tuple[str, ...]) -> None:
     """Delete channels, with the events still in them."""
-    from cli.session import run
-
-    async def work() -> None:
-        async with session.client() as client:
-            await objects.delete(client, kinds.CHANNEL, names, session.namespace, "channel")
-
-    run(work)
+    places.delete(session, kinds.CHANNEL, names, "channel")
 
 
 def row(channel: messaging.Channel, wide: bool) -> dict[str, str]:
-    return {
-        "NAME": channel.metadata.name,
-        "URL": channel.status.address.url if channel.status.address else "",
-        "AGE": output.age(channel.metadata.creation_timestamp),
-        "READY": objects.ready(channel.status.conditions),
-        "REASON": objects.reason(channel.status.conditions),
-    }
+    return places.row(channel)
