@@ -1,10 +1,8 @@
 """The Broker reconciler: a stream for its events, one for its dead letters, its address and its conditions."""
 
-import logging
-
 import msgspec
 
-from eventing import conditions, errors, finalizer, subjects
+from eventing import conditions, finalizer, subjects
 from eventing.conditions import true
 from eventing.kept import Streams
 from eventing.resolve import Resolver
@@ -17,8 +15,6 @@ from kfn.kube import errors as kube
 from kfn.kube.client import Client
 from kfn.kube.informer import Informer
 from kfn.kube.reconcile import Done
-
-log = logging.getLogger(__name__)
 
 RESYNC = 300.0  # seconds; a stream that somebody removed or changed is put right
 FINALIZER = "brokers.eventing.kfn.dev"
@@ -45,7 +41,7 @@ class Brokers:
             self._streams.forget((namespace, name))
             return Done()
         if broker.metadata.deletion_timestamp:
-            return await self._remove(broker)
+            return await self._streams.release(self._client, kinds.BROKER, broker.metadata, (namespace, name), FINALIZER)
         try:
             await finalizer.add(self._client, kinds.BROKER, broker.metadata, FINALIZER)
         except kube.Conflict:
@@ -79,22 +75,3 @@ class Brokers:
         if status != broker.status:
             patch = {"status": {"deadLetterSinkUri": None, **encode(status)}}
             await self._client.patch(kinds.BROKER, meta.name, meta.namespace, patch, subresource="status")
-
-    async def _remove(self, broker: api.Broker) -> Done:
-        """Delete what the Broker holds, its events and dead letters included, then let it go."""
-        meta = broker.metadata
-        self._streams.forget((meta.namespace, meta.name))
-        if FINALIZER not in meta.finalizers:
-            return Done()
-        try:
-            await self._streams.remove((meta.namespace, meta.name))
-        except errors.BusError as error:
-            log.warning("broker %s/%s waits to be deleted: %s", meta.namespace, meta.name, error)
-            return Done(again_after=1.0)
-        try:
-            await finalizer.remove(self._client, kinds.BROKER, meta, FINALIZER)
-        except kube.NotFound:
-            pass
-        except kube.Conflict:
-            return Done(again_after=0.05)
-        return Done()

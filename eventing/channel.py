@@ -1,10 +1,8 @@
 """The Channel reconciler: its streams, its address, its conditions, and which Subscriptions it has."""
 
-import logging
-
 import msgspec
 
-from eventing import conditions, errors, finalizer, subjects
+from eventing import conditions, finalizer, subjects
 from eventing.conditions import is_true, true
 from eventing.kept import Streams
 from eventing.resolve import Resolver
@@ -17,8 +15,6 @@ from kfn.kube import errors as kube
 from kfn.kube.client import Client
 from kfn.kube.informer import Informer
 from kfn.kube.reconcile import Done
-
-log = logging.getLogger(__name__)
 
 RESYNC = 300.0  # seconds; a stream that somebody removed or changed is put right
 FINALIZER = "channels.eventing.kfn.dev"
@@ -50,7 +46,9 @@ class Channels:
             self._streams.forget((namespace, subjects.channel(name)))
             return Done()
         if channel.metadata.deletion_timestamp:
-            return await self._remove(channel)
+            return await self._streams.release(
+                self._client, kinds.CHANNEL, channel.metadata, (namespace, subjects.channel(name)), FINALIZER
+            )
         try:
             await finalizer.add(self._client, kinds.CHANNEL, channel.metadata, FINALIZER)
         except kube.Conflict:
@@ -90,22 +88,3 @@ class Channels:
                 added = next((c for c in one.status.conditions if c.type == "AddedToChannel"), Condition(status="Unknown"))
                 found.append(api.Subscriber(one.metadata.uid, one.status.observed_generation, added.status, added.message))
         return sorted(found, key=lambda one: one.uid)
-
-    async def _remove(self, channel: api.Channel) -> Done:
-        """Delete what the Channel holds, its events and dead letters included, then let it go."""
-        meta = channel.metadata
-        place = meta.namespace, subjects.channel(meta.name)
-        self._streams.forget(place)
-        if FINALIZER not in meta.finalizers:
-            return Done()
-        try:
-            await self._streams.remove(place)
-            await finalizer.remove(self._client, kinds.CHANNEL, meta, FINALIZER)
-        except errors.BusError as error:
-            log.warning("channel %s/%s waits to be deleted: %s", meta.namespace, meta.name, error)
-            return Done(again_after=1.0)
-        except kube.NotFound:
-            pass
-        except kube.Conflict:
-            return Done(again_after=0.05)
-        return Done()

@@ -1,12 +1,21 @@
 """The two streams of a Broker or a Channel: its events and its dead letters."""
 
-from eventing import errors, streams, subjects
+import logging
+from typing import Any
+
+from eventing import errors, finalizer, streams, subjects
 from eventing.attached import Place
 from eventing.bus import Bus
 from eventing.conditions import false, true, unknown
 from eventing.delivery import DeliveryError, policy
 from eventing.settings import Settings
-from kfn.api.meta import Condition, DeliverySpec
+from kfn.api.kinds import Kind
+from kfn.api.meta import Condition, DeliverySpec, ObjectMeta
+from kfn.kube import errors as kube
+from kfn.kube.client import Client
+from kfn.kube.reconcile import Done
+
+log = logging.getLogger(__name__)
 
 
 class Streams:
@@ -38,7 +47,20 @@ class Streams:
     def forget(self, place: Place) -> None:
         self.ready.discard(place)
 
-    async def remove(self, place: Place) -> None:
-        """With all that is in them. Raises `BusError`."""
-        await self._bus.delete_stream(subjects.stream(*place))
-        await self._bus.delete_stream(subjects.dead_stream(*place))
+    async def release(self, client: Client, kind: Kind[Any], meta: ObjectMeta, place: Place, held_by: str) -> Done:
+        """Delete what a Broker or Channel holds, its events and dead letters included, then take off the finalizer that holds it."""
+        self.forget(place)
+        if held_by not in meta.finalizers:
+            return Done()
+        try:
+            await self._bus.delete_stream(subjects.stream(*place))
+            await self._bus.delete_stream(subjects.dead_stream(*place))
+            await finalizer.remove(client, kind, meta, held_by)
+        except errors.BusError as error:
+            log.warning("%s %s/%s waits to be deleted: %s", kind.kind.lower(), meta.namespace, meta.name, error)
+            return Done(again_after=1.0)
+        except kube.NotFound:
+            pass
+        except kube.Conflict:
+            return Done(again_after=0.05)
+        return Done()
