@@ -52,7 +52,7 @@ def create(
     from cli.waiting import until_ready
     from kfn.api import kinds
     from kfn.api.meta import ObjectMeta
-    from kfn.api.sources import CloudEventOverrides
+    from kfn.api.sourced import CloudEventOverrides
     from kfn.api.webhooksource import SecretKey, WebhookSource, WebhookSourceSpec
 
     secret_name, _, key = secret.partition(":")

@@ -1,25 +1,17 @@
 """The PingSource reconciler: its sink's address, its conditions, and the clock that runs for it (`clockwork.py`)."""
 
 import base64
-import logging
 
-import msgspec
-
-from eventing import conditions
 from eventing.conditions import false, true
-from eventing.resolve import Resolver, Unresolved
+from eventing.resolve import Resolver
 from eventing.sources.clockwork import Clockwork, Shot
+from eventing.sources.report import report, sink
 from kfn.api import kinds, schedule, sources
-from kfn.api.base import encode
 from kfn.api.defaults import EVERY_MINUTE
-from kfn.api.meta import Condition
-from kfn.clock import timestamp
-from kfn.kube import errors as kube
+from kfn.api.sourced import CloudEventAttributes
 from kfn.kube.client import Client
 from kfn.kube.informer import Informer
 from kfn.kube.reconcile import Done
-
-log = logging.getLogger(__name__)
 
 
 class Pings:
@@ -32,7 +24,7 @@ class Pings:
         if source is None or source.metadata.deletion_timestamp:
             await self._clockwork.stop(key)
             return Done()
-        url, resolved = await self._sink(source)
+        url, provided = await sink(self._resolver, source)
         deployed = true("Deployed")
         try:
             when = schedule.parse(source.spec.schedule or EVERY_MINUTE, source.spec.timezone)
@@ -42,31 +34,9 @@ class Pings:
             await self._clockwork.ensure(key, shot(source, url), when)
         else:
             await self._clockwork.stop(key)
-        await self._report(source, url, [resolved, deployed])
+        attributes = [CloudEventAttributes(sources.PING_TYPE, source_of(namespace, name))] if url else []
+        await report(self._client, kinds.PING_SOURCE, source, [provided, deployed], sink_uri=url, ce_attributes=attributes)
         return Done() if url else Done(again_after=2.0)
-
-    async def _sink(self, source: sources.PingSource) -> tuple[str, Condition]:
-        try:
-            return await self._resolver.url(source.spec.sink, source.metadata.namespace, "spec.sink"), true("SinkProvided")
-        except Unresolved as error:
-            return "", false("SinkProvided", error.reason, str(error))
-
-    async def _report(self, source: sources.PingSource, url: str, found: list[Condition]) -> None:
-        meta = source.metadata
-        status = msgspec.structs.replace(
-            source.status,
-            observed_generation=meta.generation,
-            conditions=conditions.merged(source.status.conditions, found, timestamp()),
-            sink_uri=url,
-            ce_attributes=[sources.CloudEventAttributes(sources.PING_TYPE, source_of(meta.namespace, meta.name))] if url else [],
-        )
-        if status == source.status:
-            return
-        patch = {"status": {"sinkUri": None, "ceAttributes": None, **encode(status)}}
-        try:
-            await self._client.patch(kinds.PING_SOURCE, meta.name, meta.namespace, patch, subresource="status")
-        except kube.NotFound:
-            log.debug("ping source %s/%s went away", meta.namespace, meta.name)
 
 
 def source_of(namespace: str, name: str) -> str:
@@ -80,7 +50,6 @@ def shot(source: sources.PingSource, url: str) -> Shot:
     attributes = {"specversion": "1.0", "source": source_of(meta.namespace, meta.name), "type": sources.PING_TYPE}
     if spec.content_type:
         attributes["datacontenttype"] = spec.content_type
-    if spec.ce_overrides is not None:
-        attributes.update(spec.ce_overrides.extensions)
+    attributes.update(spec.extensions)
     data = base64.b64decode(spec.data_base64) if spec.data_base64 else spec.data.encode() if spec.data else None
     return Shot(meta.uid, url, attributes, data)

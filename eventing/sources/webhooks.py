@@ -5,27 +5,20 @@ Every replica of eventing opens all doors, for requests come to any of them; one
 
 import base64
 import binascii
-import logging
 
-import msgspec
-
-from eventing import conditions
 from eventing.conditions import false, true
-from eventing.resolve import Resolver, Unresolved
+from eventing.resolve import Resolver
 from eventing.sources.hooks import Hooks
+from eventing.sources.report import report, sink
 from eventing.sources.webhook import Door
 from kfn.api import kinds
 from kfn.api import webhooksource as api
-from kfn.api.base import encode
 from kfn.api.meta import Addressable, Condition
-from kfn.api.sources import CloudEventAttributes
-from kfn.clock import timestamp
+from kfn.api.sourced import CloudEventAttributes
 from kfn.kube import errors as kube
 from kfn.kube.client import Client
 from kfn.kube.informer import Informer
 from kfn.kube.reconcile import Done
-
-log = logging.getLogger(__name__)
 
 SECRET_AGE = 30.0  # seconds; a secret that was changed counts after so long
 
@@ -42,18 +35,16 @@ class Webhooks:
         if source is None or source.metadata.deletion_timestamp:
             self._hooks.shut(key)
             return Done()
-        url, sink = await self._sink(source)
-        secret, provided = await self._secret(source)
+        url, provided = await sink(self._resolver, source)
+        secret, secret_provided = await self._secret(source)
         self._hooks.open(key, door(source, url, secret) if url and secret else None)
         if self._address:
-            await self._report(source, url, [sink, provided])
+            await report(
+                self._client, kinds.WEBHOOK_SOURCE, source, [provided, secret_provided],
+                address=Addressable(url=f"{self._address}/webhooks/{key}"), sink_uri=url,
+                ce_attributes=[CloudEventAttributes(source.spec.event_type or api.TYPE, api.source_of(source))] if url else [],
+            )  # fmt: skip
         return Done(again_after=SECRET_AGE if url and secret else 2.0)
-
-    async def _sink(self, source: api.WebhookSource) -> tuple[str, Condition]:
-        try:
-            return await self._resolver.url(source.spec.sink, source.metadata.namespace, "spec.sink"), true("SinkProvided")
-        except Unresolved as error:
-            return "", false("SinkProvided", error.reason, str(error))
 
     async def _secret(self, source: api.WebhookSource) -> tuple[bytes, Condition]:
         wanted, namespace = source.spec.secret, source.metadata.namespace
@@ -74,24 +65,6 @@ class Webhooks:
             return b"", false("SecretProvided", "InvalidKey", f"{where}: its key {key!r} is not base64")
         return value, true("SecretProvided") if value else false("SecretProvided", "EmptyKey", f"{where}: its key {key!r} is empty")
 
-    async def _report(self, source: api.WebhookSource, url: str, found: list[Condition]) -> None:
-        meta = source.metadata
-        status = msgspec.structs.replace(
-            source.status,
-            observed_generation=meta.generation,
-            conditions=conditions.merged(source.status.conditions, found, timestamp()),
-            address=Addressable(url=f"{self._address}/webhooks/{meta.namespace}/{meta.name}"),
-            sink_uri=url,
-            ce_attributes=[CloudEventAttributes(source.spec.event_type or api.TYPE, api.source_of(source))] if url else [],
-        )
-        if status == source.status:
-            return
-        patch = {"status": {"sinkUri": None, "ceAttributes": None, **encode(status)}}
-        try:
-            await self._client.patch(kinds.WEBHOOK_SOURCE, meta.name, meta.namespace, patch, subresource="status")
-        except kube.NotFound:
-            log.debug("webhook source %s/%s went away", meta.namespace, meta.name)
-
 
 def door(source: api.WebhookSource, url: str, secret: bytes) -> Door:
     spec = source.spec
@@ -103,5 +76,5 @@ def door(source: api.WebhookSource, url: str, secret: bytes) -> Door:
         (spec.type_header or api.TYPE_HEADER).lower(),
         (spec.id_header or api.ID_HEADER).lower(),
         api.source_of(source),
-        spec.ce_overrides.extensions if spec.ce_overrides is not None else {},
+        spec.extensions,
     )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kfn.api import build, eventing, flows, messaging, meta, podspec, serving, shapes, sources, webhooksource
+from kfn.api import build, eventing, flows, messaging, meta, podspec, serving, shapes, sourced, sources, webhooksource
 from kfn.api.base import Base
 
 _CONDITIONS = {
@@ -191,19 +191,17 @@ _FIELDS: dict[type[Base], dict[str, str]] = {
         "retryAfterMax": "The longest Retry-After that is followed, in ISO-8601.",
         "format": "json or binary.",
     },
+    sourced.SourceSpec: {"sink": "Who gets the events.", "ceOverrides": "Attributes that every event gets."},
+    sourced.SourceStatus: {**_CONDITIONS, "sinkUri": "The sink's address.", "ceAttributes": "Types and sources of its events."},
     sources.PingSourceSpec: {
-        "sink": "Who gets the events.",
-        "ceOverrides": "Attributes that every event gets.",
         "schedule": "When, as a cron expression; every minute by default.",
         "timezone": "The time zone of the schedule, such as Europe/Berlin; UTC by default.",
         "contentType": "The media type of the data.",
         "data": "The event's data.",
         "dataBase64": "The same in base64, for what is not text.",
     },
-    sources.PingSourceStatus: {**_CONDITIONS, "sinkUri": "The sink's address.", "ceAttributes": "Types and sources of its events."},
     webhooksource.WebhookSourceSpec: {
         "sink": "Who gets the events. A Broker keeps them; anything else has to be up when a request comes.",
-        "ceOverrides": "Attributes that every event gets.",
         "secret": "What requests are signed with.",
         "signatureHeader": "The header with sha256= and the HMAC-SHA256 of the body in hex.",
         "eventType": "The type of the events; a dot and what typeHeader says follow it.",
@@ -212,12 +210,7 @@ _FIELDS: dict[type[Base], dict[str, str]] = {
         "eventSource": "The source of the events; by default the path of this object.",
     },
     webhooksource.SecretKey: {"name": "The Secret.", "key": "The key in it; by default the source's name."},
-    webhooksource.WebhookSourceStatus: {
-        **_CONDITIONS,
-        "address": "Where requests are sent to.",
-        "sinkUri": "The sink's address.",
-        "ceAttributes": "Types and sources of its events.",
-    },
+    webhooksource.WebhookSourceStatus: {"address": "Where requests are sent to."},
     build.BuildSpec: {
         "source": "Where the source is: one of artifact, git and inline.",
         "image": "Where the image goes.",

@@ -8,7 +8,8 @@ from typing import Any
 
 from kfn.api import naming, schedule
 from kfn.api.errors import FieldError
-from kfn.api.sources import CloudEventOverrides, PingSource
+from kfn.api.sourced import CloudEventOverrides
+from kfn.api.sources import PingSource
 from kfn.api.validate_eventing import destination
 from kfn.api.webhooksource import WebhookSource
 

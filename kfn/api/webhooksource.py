@@ -1,8 +1,8 @@
 """`kfn.dev/v1alpha1` WebhookSource: an address that turns signed requests into events."""
 
 from kfn.api.base import Base
-from kfn.api.meta import Addressable, Condition, Destination, ObjectMeta
-from kfn.api.sources import CloudEventAttributes, CloudEventOverrides
+from kfn.api.meta import Addressable, ObjectMeta
+from kfn.api.sourced import SourceSpec, SourceStatus
 
 GROUP = "kfn.dev"
 API_VERSION = "kfn.dev/v1alpha1"
@@ -18,11 +18,9 @@ class SecretKey(Base, frozen=True):
     key: str = ""
 
 
-class WebhookSourceSpec(Base, frozen=True):
+class WebhookSourceSpec(SourceSpec, frozen=True):
     """Every request must be signed: HMAC-SHA256 of its body under `secret`, as `sha256=` and hex in `signature_header`."""
 
-    sink: Destination = Destination()
-    ce_overrides: CloudEventOverrides | None = None
     secret: SecretKey = SecretKey()
     signature_header: str = SIGNATURE_HEADER
     event_type: str = TYPE
@@ -31,13 +29,8 @@ class WebhookSourceSpec(Base, frozen=True):
     event_source: str = ""
 
 
-class WebhookSourceStatus(Base, frozen=True):
-    observed_generation: int = 0
-    conditions: list[Condition] = []
-    annotations: dict[str, str] = {}
+class WebhookSourceStatus(SourceStatus, frozen=True):
     address: Addressable | None = None
-    sink_uri: str = ""
-    ce_attributes: list[CloudEventAttributes] = []
 
 
 class WebhookSource(Base, frozen=True):

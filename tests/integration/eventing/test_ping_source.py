@@ -4,6 +4,7 @@ from pathlib import Path
 
 from kfn.api import kinds, sources
 from kfn.api.meta import Destination, KReference, ObjectMeta
+from kfn.api.sourced import CloudEventAttributes
 from tests.fakes.sink import sink
 from tests.integration.eventing.stage import Stage, set_up, stage, until
 
@@ -25,7 +26,7 @@ async def test_it_sends_to_a_url_what_its_spec_says(tmp_path: Path) -> None:
         assert len(set(there.ids)) == len(there.ids), "each event has an id of its own"
         status = (await bus.ready(kinds.PING_SOURCE, "beat")).status
         assert status.sink_uri == there.url
-        assert status.ce_attributes == [sources.CloudEventAttributes(event.type, event.source)]
+        assert status.ce_attributes == [CloudEventAttributes(event.type, event.source)]
 
 
 async def test_it_waits_for_its_sink_and_stops_with_it(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from kfn.api import kinds
 from kfn.api import webhooksource as api
 from kfn.api.core import Secret
 from kfn.api.meta import Destination, KReference, ObjectMeta
-from kfn.api.sources import CloudEventOverrides
+from kfn.api.sourced import CloudEventOverrides
 from tests.fakes.sink import Got, Say, sink
 from tests.integration.eventing.stage import Stage, set_up, stage, until
 
