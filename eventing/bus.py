@@ -23,6 +23,7 @@ _FULL = frozenset((10023, 10047, 10077, 10122, 10167))  # limits of stream, serv
 _TOO_LARGE = 10054
 _NOT_FOUND = frozenset((10014, 10059))
 _NO_MESSAGE = frozenset((10037, 10043, 10057))
+_CHANGED = frozenset((10071, 10164))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,17 @@ class Bus:
 
         One whose acknowledgement was lost with the connection is sent again at once: by its id it is stored once.
         """
+        return await self._store(stream, subject, {**headers, "Nats-Msg-Id": id}, payload, timeout)
+
+    async def put(self, stream: str, subject: str, headers: dict[str, str], payload: bytes, *, last: int) -> int:
+        """Store it as the only message of its subject, if what is there has the sequence `last` (0: nothing), and give its own. Raises as
+        `publish` does, and `Changed` when something else is there, which may be this very message, whose acknowledgement was lost."""
+        expected = {"Nats-Expected-Last-Subject-Sequence": str(last)}
+        return (await self._store(stream, subject, {**headers, **expected}, payload, None)).sequence
+
+    async def _store(self, stream: str, subject: str, headers: dict[str, str], payload: bytes, timeout: float | None) -> Published:
         end = anyio.current_time() + (self._settings.publish_timeout if timeout is None else timeout)
-        sent = {**headers, "Nats-Msg-Id": id, "Nats-Expected-Stream": stream}
+        sent = {**headers, "Nats-Expected-Stream": stream}
         while True:
             await self.up(end - anyio.current_time())
             with anyio.CancelScope() as attempt:
@@ -225,6 +235,8 @@ def _translated(error: dict[str, Any]) -> errors.BusError:
         return errors.NoStream(text)
     if code in _NO_MESSAGE:
         return errors.NoMessage(text)
+    if code in _CHANGED:
+        return errors.Changed(text)
     if code == _TOO_LARGE:
         return errors.TooLarge(f"the event is larger than its Broker accepts: {text}")
     if code in _FULL or int(error.get("code") or 0) == 429:

@@ -27,3 +27,7 @@ class NoMessage(BusError):
 
 class Refused(BusError):
     """NATS refused the request; the message says why."""
+
+
+class Changed(Refused):
+    """Something else is stored there meanwhile."""

@@ -140,7 +140,7 @@ class Settler:
         patience = math.inf if sub.reply is None else self._settings.reply_patience
         try:
             what = f"reply {reply.id}"
-            await _until_stored(lambda: self._bus.publish(stream, subject, headers, reply.data or b"", id=id), what, patience)
+            await until_stored(lambda: self._bus.publish(stream, subject, headers, reply.data or b"", id=id), what, patience)
         except (errors.TooLarge, errors.Refused) as error:
             return retry.DeadLetter(f"the reply cannot be published: {error}", 502, str(error).encode(), sub.reply or "")
         self._metrics.replied(sub)
@@ -193,7 +193,7 @@ class Settler:
             "Kfn-Sequence": str(sequence),
         }
         id = subjects.dead_id(subjects.consumer(sub.uid), sequence)
-        await _until_stored(lambda: self._bus.publish(stream, subject, headers, dead.data or b"", id=id), f"dead letter {dead.id}")
+        await until_stored(lambda: self._bus.publish(stream, subject, headers, dead.data or b"", id=id), f"dead letter {dead.id}")
         self._metrics.dead_lettered(sub, "stream")
 
 
@@ -203,7 +203,7 @@ def ttl(event: Event) -> int:
     return min(int(value), MAX_TTL) if value.isdecimal() and value.isascii() else MAX_TTL
 
 
-async def _until_stored(publish: Callable[[], Awaitable[object]], what: str, patience: float = math.inf) -> None:
+async def until_stored(publish: Callable[[], Awaitable[object]], what: str, patience: float = math.inf) -> None:
     """Publish, again and again while the bus is away or full; this holds the event's place, which is the back-pressure wanted.
 
     Raises `Unavailable` or `Full` when `patience` (seconds) is over."""

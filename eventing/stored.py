@@ -27,8 +27,17 @@ class Stored:
 async def following(bus: Bus, stream: str, subject: str, *, sequence: int = 1, since: str = "") -> Stored | None:
     """The first message on `subject` (wildcards allowed) from a sequence on, or from a time. Raises `BusError`."""
     start: dict[str, Any] = {"start_time": since} if since else {"seq": max(1, sequence)}
+    return await _get(bus, stream, {**start, "next_by_subj": subject})
+
+
+async def last(bus: Bus, stream: str, subject: str) -> Stored | None:
+    """The newest message on `subject`. Raises `BusError`."""
+    return await _get(bus, stream, {"last_by_subj": subject})
+
+
+async def _get(bus: Bus, stream: str, asked: dict[str, Any]) -> Stored | None:
     try:
-        answer = await bus.api(f"STREAM.MSG.GET.{stream}", {**start, "next_by_subj": subject})
+        answer = await bus.api(f"STREAM.MSG.GET.{stream}", asked)
     except errors.NoMessage:
         return None
     found = answer["message"]
