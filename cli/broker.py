@@ -15,10 +15,12 @@ def command() -> None:
 @command.command("create")
 @click.argument("name")
 @click.option("--wait/--no-wait", default=True, help="Wait until it accepts events.")
+@places.auth
 @session.options
-def create(session: session.Session, name: str, wait: bool) -> None:
+def create(session: session.Session, name: str, wait: bool, auth: str) -> None:
     """Create a broker and print its address."""
-    meta = ObjectMeta(name=name, namespace=session.namespace, annotations={names.BROKER_CLASS: eventing.BROKER_CLASS})
+    annotations = {names.BROKER_CLASS: eventing.BROKER_CLASS} | places.guarded(auth)
+    meta = ObjectMeta(name=name, namespace=session.namespace, annotations=annotations)
     places.create(session, kinds.BROKER, eventing.Broker(metadata=meta), "broker", wait=wait)
 
 

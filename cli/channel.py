@@ -15,10 +15,11 @@ def command() -> None:
 @command.command("create")
 @click.argument("name")
 @click.option("--wait/--no-wait", default=True, help="Wait until it accepts events.")
+@places.auth
 @session.options
-def create(session: session.Session, name: str, wait: bool) -> None:
+def create(session: session.Session, name: str, wait: bool, auth: str) -> None:
     """Create a channel and print its address."""
-    channel = messaging.Channel(metadata=ObjectMeta(name=name, namespace=session.namespace))
+    channel = messaging.Channel(metadata=ObjectMeta(name=name, namespace=session.namespace, annotations=places.guarded(auth)))
     places.create(session, kinds.CHANNEL, channel, "channel", wait=wait)
 
 

@@ -14,6 +14,7 @@ from cli import complete, session
 from cli.failures import CliError
 
 SOURCE = "/kfn/cli"
+VARIABLE = "KFN_PUBLISH_TOKEN"
 RESERVED = ("id", "source", "type", "specversion", "subject", "data", "datacontenttype", "time")
 
 
@@ -31,10 +32,13 @@ def command() -> None:
 @click.option("--subject", help="CloudEvents subject.")
 @click.option("-e", "--extension", "extensions", multiple=True, metavar="NAME=VALUE", help="Extension attribute; may be repeated.")
 @click.option("--broker", default="default", show_default=True, help="The broker to publish to.", shell_complete=complete.brokers)
+@click.option(
+    "--token", envvar=VARIABLE, metavar="T", help=f"For a broker that asks for one; better in ${VARIABLE}, where others do not see it."
+)
 @session.options
 def publish(
     session: session.Session, type_: str, source: str, data: str | None, content_type: str, id_: str | None, subject: str | None,
-    extensions: tuple[str, ...], broker: str,
+    extensions: tuple[str, ...], broker: str, token: str | None,
 ) -> None:  # fmt: skip
     """Publish one event. Returns when the bus has it on disk; prints the event's id.
 
@@ -50,6 +54,8 @@ def publish(
             raise CliError(f"--data is not JSON: {error}. For other data give --content-type", 2) from error
     attributes = event(type_, source, id_=id_, subject=subject) | _extensions(extensions)
     sent = headers(attributes)
+    if token:
+        sent["Authorization"] = f"Bearer {token}"
     if content is not None:
         sent["Content-Type"] = content_type.encode()
     _post(_address(session, broker), sent, content or b"", broker)

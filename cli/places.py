@@ -8,7 +8,15 @@ import click
 from cli import objects
 from cli.output import age
 from cli.session import Session
+from kfn.api import names
 from kfn.api.kinds import Kind
+
+auth = click.option("--auth", default="", metavar="SECRET", help="Ask publishers for a token: the values of this Secret are accepted.")
+
+
+def guarded(secret: str) -> dict[str, str]:
+    """The annotation that has publishers asked for a token."""
+    return {names.AUTH: secret} if secret else {}
 
 
 def create(session: Session, kind: Kind[Any], place: Any, word: str, *, wait: bool) -> None:

@@ -21,6 +21,7 @@ from eventing.channel import is_stored
 from eventing.courier import Courier
 from eventing.doors import Doors
 from eventing.follow import Follower, SubscriptionFollower
+from eventing.gate import Gate
 from eventing.ingress import Ingress
 from eventing.leader import Leader
 from eventing.metrics import Metrics
@@ -66,6 +67,7 @@ class Eventing:
         self._courier = Courier(settings)
         self._hooks = Hooks(self._courier, settings, self.metrics)
         self._world = World(client)
+        self._gate = Gate(client, self._world.secret_of, self._courier.passes)
         self._dispatchers: Dispatchers
         self._leader: Leader | None = None  # while we write
         self._next: Term | None = Term(client, alone=True) if alone else None
@@ -113,18 +115,19 @@ class Eventing:
     async def _serve(self, started: Callable[[], object] | None, sock: socket.socket | None) -> None:
         resolver = Resolver(self._client, self._world.addressed)
         settler = Settler(self._bus, self._courier, self.settings, self.metrics)
+        settler.guards = self._gate.guards
         async with anyio.create_task_group() as tasks:
             self._dispatchers = Dispatchers(self._bus, settler, self.settings, self.metrics, tasks, self._world.lost)
             ingress = Ingress(
                 self._bus, self.settings, self.metrics, known=self._is_known, ready=self._is_ready, full=self._full,
-                suspect=self._world.suspect,
+                suspect=self._world.suspect, gate=self._gate,
             )  # fmt: skip
             self.routes.extend(Doors(ingress, self._bus, self.settings, self._world.uid_of).routes)
             app = web.app(ingress, self._bus, self.settings, self.metrics, lambda: self._bus.is_up, [*self.routes, *self._hooks.routes])
             async with serving(app, host=self.settings.host, port=self.settings.port, sock=sock) as port:
                 self.port = port
                 self.ingress_url = self.settings.ingress_url or f"http://{_authority(self.settings.host)}:{port}"
-                settler.ingress_url = self.ingress_url
+                settler.ingress_url = self._courier.ingress_url = self.ingress_url
                 began = anyio.Event()
                 tasks.start_soon(self._terms, resolver, began)
                 await began.wait()
@@ -191,7 +194,7 @@ class Eventing:
     async def _begin(self, term: "Term", resolver: Resolver, tasks: TaskGroup) -> None:
         self._leader = Leader(
             term.client, self._world, self._bus, self._courier, resolver, self._dispatchers, self.metrics, self.settings, self.ingress_url,
-            self._hooks,
+            self._hooks, self._gate,
         )  # fmt: skip
         if not term.alone:
             self._leader.take_over()

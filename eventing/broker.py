@@ -4,6 +4,7 @@ import msgspec
 
 from eventing import conditions, finalizer, subjects
 from eventing.conditions import true
+from eventing.gate import AGE, Gate
 from eventing.kept import Streams
 from eventing.resolve import Resolver
 from kfn.api import eventing as api
@@ -31,7 +32,10 @@ def has_channel(broker: api.Broker) -> bool:
 
 
 class Brokers:
-    def __init__(self, client: Client, informer: Informer[api.Broker], streams: Streams, resolver: Resolver, ingress_url: str) -> None:
+    def __init__(
+        self, client: Client, informer: Informer[api.Broker], streams: Streams, resolver: Resolver, ingress_url: str, gate: Gate
+    ) -> None:
+        self._gate = gate
         self._client, self._informer, self._streams, self._resolver, self._ingress_url = client, informer, streams, resolver, ingress_url
 
     async def reconcile(self, key: str) -> Done:
@@ -49,12 +53,15 @@ class Brokers:
         channel = await self._streams.ensure((namespace, name), broker.spec.delivery, "TriggerChannelReady")
         delivery = broker.spec.delivery
         sink, resolved = await self._resolver.dead_letters(delivery.dead_letter_sink if delivery else None, namespace)
-        await self._report(broker, channel, sink, resolved)
+        allowed = await self._gate.state(namespace, name)
+        await self._report(broker, channel, sink, resolved, allowed)
         if channel.status != "True":
             return Done(again_after=1.0)
-        return Done(again_after=RESYNC if resolved.status == "True" else 5.0)
+        if resolved.status != "True" or allowed.status != "True":
+            return Done(again_after=5.0)
+        return Done(again_after=AGE if self._gate.guards(namespace, name) else RESYNC)
 
-    async def _report(self, broker: api.Broker, channel: Condition, sink: str, resolved: Condition) -> None:
+    async def _report(self, broker: api.Broker, channel: Condition, sink: str, resolved: Condition, allowed: Condition) -> None:
         meta = broker.metadata
         address = Addressable(url=subjects.address(self._ingress_url, meta.namespace, meta.name), name="http")
         wanted = [
@@ -63,7 +70,7 @@ class Brokers:
             true("FilterReady"),
             true("Addressable"),
             resolved,
-            true("EventPoliciesReady", "DefaultAuthorizationMode", "Anyone who reaches the ingress may publish."),
+            allowed,
         ]
         status = msgspec.structs.replace(
             broker.status,

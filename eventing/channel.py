@@ -4,6 +4,7 @@ import msgspec
 
 from eventing import conditions, finalizer, subjects
 from eventing.conditions import is_true, true
+from eventing.gate import AGE, Gate
 from eventing.kept import Streams
 from eventing.resolve import Resolver
 from kfn.api import kinds
@@ -34,8 +35,9 @@ def is_on(subscription: api.Subscription, channel: str) -> bool:
 class Channels:
     def __init__(
         self, client: Client, informer: Informer[api.Channel], subscriptions: Informer[api.Subscription], streams: Streams,
-        resolver: Resolver, ingress_url: str,
+        resolver: Resolver, ingress_url: str, gate: Gate,
     ) -> None:  # fmt: skip
+        self._gate = gate
         self._client, self._informer, self._subscriptions, self._streams = client, informer, subscriptions, streams
         self._resolver, self._ingress_url = resolver, ingress_url
 
@@ -56,18 +58,21 @@ class Channels:
         delivery = channel.spec.delivery
         stored = await self._streams.ensure((namespace, subjects.channel(name)), delivery, "BackingChannelReady")
         sink, resolved = await self._resolver.dead_letters(delivery.dead_letter_sink if delivery else None, namespace)
-        await self._report(channel, stored, sink, resolved)
+        allowed = await self._gate.state(namespace, subjects.channel(name))
+        await self._report(channel, stored, sink, resolved, allowed)
         if stored.status != "True":
             return Done(again_after=1.0)
-        return Done(again_after=RESYNC if resolved.status == "True" else 5.0)
+        if resolved.status != "True" or allowed.status != "True":
+            return Done(again_after=5.0)
+        return Done(again_after=AGE if self._gate.guards(namespace, subjects.channel(name)) else RESYNC)
 
-    async def _report(self, channel: api.Channel, stored: Condition, sink: str, resolved: Condition) -> None:
+    async def _report(self, channel: api.Channel, stored: Condition, sink: str, resolved: Condition, allowed: Condition) -> None:
         meta = channel.metadata
         wanted = [
             stored,
             true("Addressable"),
             resolved,
-            true("EventPoliciesReady", "DefaultAuthorizationMode", "Anyone who reaches the ingress may publish."),
+            allowed,
         ]
         status = msgspec.structs.replace(
             channel.status,

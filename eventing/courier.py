@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
+from eventing import subjects
 from eventing.delivery import Policy
+from eventing.gate import Passes
 from eventing.retry import Outcome
 from eventing.settings import Settings
 from kfn import http1
@@ -30,21 +32,30 @@ class Answer:
 
 
 class Courier:
-    """Shared by all Triggers, so that connections to the gateway are."""
+    """Shared by all Triggers, so that connections to the gateway are. `ingress_url` is what Brokers and Channels are addressed by."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._passes = Passes(settings.token)
+        self.ingress_url = settings.ingress_url
         self._http = http1.Client(max_body=settings.max_reply + 64 * 1024, keep=256)
 
     async def aclose(self) -> None:
         await self._http.aclose()
 
-    async def deliver(self, event: Event, url: str, policy: Policy, trace: Mapping[str, str]) -> Answer:
-        """One attempt. Never raises for what the other side does: that is the outcome."""
+    @property
+    def passes(self) -> Passes:
+        return self._passes
+
+    async def deliver(self, event: Event, url: str, policy: Policy, trace: Mapping[str, str], *, sender: str = "") -> Answer:
+        """One attempt, for an object of the namespace `sender`, whose Brokers and Channels take it without a token of the user's.
+        Never raises for what the other side does: that is the outcome."""
         event = event.with_attributes(**{TTL: None})
         headers, body = binding.structured(event) if policy.structured else binding.binary(event)
         passed = child_trace(trace)
         headers += [("prefer", "reply"), ("user-agent", "kfn-eventing"), *passed.items()]
+        if sender and subjects.place_at(self.ingress_url, url) is not None:
+            headers.append(("authorization", f"Bearer {self._passes.of(sender)}"))
         limit = policy.timeout or self._settings.delivery_timeout
         try:
             response = await self._http.request("POST", url, headers=headers, body=body, timeout=limit, via=self._via(url))

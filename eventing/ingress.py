@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from eventing import errors, subjects
 from eventing.bus import Bus
 from eventing.courier import TRACE, TTL
+from eventing.gate import Gate, Shut
 from eventing.metrics import Metrics
 from eventing.settings import Settings
 from eventing.settle import ARRIVAL, ttl
@@ -45,8 +46,9 @@ class Ingress:
 
     def __init__(
         self, bus: Bus, settings: Settings, metrics: Metrics, *, known: Callable[[str, str], bool], ready: Callable[[str, str], bool],
-        full: Callable[[], None], suspect: Callable[[str], None],
+        full: Callable[[], None], suspect: Callable[[str], None], gate: Gate,
     ) -> None:  # fmt: skip
+        self._gate = gate
         self._bus, self._settings, self._metrics = bus, settings, metrics
         self._known, self._ready, self._full, self._suspect = known, ready, full, suspect
 
@@ -59,6 +61,10 @@ class Ingress:
             if request.method != "POST":
                 raise Refusal(405, "events are sent with POST", {"Allow": ALLOW})
             self.require(namespace, broker)
+            try:
+                await self._gate.admit(namespace, broker, request.headers.get("authorization", ""))
+            except Shut as shut:
+                raise Refusal(shut.status, shut.text, shut.headers) from None
             events = await self._events(request)
             await self._store(namespace, broker, events, {n: v for n in TRACE if (v := request.headers.get(n))})
         except Refusal as refusal:

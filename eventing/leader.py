@@ -13,6 +13,7 @@ from eventing.bus import Bus
 from eventing.channel import Channels, is_stored
 from eventing.courier import Courier
 from eventing.flows.flow import Flows
+from eventing.gate import Gate
 from eventing.kept import Streams
 from eventing.metrics import Metrics
 from eventing.resolve import Resolver
@@ -39,16 +40,16 @@ class Leader:
 
     def __init__(
         self, client: Client, world: World, bus: Bus, courier: Courier, resolver: Resolver, dispatchers: Dispatchers, metrics: Metrics,
-        settings: Settings, ingress_url: str, hooks: Hooks,
+        settings: Settings, ingress_url: str, hooks: Hooks, gate: Gate,
     ) -> None:  # fmt: skip
         self._world = world
         streams = Streams(bus, settings)
         self.ready = streams.ready
         consumers = Consumers(bus, settings, self.ready, world.suspect)
         channels, subscriptions = world.channels.informer, world.subscriptions.informer
-        self._brokers = Brokers(client, world.brokers.informer, streams, resolver, ingress_url)
+        self._brokers = Brokers(client, world.brokers.informer, streams, resolver, ingress_url, gate)
         self._triggers = Triggers(client, world.triggers.informer, world.brokers.informer, consumers, resolver, dispatchers)
-        self._channels = Channels(client, channels, subscriptions, streams, resolver, ingress_url)
+        self._channels = Channels(client, channels, subscriptions, streams, resolver, ingress_url, gate)
         self._subscriptions = Subscriptions(client, subscriptions, channels, consumers, resolver, dispatchers)
         self._sequences = Flows(client, kinds.SEQUENCE, world.sequences.informer, channels, subscriptions, consumers)
         self._parallels = Flows(client, kinds.PARALLEL, world.parallels.informer, channels, subscriptions, consumers)

@@ -56,11 +56,13 @@ class Subscription:
 
 
 class Settler:
-    """Stateless; shared by all Triggers and Subscriptions. `ingress_url` is what Brokers and Channels are addressed by."""
+    """Stateless; shared by all Triggers and Subscriptions. `ingress_url` is what Brokers and Channels are addressed by, `guards` says
+    which of them ask for a token: from another namespace they are reached through their door only."""
 
     def __init__(self, bus: Bus, courier: Courier, settings: Settings, metrics: Metrics) -> None:
         self._bus, self._courier, self._settings, self._metrics = bus, courier, settings, metrics
         self.ingress_url = settings.ingress_url
+        self.guards: Callable[[str, str], bool] = lambda namespace, place: False
 
     async def settle(
         self, latest: Callable[[], Subscription], event: Event, attempt: int, sequence: int, trace: Mapping[str, str]
@@ -69,7 +71,7 @@ class Settler:
         sub = latest()
         if sub.subscriber:
             with self._metrics.delivery(sub):
-                answer = await self._courier.deliver(event, sub.subscriber, sub.policy, trace)
+                answer = await self._courier.deliver(event, sub.subscriber, sub.policy, trace, sender=sub.namespace)
             self._metrics.attempted(sub, answer.outcome.status)
         else:
             answer = Answer(retry.Outcome(200), (event,))
@@ -108,11 +110,11 @@ class Settler:
             if sub.reply == "":
                 return None
             place = (sub.namespace, sub.broker) if sub.reply is None else subjects.place_at(self.ingress_url, sub.reply)
-            if place is not None:
+            if place is not None and (place[0] == sub.namespace or not self.guards(*place)):
                 return await self._publish(sub, event, reply, number, trace, place)
             attempt += 1
             url = sub.reply or ""
-            outcome = (await self._courier.deliver(reply, url, sub.policy, trace)).outcome
+            outcome = (await self._courier.deliver(reply, url, sub.policy, trace, sender=sub.namespace)).outcome
             if 200 <= outcome.status < 300:
                 self._metrics.replied(sub)
                 return None
@@ -170,7 +172,7 @@ class Settler:
         attempt = 0
         while True:
             attempt += 1
-            answer = await self._courier.deliver(dead, sub.dead_letter_sink, sub.policy, trace)
+            answer = await self._courier.deliver(dead, sub.dead_letter_sink, sub.policy, trace, sender=sub.namespace)
             if 200 <= answer.outcome.status < 300:
                 return True
             wait = min(max(0.1, retry.backoff(sub.policy, attempt)), 10.0)

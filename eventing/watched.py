@@ -14,7 +14,7 @@ from eventing.channel import is_on
 from eventing.subscription import subscribed
 from eventing.trigger import broker_name
 from kfn.api import eventing as api
-from kfn.api import kinds, messaging
+from kfn.api import kinds, messaging, names
 from kfn.api.meta import DeliverySpec, Destination, ObjectMeta
 from kfn.api.serving import Service, ServiceStatus
 from kfn.api.sources import PingSource
@@ -110,6 +110,13 @@ class World:
         if found is None or found.metadata.deletion_timestamp or broker_name(found) != broker:
             return None
         return found.metadata.uid
+
+    def secret_of(self, namespace: str, place: str) -> str:
+        """The Secret whose tokens a Broker or Channel asks its publishers for; empty for none."""
+        channel = subjects.channel_at(place)
+        informer: Informer[Any] = self.channels.informer if channel else self.brokers.informer
+        one = informer.get(namespace, channel or place)
+        return one.metadata.annotations.get(names.AUTH, "") if one is not None else ""
 
     def touch_triggers(self, namespace: str, broker: str) -> None:
         """A Broker has changed, or what stands behind it."""

@@ -108,7 +108,7 @@ class Clockwork:
     async def _deliver(self, key: str, shot: Shot, event: Event) -> None:
         attempt = 1
         while True:
-            answer = await self._courier.deliver(event, shot.url, self._policy, {})
+            answer = await self._courier.deliver(event, shot.url, self._policy, {}, sender=key.partition("/")[0])
             verdict = retry.decide(self._policy, answer.outcome, attempt)
             if isinstance(verdict, retry.RetryAfter):
                 await anyio.sleep(verdict.delay)

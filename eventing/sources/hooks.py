@@ -88,7 +88,7 @@ class Hooks:
         with anyio.move_on_after(PATIENCE):
             attempt = 1
             while True:
-                outcome = (await self._courier.deliver(event, url, _POLICY, trace)).outcome
+                outcome = (await self._courier.deliver(event, url, _POLICY, trace, sender=key.partition("/")[0])).outcome
                 if 200 <= outcome.status < 300:  # what it says beside that is nobody's
                     return
                 verdict = retry.decide(_POLICY, outcome, attempt)

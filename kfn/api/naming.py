@@ -1,6 +1,7 @@
 """Rules for names: DNS labels and their length. Each says the fix. Derived names shorten themselves (`names.child`)."""
 
 import re
+from collections.abc import Mapping
 
 from kfn.api.errors import FieldError
 from kfn.api.meta import ObjectMeta
@@ -35,6 +36,14 @@ def dns_name(value: str) -> str | None:
         return "use lower-case letters, digits, '-' and '.', with a '*.' at most at the beginning"
     long = next((label for label in value.split(".") if len(label) > LABEL_MAX), None)
     return f"{long!r} has {len(long)} characters, at most {LABEL_MAX} are possible between two dots" if long else None
+
+
+def secret_annotation(annotations: Mapping[str, str], key: str) -> list[FieldError]:
+    """An annotation that names a Secret, if it is there."""
+    value = annotations.get(key)
+    if value is None or (len(value) <= 253 and _SUBDOMAIN.fullmatch(value)):
+        return []
+    return [FieldError(f"metadata.annotations[{key}]", f"{value[:60]!r} is not the name of a Secret; remove it to ask for nothing")]
 
 
 def service_account(value: str, path: str) -> str | None:

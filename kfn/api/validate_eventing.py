@@ -11,7 +11,7 @@ from kfn.api.duration import BadDuration, parse_iso
 from kfn.api.errors import FieldError
 from kfn.api.eventing import Broker, Trigger
 from kfn.api.meta import DeliverySpec, Destination
-from kfn.api.names import BROKER_CLASS
+from kfn.api.names import AUTH, BROKER_CLASS
 
 _ATTRIBUTE = re.compile(r"[a-z][a-z0-9]*")
 _BY_ATTRIBUTE = ("exact", "prefix", "suffix")
@@ -20,6 +20,7 @@ DIALECTS = (*_BY_ATTRIBUTE, "all", "any", "not", "cesql")
 
 def broker(obj: Broker, old: Broker | None) -> list[FieldError]:
     errors = naming.subdomain_name(obj.metadata)
+    errors += naming.secret_annotation(obj.metadata.annotations, AUTH)
     if not obj.metadata.annotations.get(BROKER_CLASS):
         errors.append(FieldError(annotation("metadata.annotations", BROKER_CLASS), "missing; remove it to get the default class"))
     if obj.spec.config is not None and not (obj.spec.config.kind and obj.spec.config.name):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from kfn.api import naming
+from kfn.api import names, naming
 from kfn.api.errors import FieldError
 from kfn.api.flows import Parallel, Sequence
 from kfn.api.limits import STEPS_MAX
@@ -16,6 +16,7 @@ NAME_MAX = 63 - len("-kn-parallel-filter-63")  # channels and subscriptions are 
 
 def channel(obj: Channel, old: Channel | None) -> list[FieldError]:
     errors = naming.subdomain_name(obj.metadata)
+    errors += naming.secret_annotation(obj.metadata.annotations, names.AUTH)
     errors += _template(obj.spec.channel_template)
     errors += delivery(obj.spec.delivery, "spec.delivery")
     if old is not None and old.spec.channel_template is not None and old.spec.channel_template != obj.spec.channel_template:

@@ -239,6 +239,15 @@ class TestDefaults:
         other["metadata"]["annotations"] = {"eventing.knative.dev/broker.class": "MTChannelBasedBroker"}
         assert create(other)["metadata"]["annotations"]["eventing.knative.dev/broker.class"] == "MTChannelBasedBroker"
 
+    @pytest.mark.parametrize("secret", ["", "Upper", "a/b", "x" * 254])
+    def test_publishers_of_a_broker_are_asked_for_tokens_of_a_secret_that_has_a_name(self, secret: str) -> None:
+        guarded = broker()
+        guarded["metadata"]["annotations"] = {"eventing.kfn.dev/auth": "kfn-events"}
+        create(guarded)
+        guarded["metadata"]["annotations"]["eventing.kfn.dev/auth"] = secret
+        with pytest.raises(Invalid, match=r"metadata\.annotations\[eventing\.kfn\.dev/auth\]"):
+            create(guarded)
+
     def test_a_webhook_source_is_signed_as_github_does_with_its_own_key_of_one_secret(self) -> None:
         assert create(webhook())["spec"] == {
             "sink": {"uri": "http://x.example"},

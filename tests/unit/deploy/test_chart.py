@@ -298,9 +298,9 @@ class TestRights:
         everywhere = [rule for name, rule in rules(objects) if "secrets" in rule["resources"] and "resourceNames" not in rule]
         assert [rule["verbs"] for rule in everywhere] == ([["get"]] if allowed else [])
         by_name = [rule for name, rule in rules(objects) if "secrets" in rule["resources"] and "resourceNames" in rule]
-        assert sorted(rule["resourceNames"] for rule in by_name) == [["kfn-webhook-certs"], ["kfn-webhooks"]]
-        [webhooks] = [rule for rule in by_name if rule["resourceNames"] == ["kfn-webhooks"]]
-        assert webhooks["verbs"] == ["get"], "what webhooks are signed with, in every namespace"
+        assert sorted(rule["resourceNames"] for rule in by_name) == [["kfn-webhook-certs"], ["kfn-webhooks", "kfn-events"]]
+        [webhooks] = [rule for rule in by_name if rule["resourceNames"] == ["kfn-webhooks", "kfn-events"]]
+        assert webhooks["verbs"] == ["get"], "what webhooks are signed with and publishers show, in every namespace"
 
     def test_nobody_makes_or_runs_pods_by_themselves(self) -> None:
         for name, rule in rules(rendered(FULL)):
