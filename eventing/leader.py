@@ -19,6 +19,7 @@ from eventing.metrics import Metrics
 from eventing.resolve import Resolver
 from eventing.running import Dispatchers
 from eventing.settings import Settings
+from eventing.sources.bindings import Bindings
 from eventing.sources.clockwork import Clockwork
 from eventing.sources.hooks import Hooks
 from eventing.sources.ping import Pings
@@ -55,6 +56,7 @@ class Leader:
         self._parallels = Flows(client, kinds.PARALLEL, world.parallels.informer, channels, subscriptions, consumers)
         self.sweep = Sweep(bus, metrics, dispatchers, self.ready, world.consuming, world.suspect)
         self._webhooks = Webhooks(client, world.webhooks.informer, resolver, hooks, ingress_url)
+        self._bindings = Bindings(client, world.bindings.informer, resolver)
         self._clockwork: Clockwork | None = None
         self._client, self._resolver, self._courier, self._metrics = client, resolver, courier, metrics
 
@@ -82,6 +84,7 @@ class Leader:
         tasks.start_soon(run, world.parallels.keys, self._parallels.reconcile)
         tasks.start_soon(run, world.pings.keys, pings.reconcile)
         tasks.start_soon(run, world.webhooks.keys, self._webhooks.reconcile)
+        tasks.start_soon(run, world.bindings.keys, self._bindings.reconcile)
         tasks.start_soon(self.sweep.run)
 
     async def _first_pass(self) -> None:

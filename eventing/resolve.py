@@ -30,23 +30,14 @@ class Resolver:
 
     async def url(self, destination: Destination, namespace: str, field: str) -> str:
         """Raises `Unresolved`, whose message names the field."""
-        base = ""
+        return (await self.address(destination, namespace, field)).url
+
+    async def address(self, destination: Destination, namespace: str, field: str) -> Addressable:
+        """As above, with the certificates that it is trusted by: the destination's own, else the object's."""
+        found = Addressable()
         if destination.ref is not None:
-            base = await self._address(destination.ref, destination.ref.namespace or namespace, field)
-        if not destination.uri:
-            if not base:
-                raise Unresolved("NoDestination", f"{field}: needs ref or uri")
-            return base
-        try:
-            url = urljoin(base, destination.uri)
-            parts = urlsplit(url)
-        except ValueError as error:
-            raise Unresolved("InvalidUri", f"{field}.uri: {error}") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Unresolved(
-                "InvalidUri", f"{field}.uri: {destination.uri!r} is not an absolute http URL, and there is no ref to be relative to"
-            )
-        return url
+            found = await self._address(destination.ref, destination.ref.namespace or namespace, field)
+        return Addressable(url=_joined(found.url, destination.uri, field), ca_certs=destination.ca_certs or found.ca_certs)
 
     async def dead_letters(self, sink: Destination | None, namespace: str) -> tuple[str, Condition]:
         """Where they go, and the condition that says so."""
@@ -76,11 +67,11 @@ class Resolver:
         conditions = getattr(getattr(found, "status", None), "conditions", None) or []
         return next((c for c in conditions if c.type == "Ready"), Condition(type="Ready", status="Unknown"))
 
-    async def _address(self, ref: KReference, namespace: str, field: str) -> str:
+    async def _address(self, ref: KReference, namespace: str, field: str) -> Addressable:
         api_version = ref.api_version or (f"{ref.group}/v1" if ref.group else "v1")
         what = f"{ref.kind} {namespace}/{ref.name}"
         if (api_version, ref.kind) == ("v1", "Service"):
-            return await self._core_service(ref.name, namespace, field)
+            return Addressable(url=await self._core_service(ref.name, namespace, field))
         informer = self._addressed.get((api_version, ref.kind))
         if informer is None:
             known = ", ".join(sorted({kind for _, kind in self._addressed}))
@@ -91,7 +82,7 @@ class Resolver:
         address: Addressable | None = found.status.address
         if address is None or not address.url:
             raise Unresolved("NoAddress", f"{field}.ref: {what} has no address yet")
-        return address.url
+        return address
 
     async def _core_service(self, name: str, namespace: str, field: str) -> str:
         try:
@@ -99,3 +90,18 @@ class Resolver:
         except errors.NotFound:
             raise Unresolved("NotFound", f"{field}.ref: there is no Service {namespace}/{name}") from None
         return f"http://{name}.{namespace}.svc.cluster.local"
+
+
+def _joined(base: str, uri: str, field: str) -> str:
+    if not uri:
+        if not base:
+            raise Unresolved("NoDestination", f"{field}: needs ref or uri")
+        return base
+    try:
+        url = urljoin(base, uri)
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise Unresolved("InvalidUri", f"{field}.uri: {error}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise Unresolved("InvalidUri", f"{field}.uri: {uri!r} is not an absolute http URL, and there is no ref to be relative to")
+    return url

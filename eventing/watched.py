@@ -17,6 +17,7 @@ from kfn.api import eventing as api
 from kfn.api import kinds, messaging, names
 from kfn.api.meta import DeliverySpec, Destination, ObjectMeta
 from kfn.api.serving import Service, ServiceStatus
+from kfn.api.sinkbinding import SinkBinding
 from kfn.api.sources import PingSource
 from kfn.api.webhooksource import WebhookSource
 from kfn.kube.client import Client
@@ -52,11 +53,12 @@ class World:
         self.parallels = Watched(Informer(client, kinds.PARALLEL), _of_flow)
         self.pings = Watched(Informer(client, kinds.PING_SOURCE), _of_source)
         self.webhooks = Watched(Informer(client, kinds.WEBHOOK_SOURCE), _of_source)
+        self.bindings = Watched(Informer(client, kinds.SINK_BINDING), _of_source)
 
     @property
     def reconciled(self) -> tuple[Watched[Any], ...]:
         eventing = self.brokers, self.triggers, self.channels, self.subscriptions, self.sequences, self.parallels
-        return *eventing, self.pings, self.webhooks
+        return *eventing, self.pings, self.webhooks, self.bindings
 
     @property
     def informers(self) -> tuple[Informer[Any], ...]:
@@ -206,7 +208,7 @@ def _of_flow(one: Any) -> Destinations:
     return ()  # its Subscriptions look at them
 
 
-def _of_source(one: PingSource | WebhookSource) -> Destinations:
+def _of_source(one: PingSource | WebhookSource | SinkBinding) -> Destinations:
     return (one.spec.sink,)
 
 

@@ -11,7 +11,7 @@ from eventing.conditions import false, true
 from eventing.resolve import Resolver, Unresolved
 from kfn.api.base import encode
 from kfn.api.kinds import Kind
-from kfn.api.meta import Condition, ObjectMeta
+from kfn.api.meta import Addressable, Condition, ObjectMeta
 from kfn.api.sourced import SourceSpec, SourceStatus
 from kfn.clock import timestamp
 from kfn.kube import errors as kube
@@ -36,10 +36,16 @@ S = TypeVar("S", bound=Source)
 
 async def sink(resolver: Resolver, source: Source) -> tuple[str, Condition]:
     """The sink's address, "" while there is none, and the condition `SinkProvided`."""
+    found, provided = await trusted_sink(resolver, source)
+    return found.url, provided
+
+
+async def trusted_sink(resolver: Resolver, source: Source) -> tuple[Addressable, Condition]:
+    """As above, with the certificates that it is trusted by."""
     try:
-        return await resolver.url(source.spec.sink, source.metadata.namespace, "spec.sink"), true("SinkProvided")
+        return await resolver.address(source.spec.sink, source.metadata.namespace, "spec.sink"), true("SinkProvided")
     except Unresolved as error:
-        return "", false("SinkProvided", error.reason, str(error))
+        return Addressable(), false("SinkProvided", error.reason, str(error))
 
 
 async def report(client: Client, kind: Kind[S], source: S, found: Sequence[Condition], **status: Any) -> None:

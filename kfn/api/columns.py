@@ -88,6 +88,7 @@ BY_KIND: dict[str, tuple[Column, ...]] = {
         AGE,
         *_READY,
     ),
+    "sinkbindings.sources.knative.dev": (at("Sink", "status", "sinkUri"), AGE, *_READY),
     "webhooksources.kfn.dev": (at("URL", "status", "address", "url"), at("Sink", "status", "sinkUri"), AGE, *_READY),
     "builds.kfn.dev": (
         at("Image", "spec", "image", "repository"),

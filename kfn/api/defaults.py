@@ -129,6 +129,13 @@ def ping_source(obj: Json) -> None:
     _destinations(spec, obj)
 
 
+def sink_binding(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    if (subject := spec.get("subject")) and (namespace := obj.get("metadata", {}).get("namespace")):
+        subject.setdefault("namespace", namespace)
+    _destinations(spec, obj)
+
+
 def webhook_source(obj: Json) -> None:
     spec = obj.setdefault("spec", {})
     for field, default in (
@@ -204,6 +211,7 @@ BY_KIND: dict[str, Callable[[Json], None]] = {
     "sequences.flows.knative.dev": sequence,
     "parallels.flows.knative.dev": parallel,
     "pingsources.sources.knative.dev": ping_source,
+    "sinkbindings.sources.knative.dev": sink_binding,
     "webhooksources.kfn.dev": webhook_source,
     "builds.kfn.dev": build,
 }

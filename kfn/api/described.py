@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kfn.api import build, eventing, flows, messaging, meta, podspec, serving, shapes, sourced, sources, webhooksource
+from kfn.api import build, eventing, flows, messaging, meta, podspec, serving, shapes, sinkbinding, sourced, sources, webhooksource
 from kfn.api.base import Base
 
 _CONDITIONS = {
@@ -200,6 +200,19 @@ _FIELDS: dict[type[Base], dict[str, str]] = {
         "data": "The event's data.",
         "dataBase64": "The same in base64, for what is not text.",
     },
+    sinkbinding.SinkBindingSpec: {
+        "sink": "Who gets the events: its address becomes K_SINK.",
+        "ceOverrides": "Attributes that every event is to get; they become K_CE_OVERRIDES.",
+        "subject": "The workloads that send events.",
+    },
+    sinkbinding.Subject: {
+        "apiVersion": "The API's group and version, such as apps/v1.",
+        "kind": "The kind, such as Deployment; whatever has a pod template in spec.template, and CronJob.",
+        "namespace": "The object's own; no other is possible.",
+        "name": "The name of the one workload.",
+        "selector": "The labels of the workloads; instead of a name.",
+    },
+    sinkbinding.BoundStatus: {"sinkCACerts": "Certificates, in PEM, that the sink is trusted by."},
     webhooksource.WebhookSourceSpec: {
         "sink": "Who gets the events. A Broker keeps them; anything else has to be up when a request comes.",
         "secret": "What requests are signed with.",

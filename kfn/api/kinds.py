@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from kfn.api import batch, build, core, eventing, flows, messaging, registration, serving, sources, webhooksource
+from kfn.api import batch, build, core, eventing, flows, messaging, registration, serving, sinkbinding, sources, webhooksource
 
 T = TypeVar("T")
 
@@ -89,6 +89,10 @@ PING_SOURCE = Kind(
     ("status",),
     ("duck.knative.dev/source",),
 )
+SINK_BINDING = Kind(
+    sources.GROUP, "v1", "SinkBinding", "sinkbindings", sinkbinding.SinkBinding, True, (), ("all", "knative", "sources", "bindings"),
+    ("status",), ("duck.knative.dev/source", "duck.knative.dev/binding"),
+)  # fmt: skip
 WEBHOOK_SOURCE = Kind(
     webhooksource.GROUP,
     "v1alpha1",
@@ -124,7 +128,7 @@ VALIDATING_WEBHOOKS = Kind(
 
 ALL: tuple[Kind[Any], ...] = (
     SERVICE, CONFIGURATION, REVISION, ROUTE, BROKER, TRIGGER, CHANNEL, SUBSCRIPTION, SEQUENCE, PARALLEL, PING_SOURCE,
-    WEBHOOK_SOURCE, BUILD,
+    SINK_BINDING, WEBHOOK_SOURCE, BUILD,
     DEPLOYMENT, JOB, POD, CORE_SERVICE, ENDPOINT_SLICE, EVENT, NAMESPACE, CONFIG_MAP, SECRET, SERVICE_ACCOUNT, LEASE,
 )  # fmt: skip
 

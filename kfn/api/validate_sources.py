@@ -8,6 +8,8 @@ from typing import Any
 
 from kfn.api import naming, schedule
 from kfn.api.errors import FieldError
+from kfn.api.shapes import Selector
+from kfn.api.sinkbinding import SinkBinding
 from kfn.api.sourced import CloudEventOverrides
 from kfn.api.sources import PingSource
 from kfn.api.validate_eventing import destination
@@ -18,6 +20,11 @@ _ATTRIBUTE = re.compile(r"[a-z0-9]{1,20}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _WORD = re.compile(r"[\x21-\x7e]{0,200}")
 _KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+_API_VERSION = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?v[a-z0-9]+")
+_KIND = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
+_LABEL = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 _OWN = frozenset({"specversion", "id", "source", "type", "time", "datacontenttype", "dataschema", "subject", "data"})
 
 
@@ -35,6 +42,47 @@ def ping(obj: PingSource, old: PingSource | None) -> list[FieldError]:
     except (binascii.Error, ValueError):
         errors.append(FieldError("spec.dataBase64", "is not base64; put text into spec.data"))
     return errors + _overrides(spec.ce_overrides)
+
+
+def sink_binding(obj: SinkBinding, old: SinkBinding | None) -> list[FieldError]:
+    errors = naming.subdomain_name(obj.metadata)
+    errors += destination(obj.spec.sink, "spec.sink", required=True)
+    subject = obj.spec.subject
+    for field, given, fix in (("apiVersion", subject.api_version, "such as apps/v1"), ("kind", subject.kind, "such as Deployment")):
+        if not given:
+            errors.append(FieldError(f"spec.subject.{field}", f"missing; {fix}"))
+    if subject.api_version and not _API_VERSION.fullmatch(subject.api_version):
+        errors.append(FieldError("spec.subject.apiVersion", f"{subject.api_version!r} is no API's group and version; such as apps/v1"))
+    if subject.kind and not _KIND.fullmatch(subject.kind):
+        errors.append(FieldError("spec.subject.kind", f"{subject.kind!r} is no kind; such as Deployment"))
+    if subject.namespace and subject.namespace != obj.metadata.namespace:
+        errors.append(FieldError("spec.subject.namespace", f"must be the object's own, {obj.metadata.namespace!r}; remove it"))
+    if bool(subject.name) == (subject.selector is not None):
+        both = "is set beside selector; keep one" if subject.name else "missing; set name (one workload) or selector (their labels)"
+        errors.append(FieldError("spec.subject.name", both))
+    if subject.name and (wrong := naming.dns_name(subject.name)):
+        errors.append(FieldError("spec.subject.name", wrong))
+    if subject.selector is not None:
+        errors += _selector(subject.selector, "spec.subject.selector")
+    return errors + _overrides(obj.spec.ce_overrides)
+
+
+def _selector(selector: Selector, at: str) -> list[FieldError]:
+    errors = []
+    for name, value in selector.match_labels.items():
+        if not (_LABEL.fullmatch(name) and _VALUE.fullmatch(value)):
+            errors.append(FieldError(f"{at}.matchLabels[{name}]", "is no label; use letters, digits, '-', '_' and '.'"))
+    for i, one in enumerate(selector.match_expressions):
+        here = f"{at}.matchExpressions[{i}]"
+        if not _LABEL.fullmatch(one.key):
+            errors.append(FieldError(f"{here}.key", f"{one.key!r} is no name of a label"))
+        if one.operator not in _OPERATORS:
+            errors.append(FieldError(f"{here}.operator", f"{one.operator!r} is not known; use one of {', '.join(_OPERATORS)}"))
+        elif bool(one.values) != (one.operator in ("In", "NotIn")):
+            errors.append(FieldError(f"{here}.values", "is for In and NotIn, which need at least one"))
+        if not all(_VALUE.fullmatch(value) for value in one.values):
+            errors.append(FieldError(f"{here}.values", "has what is no value of a label; use letters, digits, '-', '_' and '.'"))
+    return errors
 
 
 def webhook(obj: WebhookSource, old: WebhookSource | None) -> list[FieldError]:
@@ -75,5 +123,6 @@ def _schedule(text: str, timezone: str) -> list[FieldError]:
 
 BY_KIND: dict[str, Callable[[Any, Any], list[FieldError]]] = {
     "pingsources.sources.knative.dev": ping,
+    "sinkbindings.sources.knative.dev": sink_binding,
     "webhooksources.kfn.dev": webhook,
 }

@@ -191,13 +191,13 @@ automountServiceAccountToken: false
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata:
-  name: kfn-{{ .component }}
+  name: {{ .name | default (printf "kfn-%s" .component) }}
   labels:
     {{- include "kfn.labels" (dict "root" .root "component" .component) | nindent 4 }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: ClusterRole
-  name: kfn-{{ .component }}
+  name: {{ .name | default (printf "kfn-%s" .component) }}
 subjects:
   - kind: ServiceAccount
     name: {{ include "kfn.serviceAccount" . }}
