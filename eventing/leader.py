@@ -21,6 +21,7 @@ from eventing.running import Dispatchers
 from eventing.settings import Settings
 from eventing.sources.bindings import Bindings
 from eventing.sources.clockwork import Clockwork
+from eventing.sources.containers import Containers
 from eventing.sources.hooks import Hooks
 from eventing.sources.ping import Pings
 from eventing.sources.webhooks import Webhooks
@@ -57,6 +58,7 @@ class Leader:
         self.sweep = Sweep(bus, metrics, dispatchers, self.ready, world.consuming, world.suspect)
         self._webhooks = Webhooks(client, world.webhooks.informer, resolver, hooks, ingress_url)
         self._bindings = Bindings(client, world.bindings.informer, resolver)
+        self._containers = Containers(client, world.containers.informer, resolver)
         self._clockwork: Clockwork | None = None
         self._client, self._resolver, self._courier, self._metrics = client, resolver, courier, metrics
 
@@ -85,6 +87,7 @@ class Leader:
         tasks.start_soon(run, world.pings.keys, pings.reconcile)
         tasks.start_soon(run, world.webhooks.keys, self._webhooks.reconcile)
         tasks.start_soon(run, world.bindings.keys, self._bindings.reconcile)
+        tasks.start_soon(run, world.containers.keys, self._containers.reconcile)
         tasks.start_soon(self.sweep.run)
 
     async def _first_pass(self) -> None:

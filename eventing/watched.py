@@ -15,6 +15,7 @@ from eventing.subscription import subscribed
 from eventing.trigger import broker_name
 from kfn.api import eventing as api
 from kfn.api import kinds, messaging, names
+from kfn.api.containersource import ContainerSource
 from kfn.api.meta import DeliverySpec, Destination, ObjectMeta
 from kfn.api.serving import Service, ServiceStatus
 from kfn.api.sinkbinding import SinkBinding
@@ -54,11 +55,12 @@ class World:
         self.pings = Watched(Informer(client, kinds.PING_SOURCE), _of_source)
         self.webhooks = Watched(Informer(client, kinds.WEBHOOK_SOURCE), _of_source)
         self.bindings = Watched(Informer(client, kinds.SINK_BINDING), _of_source)
+        self.containers = Watched(Informer(client, kinds.CONTAINER_SOURCE), _of_source)
 
     @property
     def reconciled(self) -> tuple[Watched[Any], ...]:
         eventing = self.brokers, self.triggers, self.channels, self.subscriptions, self.sequences, self.parallels
-        return *eventing, self.pings, self.webhooks, self.bindings
+        return *eventing, self.pings, self.webhooks, self.bindings, self.containers
 
     @property
     def informers(self) -> tuple[Informer[Any], ...]:
@@ -208,7 +210,7 @@ def _of_flow(one: Any) -> Destinations:
     return ()  # its Subscriptions look at them
 
 
-def _of_source(one: PingSource | WebhookSource | SinkBinding) -> Destinations:
+def _of_source(one: PingSource | WebhookSource | SinkBinding | ContainerSource) -> Destinations:
     return (one.spec.sink,)
 
 

@@ -89,6 +89,7 @@ BY_KIND: dict[str, tuple[Column, ...]] = {
         *_READY,
     ),
     "sinkbindings.sources.knative.dev": (at("Sink", "status", "sinkUri"), AGE, *_READY),
+    "containersources.sources.knative.dev": (at("Sink", "status", "sinkUri"), AGE, *_READY),
     "webhooksources.kfn.dev": (at("URL", "status", "address", "url"), at("Sink", "status", "sinkUri"), AGE, *_READY),
     "builds.kfn.dev": (
         at("Image", "spec", "image", "repository"),

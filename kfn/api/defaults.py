@@ -136,6 +136,10 @@ def sink_binding(obj: Json) -> None:
     _destinations(spec, obj)
 
 
+def container_source(obj: Json) -> None:
+    _destinations(obj.setdefault("spec", {}), obj)
+
+
 def webhook_source(obj: Json) -> None:
     spec = obj.setdefault("spec", {})
     for field, default in (
@@ -212,6 +216,7 @@ BY_KIND: dict[str, Callable[[Json], None]] = {
     "parallels.flows.knative.dev": parallel,
     "pingsources.sources.knative.dev": ping_source,
     "sinkbindings.sources.knative.dev": sink_binding,
+    "containersources.sources.knative.dev": container_source,
     "webhooksources.kfn.dev": webhook_source,
     "builds.kfn.dev": build,
 }

@@ -2,7 +2,21 @@
 
 from typing import Any
 
-from kfn.api import build, eventing, flows, messaging, meta, podspec, serving, shapes, sinkbinding, sourced, sources, webhooksource
+from kfn.api import (
+    build,
+    containersource,
+    eventing,
+    flows,
+    messaging,
+    meta,
+    podspec,
+    serving,
+    shapes,
+    sinkbinding,
+    sourced,
+    sources,
+    webhooksource,
+)
 from kfn.api.base import Base
 
 _CONDITIONS = {
@@ -213,6 +227,11 @@ _FIELDS: dict[type[Base], dict[str, str]] = {
         "selector": "The labels of the workloads; instead of a name.",
     },
     sinkbinding.BoundStatus: {"sinkCACerts": "Certificates, in PEM, that the sink is trusted by."},
+    containersource.ContainerSourceSpec: {
+        "sink": "Who gets the events: its address becomes K_SINK.",
+        "ceOverrides": "Attributes that every event is to get; they become K_CE_OVERRIDES.",
+        "template": "The pod that sends the events, as in a Deployment.",
+    },
     webhooksource.WebhookSourceSpec: {
         "sink": "Who gets the events. A Broker keeps them; anything else has to be up when a request comes.",
         "secret": "What requests are signed with.",

@@ -3,7 +3,20 @@
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from kfn.api import batch, build, core, eventing, flows, messaging, registration, serving, sinkbinding, sources, webhooksource
+from kfn.api import (
+    batch,
+    build,
+    containersource,
+    core,
+    eventing,
+    flows,
+    messaging,
+    registration,
+    serving,
+    sinkbinding,
+    sources,
+    webhooksource,
+)
 
 T = TypeVar("T")
 
@@ -93,6 +106,10 @@ SINK_BINDING = Kind(
     sources.GROUP, "v1", "SinkBinding", "sinkbindings", sinkbinding.SinkBinding, True, (), ("all", "knative", "sources", "bindings"),
     ("status",), ("duck.knative.dev/source", "duck.knative.dev/binding"),
 )  # fmt: skip
+CONTAINER_SOURCE = Kind(
+    sources.GROUP, "v1", "ContainerSource", "containersources", containersource.ContainerSource, True, (), ("all", "knative", "sources"),
+    ("status",), ("duck.knative.dev/source",),
+)  # fmt: skip
 WEBHOOK_SOURCE = Kind(
     webhooksource.GROUP,
     "v1alpha1",
@@ -128,7 +145,7 @@ VALIDATING_WEBHOOKS = Kind(
 
 ALL: tuple[Kind[Any], ...] = (
     SERVICE, CONFIGURATION, REVISION, ROUTE, BROKER, TRIGGER, CHANNEL, SUBSCRIPTION, SEQUENCE, PARALLEL, PING_SOURCE,
-    SINK_BINDING, WEBHOOK_SOURCE, BUILD,
+    SINK_BINDING, CONTAINER_SOURCE, WEBHOOK_SOURCE, BUILD,
     DEPLOYMENT, JOB, POD, CORE_SERVICE, ENDPOINT_SLICE, EVENT, NAMESPACE, CONFIG_MAP, SECRET, SERVICE_ACCOUNT, LEASE,
 )  # fmt: skip
 

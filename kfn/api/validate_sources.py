@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kfn.api import naming, schedule
+from kfn.api.containersource import ContainerSource
 from kfn.api.errors import FieldError
 from kfn.api.shapes import Selector
 from kfn.api.sinkbinding import SinkBinding
@@ -67,6 +68,22 @@ def sink_binding(obj: SinkBinding, old: SinkBinding | None) -> list[FieldError]:
     return errors + _overrides(obj.spec.ce_overrides)
 
 
+def container(obj: ContainerSource, old: ContainerSource | None) -> list[FieldError]:
+    errors = naming.subdomain_name(obj.metadata)
+    errors += destination(obj.spec.sink, "spec.sink", required=True)
+    pod = obj.spec.template.get("spec")
+    containers = pod.get("containers") if isinstance(pod, dict) else None
+    at = "spec.template.spec.containers"
+    if not isinstance(containers, list) or not containers:
+        errors.append(FieldError(at, "missing; give at least one container with a name and an image"))
+        containers = []
+    for i, one in enumerate(containers):
+        for field in ("name", "image"):
+            if not isinstance(one, dict) or not isinstance(one.get(field), str) or not one[field]:
+                errors.append(FieldError(f"{at}[{i}].{field}", "missing; give the container's " + field))
+    return errors + _overrides(obj.spec.ce_overrides)
+
+
 def _selector(selector: Selector, at: str) -> list[FieldError]:
     errors = []
     for name, value in selector.match_labels.items():
@@ -124,5 +141,6 @@ def _schedule(text: str, timezone: str) -> list[FieldError]:
 BY_KIND: dict[str, Callable[[Any, Any], list[FieldError]]] = {
     "pingsources.sources.knative.dev": ping,
     "sinkbindings.sources.knative.dev": sink_binding,
+    "containersources.sources.knative.dev": container,
     "webhooksources.kfn.dev": webhook,
 }

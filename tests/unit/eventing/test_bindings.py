@@ -1,16 +1,10 @@
 """SinkBindings over kfn's own API server: who gets the address, when, and who loses it again."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import anyio
-
-from embedded.api.local import LocalTransport
-from eventing.leader import run
-from eventing.resolve import Resolver
 from eventing.sources.bindings import Bindings
-from eventing.watched import World
 from kfn import binding
 from kfn.api import kinds, podspecable
 from kfn.api.base import Json
@@ -19,7 +13,7 @@ from kfn.api.shapes import Selector
 from kfn.api.sinkbinding import SinkBinding, SinkBindingSpec, Subject
 from kfn.kube import errors
 from kfn.kube.client import Client
-from tests.unit.embedded_api.memory import Memory
+from tests.unit.eventing.over_api import eventually, reconciling
 
 URL = "http://sink.example"
 DEPLOYMENT, JOB, SERVICE = podspecable.DEPLOYMENT, podspecable.JOB, podspecable.kind_of("serving.knative.dev/v1", "Service")
@@ -78,24 +72,10 @@ class Stage:
         await eventually(is_so)
 
 
-async def eventually(is_so: Callable[[], Awaitable[bool]]) -> None:
-    with anyio.fail_after(30):
-        while not await is_so():
-            await anyio.sleep(0.01)
-
-
 @asynccontextmanager
-async def stage(*, reconciled: bool = True) -> AsyncIterator[Stage]:
-    client = Client(LocalTransport((await Memory.open()).server))
-    world = World(client)
-    bindings = world.bindings
-    bindings.informer.on_change(lambda old, new: bindings.dirty(new or old))  # type: ignore[arg-type]
-    async with anyio.create_task_group() as tasks:
-        if reconciled:
-            tasks.start_soon(bindings.informer.run)
-            tasks.start_soon(run, bindings.keys, Bindings(client, bindings.informer, Resolver(client, [])).reconcile)
+async def stage() -> AsyncIterator[Stage]:
+    async with reconciling(lambda world: world.bindings, Bindings) as client:
         yield Stage(client)
-        tasks.cancel_scope.cancel()
 
 
 class TestSubjects:
