@@ -17,6 +17,7 @@ from kfn.api import (
     validate_build,
     validate_eventing,
     validate_messaging,
+    validate_pipeline,
     validate_serving,
     validate_sources,
 )
@@ -30,6 +31,7 @@ _VALIDATE = {
     **validate_eventing.BY_KIND,
     **validate_messaging.BY_KIND,
     **validate_sources.BY_KIND,
+    **validate_pipeline.BY_KIND,
     **validate_build.BY_KIND,
 }
 _SIGNED = ("services.serving.knative.dev", "configurations.serving.knative.dev", "routes.serving.knative.dev")

@@ -56,6 +56,7 @@ TRIGGER = ConditionSet(
     "Ready", ("BrokerReady", "DependencyReady", "SubscriberResolved", "SubscriptionReady", "DeadLetterSinkResolved", "OIDCIdentityCreated")
 )
 
+PIPELINE = ConditionSet("Ready", ("BrokerReady", "StepsResolved"))
 BUILD = ConditionSet("Succeeded")
 
 

@@ -197,6 +197,14 @@ def _periodic(probe: Json, period: int) -> None:
             probe[field] = default
 
 
+def pipeline(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    if isinstance(on := spec.get("on"), dict) and not on.get("broker"):
+        on["broker"] = "default"
+    for step in spec.get("steps", {}).values():
+        _destinations({"sink": step}, obj)
+
+
 def build(obj: Json) -> None:
     spec = obj.setdefault("spec", {})
     if not spec.get("timeoutSeconds"):
@@ -218,5 +226,6 @@ BY_KIND: dict[str, Callable[[Json], None]] = {
     "sinkbindings.sources.knative.dev": sink_binding,
     "containersources.sources.knative.dev": container_source,
     "webhooksources.kfn.dev": webhook_source,
+    "pipelines.kfn.dev": pipeline,
     "builds.kfn.dev": build,
 }

@@ -11,6 +11,7 @@ from kfn.api import (
     eventing,
     flows,
     messaging,
+    pipeline,
     registration,
     serving,
     sinkbinding,
@@ -122,6 +123,9 @@ WEBHOOK_SOURCE = Kind(
     ("status",),
     ("duck.knative.dev/source", *_ADDRESSABLE),
 )
+PIPELINE = Kind(
+    pipeline.GROUP, "v1alpha1", "Pipeline", "pipelines", pipeline.Pipeline, True, (), ("all", "kfn"), ("status",), _ADDRESSABLE
+)  # fmt: skip
 BUILD = Kind(build.GROUP, "v1alpha1", "Build", "builds", build.Build, True, ("bld",), ("all", "kfn"), ("status",))
 
 DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments", core.Deployment, True, ("deploy",), ("all",), ("status", "scale"))
@@ -145,7 +149,7 @@ VALIDATING_WEBHOOKS = Kind(
 
 ALL: tuple[Kind[Any], ...] = (
     SERVICE, CONFIGURATION, REVISION, ROUTE, BROKER, TRIGGER, CHANNEL, SUBSCRIPTION, SEQUENCE, PARALLEL, PING_SOURCE,
-    SINK_BINDING, CONTAINER_SOURCE, WEBHOOK_SOURCE, BUILD,
+    SINK_BINDING, CONTAINER_SOURCE, WEBHOOK_SOURCE, PIPELINE, BUILD,
     DEPLOYMENT, JOB, POD, CORE_SERVICE, ENDPOINT_SLICE, EVENT, NAMESPACE, CONFIG_MAP, SECRET, SERVICE_ACCOUNT, LEASE,
 )  # fmt: skip
 

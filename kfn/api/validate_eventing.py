@@ -46,10 +46,13 @@ def trigger(obj: Trigger, old: Trigger | None) -> list[FieldError]:
         errors.append(FieldError("spec.broker", f"immutable: it is {old.spec.broker!r}; delete the Trigger and create it anew"))
     if spec.filter is not None:
         errors += _attributes(spec.filter.attributes, "spec.filter.attributes")
-    for i, one in enumerate(spec.filters):
-        errors += _filter(one, f"spec.filters[{i}]")
+    errors += filters(spec.filters, "spec.filters")
     errors += destination(spec.subscriber, "spec.subscriber", required=True)
     return errors + delivery(spec.delivery, "spec.delivery")
+
+
+def filters(value: list[dict[str, Any]], at: str) -> list[FieldError]:
+    return [error for i, one in enumerate(value) for error in _filter(one, f"{at}[{i}]")]
 
 
 def destination(value: Destination, at: str, *, required: bool = False) -> list[FieldError]:
