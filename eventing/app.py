@@ -29,8 +29,10 @@ from eventing.resolve import Resolver
 from eventing.running import Dispatchers
 from eventing.settings import Settings
 from eventing.settle import Settler
+from eventing.shown import Shown
 from eventing.sources.hooks import Hooks
 from eventing.sources.webhooks import Webhooks
+from eventing.told import SubscribersFollower
 from eventing.watched import Watched, World
 from kfn.kube import reconcile
 from kfn.kube.client import Client
@@ -122,8 +124,9 @@ class Eventing:
                 self._bus, self.settings, self.metrics, known=self._is_known, ready=self._is_ready, full=self._full,
                 suspect=self._world.suspect, gate=self._gate,
             )  # fmt: skip
+            self.routes.extend(Shown(ingress, self._bus, self.settings).routes)
             self.routes.extend(Doors(ingress, self._bus, self.settings, self._world.uid_of).routes)
-            app = web.app(ingress, self._bus, self.settings, self.metrics, lambda: self._bus.is_up, [*self.routes, *self._hooks.routes])
+            app = web.app(ingress, self.metrics, lambda: self._bus.is_up, [*self.routes, *self._hooks.routes])
             async with serving(app, host=self.settings.host, port=self.settings.port, sock=sock) as port:
                 self.port = port
                 self.ingress_url = self.settings.ingress_url or f"http://{_authority(self.settings.host)}:{port}"
@@ -177,10 +180,12 @@ class Eventing:
         world = self._world
         follower = Follower(world.triggers.informer, world.brokers.informer, self._dispatchers)
         webhooks = Webhooks(self._client, world.webhooks.informer, resolver, self._hooks)
-        subscriber = SubscriptionFollower(world.subscriptions.informer, world.channels.informer, self._dispatchers)
+        subscriber = SubscriptionFollower(world.subscriptions.informer, world.channel_informers, self._dispatchers)
+        told = SubscribersFollower(world.in_memory.informer, world.subscriptions.informer, resolver, self._dispatchers)
         of: dict[Watched[Any], reconcile.Reconcile] = {
             world.triggers: follower.reconcile,
             world.subscriptions: subscriber.reconcile,
+            world.in_memory: told.reconcile,
             world.webhooks: webhooks.reconcile,
         }
 
@@ -204,15 +209,15 @@ class Eventing:
         """Whether the stream of a Broker or a Channel is there: as found by us, or by the leader."""
         if self._leader is not None:
             return (namespace, name) in self._leader.ready
-        if name_of_channel := subjects.channel_at(name):
-            channel = self._world.channels.informer.get(namespace, name_of_channel)
+        if subjects.channel_at(name):
+            channel = self._world.channel_at(namespace, name)
             return channel is not None and is_stored(channel)
         found = self._world.brokers.informer.get(namespace, name)
         return found is not None and has_channel(found)
 
     def _is_known(self, namespace: str, name: str) -> bool:
-        if name_of_channel := subjects.channel_at(name):
-            channel = self._world.channels.informer.get(namespace, name_of_channel)
+        if subjects.channel_at(name):
+            channel = self._world.channel_at(namespace, name)
             return channel is not None and not channel.metadata.deletion_timestamp
         found = self._world.brokers.informer.get(namespace, name)
         return found is not None and broker.is_ours(found) and not found.metadata.deletion_timestamp

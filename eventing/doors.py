@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from eventing import consumers, errors, tail
 from eventing.bus import Bus
 from eventing.deadletters import LARGEST, PAGE, DeadLetters, Page, Selection, Uid
-from eventing.ingress import Ingress, Refusal, place
+from eventing.ingress import AT, AT_CHANNEL, Ingress, Refusal, place
 from eventing.settings import Settings
 from kfn.observe import bearer
 
@@ -40,14 +40,14 @@ class Doors:
     @property
     def routes(self) -> list[BaseRoute]:
         found: list[BaseRoute] = []
-        for at in ("/{namespace}/{broker}/dead-letters", "/{namespace}/channels/{channel}/dead-letters"):
+        for at in (f"{AT}/dead-letters", f"{AT_CHANNEL}/dead-letters"):
             found += [
                 Route(at, self._guarded(self._list), methods=["GET"]),
                 Route(at, self._guarded(self._purge), methods=["DELETE"]),
                 Route(f"{at}/replay", self._guarded(self._replay), methods=["POST"]),
                 Route(f"{at}/{{sequence:int}}", self._guarded(self._show), methods=["GET"]),
             ]
-        for at in ("/{namespace}/{broker}/triggers/{trigger}/replay", "/{namespace}/channels/{channel}/subscriptions/{trigger}/replay"):
+        for at in (f"{AT}/triggers/{{trigger}}/replay", f"{AT_CHANNEL}/subscriptions/{{trigger}}/replay"):
             found.append(Route(at, self._guarded(self._rewind), methods=["POST"]))
         return found
 

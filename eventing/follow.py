@@ -4,11 +4,14 @@ nothing.
 Replicas share each durable consumer: JetStream gives every event to one of them, and to another when that one goes silent.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from eventing.broker import is_ours
 from eventing.conditions import is_true
 from eventing.running import Dispatchers
 from eventing.settle import Subscription
-from eventing.subscription import ALL, delivery, dispatcher_key, wanted
+from eventing.subscription import ALL, channel_of, delivery, dispatcher_key, wanted
 from eventing.trigger import broker_name, parsed
 from kfn.api import eventing as api
 from kfn.api import messaging
@@ -45,14 +48,14 @@ class Follower:
 
 class SubscriptionFollower:
     def __init__(
-        self, subscriptions: Informer[messaging.Subscription], channels: Informer[messaging.Channel], dispatchers: Dispatchers
+        self, subscriptions: Informer[messaging.Subscription], channels: Mapping[str, Informer[Any]], dispatchers: Dispatchers
     ) -> None:
         self._subscriptions, self._channels, self._dispatchers = subscriptions, channels, dispatchers
 
     async def reconcile(self, key: str) -> Done:
         namespace, _, name = key.partition("/")
         one = self._subscriptions.get(namespace, name)
-        channel = self._channels.get(namespace, one.spec.channel.name) if one is not None else None
+        channel = channel_of(one, self._channels) if one is not None else None
         if one is None or channel is None or one.metadata.deletion_timestamp:
             await self._dispatchers.stop(dispatcher_key(key))
         elif one.status.observed_generation != one.metadata.generation:

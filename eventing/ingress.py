@@ -7,9 +7,11 @@ Every refusal says what to change, or when to try again. What becomes of an even
 
 import json
 import logging
+import re
 from collections.abc import Callable, Sequence
 
 import anyio
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -78,12 +80,11 @@ class Ingress:
 
     def require(self, namespace: str, broker: str) -> None:
         """Refuse unless the Broker is there."""
-        name = subjects.channel_at(broker)
-        what, name = ("channel", name) if name else ("broker", broker)
+        kind, name = subjects.kind_at(broker) or "Broker", subjects.channel_at(broker) or broker
+        what = kind.lower()
         if not self._known(namespace, broker):
-            raise Refusal(
-                404, f"there is no {what} {name!r} in namespace {namespace!r}; create it: kfn {what} create {name} -n {namespace}"
-            )
+            fix = f"; create it: kfn {what} create {name} -n {namespace}" if kind != "InMemoryChannel" else ""
+            raise Refusal(404, f"there is no {what} {name!r} in namespace {namespace!r}{fix}")
         if not self._ready(namespace, broker):
             raise Refusal(503, f"{what} {name!r} is not ready yet", _RETRY)
 
@@ -144,10 +145,26 @@ class Ingress:
         await self._bus.publish(subjects.stream(namespace, broker), subject, {**binding.headers(event), **trace}, event.data or b"", id=id)
 
 
+class _Channels(Convertor[str]):
+    """The part of a path that says which kind of channel follows."""
+
+    regex = "|".join(re.escape(prefix.rstrip("/")) for prefix in subjects.CHANNELS.values())
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("channels", _Channels())
+AT, AT_CHANNEL = "/{namespace}/{broker}", "/{namespace}/{channels:channels}/{channel}"
+
+
 def place(request: Request) -> str:
-    """The Broker or Channel that the path names."""
+    """The Broker or channel that a path of `AT` or `AT_CHANNEL` names."""
     params = request.path_params
-    return subjects.channel(params["channel"]) if "channel" in params else str(params["broker"])
+    return f"{params['channels']}/{params['channel']}" if "channel" in params else str(params["broker"])
 
 
 def _check_size(event: Event, place: str, settings: Settings) -> None:

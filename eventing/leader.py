@@ -1,6 +1,7 @@
 """What the one of several replicas does that writes: the reconcilers of every kind, the sweep, and the clocks of PingSources."""
 
 import logging
+from functools import partial
 from typing import Any
 
 import anyio
@@ -27,6 +28,7 @@ from eventing.sources.ping import Pings
 from eventing.sources.webhooks import Webhooks
 from eventing.subscription import Subscriptions
 from eventing.sweep import Sweep
+from eventing.told import Subscribers
 from eventing.trigger import Triggers
 from eventing.watched import Watched, World, key
 from kfn.api import kinds
@@ -51,8 +53,12 @@ class Leader:
         channels, subscriptions = world.channels.informer, world.subscriptions.informer
         self._brokers = Brokers(client, world.brokers.informer, streams, resolver, ingress_url, gate)
         self._triggers = Triggers(client, world.triggers.informer, world.brokers.informer, consumers, resolver, dispatchers)
-        self._channels = Channels(client, channels, subscriptions, streams, resolver, ingress_url, gate)
-        self._subscriptions = Subscriptions(client, subscriptions, channels, consumers, resolver, dispatchers)
+        told = Subscribers(client, subscriptions, consumers, resolver, dispatchers)
+        self._channels = {
+            kind: Channels(client, informer, subscriptions, streams, resolver, ingress_url, gate, told)
+            for kind, informer in world.channel_informers.items()
+        }
+        self._subscriptions = Subscriptions(client, subscriptions, world.channel_informers, consumers, resolver, dispatchers)
         self._sequences = Flows(client, kinds.SEQUENCE, world.sequences.informer, channels, subscriptions, consumers)
         self._parallels = Flows(client, kinds.PARALLEL, world.parallels.informer, channels, subscriptions, consumers)
         self.sweep = Sweep(bus, metrics, dispatchers, self.ready, world.consuming, world.suspect)
@@ -70,8 +76,9 @@ class Leader:
     def take_over(self) -> None:
         """Streams are as the leader before us has left them; were all looked at first, what they are delivered to would wait meanwhile."""
         self.ready |= {(b.metadata.namespace, b.metadata.name) for b in self._world.brokers.informer.list() if has_channel(b)}
-        found = [one.metadata for one in self._world.channels.informer.list() if is_stored(one)]
-        self.ready |= {(meta.namespace, subjects.channel(meta.name)) for meta in found}
+        for kind, informer in self._world.channel_informers.items():
+            found = [one.metadata for one in informer.list() if is_stored(one)]
+            self.ready |= {(meta.namespace, subjects.channel(meta.name, kind)) for meta in found}
 
     async def begin(self, tasks: TaskGroup) -> None:
         world = self._world
@@ -80,7 +87,8 @@ class Leader:
         await self._first_pass()
         tasks.start_soon(run, world.brokers.keys, self._broker)
         tasks.start_soon(run, world.triggers.keys, self._triggers.reconcile)
-        tasks.start_soon(run, world.channels.keys, self._channel)
+        for kind, watched in world.by_kind.items():
+            tasks.start_soon(run, watched.keys, partial(self._channel, kind))
         tasks.start_soon(run, world.subscriptions.keys, self._subscriptions.reconcile)
         tasks.start_soon(run, world.sequences.keys, self._sequences.reconcile)
         tasks.start_soon(run, world.parallels.keys, self._parallels.reconcile)
@@ -93,8 +101,9 @@ class Leader:
     async def _first_pass(self) -> None:
         """The port may be another than in the last run: whoever finds us started shall find addresses of now."""
         passes: tuple[tuple[Watched[Any], reconcile.Reconcile], ...] = (
-            (self._world.brokers, self._brokers.reconcile), (self._world.channels, self._channels.reconcile),
-        )  # fmt: skip
+            (self._world.brokers, self._brokers.reconcile),
+            *((watched, self._channels[kind].reconcile) for kind, watched in self._world.by_kind.items()),
+        )
         with anyio.move_on_after(5):
             for watched, one_pass in passes:
                 for one in watched.informer.list():
@@ -112,14 +121,14 @@ class Leader:
             self._world.touch_triggers(namespace, name)
         return done
 
-    async def _channel(self, key: str) -> reconcile.Done:
+    async def _channel(self, kind: str, key: str) -> reconcile.Done:
         """As above, for Subscriptions."""
         namespace, _, name = key.partition("/")
-        place = namespace, subjects.channel(name)
+        place = namespace, subjects.channel(name, kind)
         before = place in self.ready
-        done = await self._channels.reconcile(key)
+        done = await self._channels[kind].reconcile(key)
         if (place in self.ready) != before:
-            self._world.touch_subscriptions(namespace, name)
+            self._world.touch_subscriptions(kind, namespace, name)
         return done
 
 

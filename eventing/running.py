@@ -44,6 +44,9 @@ class Dispatchers:
         if stopped is not None:
             self._metrics.forget(stopped.subscription)
 
+    def runs(self, key: str) -> bool:
+        return self._running.get(key) is not None
+
     def doubt(self, subscription: Subscription) -> None:
         """Its consumer is not as it should be."""
         self._lost(subscription.key)

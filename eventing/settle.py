@@ -48,11 +48,15 @@ class Subscription:
     @property
     def key(self) -> str:
         """Under which its dispatcher runs: a Trigger and a Subscription may have one name."""
-        return f"{self.namespace}/subscriptions/{self.name}" if subjects.channel_at(self.broker) else f"{self.namespace}/{self.name}"
+        return subscription_key(self.namespace, self.name) if subjects.channel_at(self.broker) else f"{self.namespace}/{self.name}"
 
     @property
     def what(self) -> str:
         return f"{'subscription' if subjects.channel_at(self.broker) else 'trigger'} {self.namespace}/{self.name}"
+
+
+def subscription_key(namespace: str, name: str) -> str:
+    return f"{namespace}/subscriptions/{name}"
 
 
 class Settler:

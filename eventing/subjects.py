@@ -1,7 +1,7 @@
 """Names on the bus: streams, subjects, consumers, dedup ids. Distinct Brokers, Triggers, types and events never share one. Pure.
 
-Whatever keeps events has a place below its namespace: a Broker its name, a Channel `channels/NAME`. So says its address, too. All that is
-called `broker` here and elsewhere on an event's way is such a place.
+Whatever keeps events has a place below its namespace: a Broker its name, a Channel `channels/NAME`, an InMemoryChannel
+`inmemorychannels/NAME`. So says its address, too. All that is called `broker` here and elsewhere on an event's way is such a place.
 """
 
 import hashlib
@@ -11,7 +11,8 @@ from urllib.parse import quote, unquote
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_-]")
 _NOT_LOWER = re.compile(r"[^a-z0-9-]")
 _LONGEST = 160
-_CHANNELS = "channels/"
+CHANNELS = {"Channel": "channels/", "InMemoryChannel": "inmemorychannels/"}
+_STREAMS = {"Channel": "CH", "InMemoryChannel": "IMC"}  # namespaces have no capitals, so no Broker's stream is called so
 
 
 def token(value: str) -> str:
@@ -22,14 +23,19 @@ def token(value: str) -> str:
     return f"{escaped[:100].rstrip('%')}~{hashlib.sha256(value.encode()).hexdigest()[:32]}"
 
 
-def channel(name: str) -> str:
-    """A Channel's place."""
-    return _CHANNELS + name
+def channel(name: str, kind: str = "Channel") -> str:
+    """A channel's place."""
+    return CHANNELS[kind] + name
 
 
 def channel_at(place: str) -> str:
-    """The Channel of that place; empty for a Broker's."""
-    return place.removeprefix(_CHANNELS) if place.startswith(_CHANNELS) else ""
+    """The channel of that place; empty for a Broker's."""
+    return place.removeprefix(CHANNELS[kind]) if (kind := kind_at(place)) else ""
+
+
+def kind_at(place: str) -> str:
+    """Which kind of channel that place is of; empty for a Broker's."""
+    return next((kind for kind, prefix in CHANNELS.items() if place.startswith(prefix)), "")
 
 
 def address(ingress_url: str, namespace: str, place: str) -> str:
@@ -43,20 +49,20 @@ def place_at(ingress_url: str, url: str) -> tuple[str, str] | None:
     match [unquote(part) for part in url.removeprefix(f"{ingress_url}/").split("/")]:
         case [namespace, broker] if namespace and broker:
             return namespace, broker
-        case [namespace, "channels", name] if namespace and name:
-            return namespace, channel(name)
+        case [namespace, places, name] if namespace and name and f"{places}/" in CHANNELS.values():
+            return namespace, f"{places}/{name}"
     return None
 
 
 def stream(namespace: str, broker: str) -> str:
-    if name := channel_at(broker):  # namespaces have no capitals, so no Broker's stream is called so
-        return f"KFN_CH_{_escape(_NOT_LOWER, namespace)}_{_escape(_NOT_LOWER, name)}"
+    if name := channel_at(broker):
+        return f"KFN_{_STREAMS[kind_at(broker)]}_{_escape(_NOT_LOWER, namespace)}_{_escape(_NOT_LOWER, name)}"
     return f"KFN_{_escape(_NOT_LOWER, namespace)}_{_escape(_NOT_LOWER, broker)}"
 
 
 def dead_stream(namespace: str, broker: str) -> str:
     if name := channel_at(broker):
-        return f"KFN_DLQ_CH_{_escape(_NOT_LOWER, namespace)}_{_escape(_NOT_LOWER, name)}"
+        return f"KFN_DLQ_{_STREAMS[kind_at(broker)]}_{_escape(_NOT_LOWER, namespace)}_{_escape(_NOT_LOWER, name)}"
     return f"KFN_DLQ_{_escape(_NOT_LOWER, namespace)}_{_escape(_NOT_LOWER, broker)}"
 
 

@@ -2,17 +2,20 @@
 addresses, its dispatcher and its conditions."""
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
-from eventing import conditions, errors, finalizer, pause, subjects
+from eventing import conditions, errors, finalizer, pause, subjects, told
 from eventing.attached import Consumers
+from eventing.channel import Channel, place
 from eventing.conditions import false, true, unknown
 from eventing.delivery import DeliveryError, Policy, effective, policy
 from eventing.match import AllOf
 from eventing.resolve import Resolver, Unresolved
 from eventing.running import Dispatchers
-from eventing.settle import Subscription
+from eventing.settle import Subscription, subscription_key
 from eventing.trigger import left, paused
 from kfn.api import kinds
 from kfn.api import messaging as api
@@ -33,7 +36,7 @@ ALL = AllOf()
 def dispatcher_key(key: str) -> str:
     """Under which its dispatcher runs: a Trigger may have the same name."""
     namespace, _, name = key.partition("/")
-    return f"{namespace}/subscriptions/{name}"
+    return subscription_key(namespace, name)
 
 
 def subscribed(name: str) -> str:
@@ -43,16 +46,23 @@ def subscribed(name: str) -> str:
 
 def wanted(subscription: api.Subscription, how: Policy, where: api.PhysicalSubscription) -> Subscription:
     """What its dispatcher shall do."""
-    meta, spec = subscription.metadata, subscription.spec
+    meta = subscription.metadata
     return Subscription(
-        meta.namespace, subjects.channel(spec.channel.name), meta.name, meta.uid, where.subscriber_uri, where.dead_letter_sink_uri, how,
+        meta.namespace, place(subscription), meta.name, meta.uid, where.subscriber_uri, where.dead_letter_sink_uri, how,
         reply=where.reply_uri,
     )  # fmt: skip
 
 
+def channel_of(subscription: api.Subscription, channels: Mapping[str, Informer[Any]]) -> Channel | None:
+    """Its channel, of the kinds that there are."""
+    ref = subscription.spec.channel
+    informer = channels.get(ref.kind) if ref.api_version == api.API_VERSION else None
+    return informer.get(subscription.metadata.namespace, ref.name) if informer is not None else None
+
+
 class Subscriptions:
     def __init__(
-        self, client: Client, informer: Informer[api.Subscription], channels: Informer[api.Channel], consumers: Consumers,
+        self, client: Client, informer: Informer[api.Subscription], channels: Mapping[str, Informer[Any]], consumers: Consumers,
         resolver: Resolver, dispatchers: Dispatchers,
     ) -> None:  # fmt: skip
         self._client, self._informer, self._channels, self._consumers = client, informer, channels, consumers
@@ -70,7 +80,7 @@ class Subscriptions:
             await finalizer.add(self._client, kinds.SUBSCRIPTION, subscription.metadata, FINALIZER)
         except kube.Conflict:
             return Done(again_after=0.05)
-        channel = self._channels.get(namespace, subscription.spec.channel.name)
+        channel = channel_of(subscription, self._channels)
         there = self._channel_ready(subscription, channel)
         how, added = delivery(subscription, channel)
         if there.status == "True" and added.status == "True":
@@ -78,6 +88,11 @@ class Subscriptions:
         elif added.status == "True":
             added = unknown("AddedToChannel", there.reason, there.message)
         where, resolved = await self._resolve(subscription, channel)
+        if isinstance(channel, api.InMemoryChannel) and resolved.status == "True" and not channel.metadata.deletion_timestamp:
+            try:
+                await told.enter(self._client, channel, told.entry(subscription, where))
+            except (kube.Conflict, kube.NotFound):
+                return Done(again_after=0.05)
         try:
             until = pause.until(subscription.metadata.annotations, utcnow()) if added.status == "True" else ""
         except pause.PauseError:
@@ -93,26 +108,26 @@ class Subscriptions:
             return Done(again_after=2.0)
         return Done(again_after=left(until)) if until else Done()
 
-    def _channel_ready(self, subscription: api.Subscription, channel: api.Channel | None) -> Condition:
+    def _channel_ready(self, subscription: api.Subscription, channel: Channel | None) -> Condition:
         ref, namespace = subscription.spec.channel, subscription.metadata.namespace
-        if (ref.api_version, ref.kind) != (api.API_VERSION, "Channel"):
+        if ref.api_version != api.API_VERSION or ref.kind not in self._channels:
             said = f"spec.channel: kfn has no {ref.api_version} {ref.kind}; use a Channel of {api.API_VERSION}"
             return false("ChannelReady", "UnknownChannel", said)
         if channel is None or channel.metadata.deletion_timestamp:
-            return false("ChannelReady", "ChannelDoesNotExist", f'Channel "{ref.name}" does not exist in namespace {namespace}.')
-        if (namespace, subjects.channel(ref.name)) in self._consumers.ready:
+            return false("ChannelReady", "ChannelDoesNotExist", f'{ref.kind} "{ref.name}" does not exist in namespace {namespace}.')
+        if (namespace, place(subscription)) in self._consumers.ready:
             return true("ChannelReady")
         failed = next((c for c in channel.status.conditions if c.type == "Ready" and c.status != "True"), None)
-        said = failed.message if failed else f'Channel "{ref.name}" is not ready yet.'
+        said = failed.message if failed else f'{ref.kind} "{ref.name}" is not ready yet.'
         return unknown("ChannelReady", failed.reason if failed else "ChannelNotReady", said)
 
     async def _consumer(self, subscription: api.Subscription) -> Condition:
         meta = subscription.metadata
-        place = meta.namespace, subjects.channel(subscription.spec.channel.name)
-        only = (*subjects.of_types(*place, None), subjects.to(*place, meta.uid))
-        return await self._consumers.ensure(place, meta, only, "AddedToChannel", subscription.status.conditions)
+        at = meta.namespace, place(subscription)
+        only = (*subjects.of_types(*at, None), subjects.to(*at, meta.uid))
+        return await self._consumers.ensure(at, meta, only, "AddedToChannel", subscription.status.conditions)
 
-    async def _resolve(self, subscription: api.Subscription, channel: api.Channel | None) -> tuple[api.PhysicalSubscription, Condition]:
+    async def _resolve(self, subscription: api.Subscription, channel: Channel | None) -> tuple[api.PhysicalSubscription, Condition]:
         """The addresses, and `ReferencesResolved`, which names the first field that has none."""
         spec, namespace = subscription.spec, subscription.metadata.namespace
         problem: Unresolved | None = None
@@ -156,7 +171,9 @@ class Subscriptions:
         if FINALIZER not in meta.finalizers:
             return Done()
         try:
-            await self._consumers.remove((meta.namespace, subjects.channel(subscription.spec.channel.name)), meta.uid)
+            if subscription.spec.channel.kind == told.KIND.kind:
+                await told.take_out(self._client, meta.namespace, subscription.spec.channel.name, meta.uid)
+            await self._consumers.remove((meta.namespace, place(subscription)), meta.uid)
             await finalizer.remove(self._client, kinds.SUBSCRIPTION, meta, FINALIZER)
         except kube.NotFound:
             pass
@@ -166,7 +183,7 @@ class Subscriptions:
         return Done()
 
 
-def delivery(subscription: api.Subscription, channel: api.Channel | None) -> tuple[Policy, Condition]:
+def delivery(subscription: api.Subscription, channel: Channel | None) -> tuple[Policy, Condition]:
     """The delivery policy, and whether it can be used."""
     try:
         how = policy(effective(subscription.spec.delivery, channel.spec.delivery if channel else None))

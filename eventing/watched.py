@@ -7,11 +7,13 @@ the reconcilers'.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from eventing import subjects
-from eventing.channel import is_on
+from eventing.channel import Channel, is_on
 from eventing.subscription import subscribed
+from eventing.told import name_of
 from eventing.trigger import broker_name
 from kfn.api import eventing as api
 from kfn.api import kinds, messaging, names
@@ -49,6 +51,7 @@ class World:
         self.brokers = Watched(Informer(client, kinds.BROKER), _of_broker)
         self.triggers = Watched(Informer(client, kinds.TRIGGER), _of_trigger)
         self.channels = Watched(Informer(client, kinds.CHANNEL), _of_broker)
+        self.in_memory = Watched(Informer(client, kinds.IN_MEMORY_CHANNEL), _of_broker)
         self.subscriptions = Watched(Informer(client, kinds.SUBSCRIPTION), _of_subscription)
         self.sequences = Watched(Informer(client, kinds.SEQUENCE), _of_flow)
         self.parallels = Watched(Informer(client, kinds.PARALLEL), _of_flow)
@@ -59,8 +62,20 @@ class World:
 
     @property
     def reconciled(self) -> tuple[Watched[Any], ...]:
-        eventing = self.brokers, self.triggers, self.channels, self.subscriptions, self.sequences, self.parallels
+        eventing = self.brokers, self.triggers, self.channels, self.in_memory, self.subscriptions, self.sequences, self.parallels
         return *eventing, self.pings, self.webhooks, self.bindings, self.containers
+
+    @property
+    def by_kind(self) -> dict[str, Watched[Any]]:
+        """The kinds of channels."""
+        return {one.informer.kind.kind: one for one in (self.channels, self.in_memory)}
+
+    @property
+    def channel_informers(self) -> dict[str, Informer[Any]]:
+        return {kind: one.informer for kind, one in self.by_kind.items()}
+
+    def channel_at(self, namespace: str, place: str) -> Channel | None:
+        return self.channel_informers[subjects.kind_at(place)].get(namespace, subjects.channel_at(place))
 
     @property
     def informers(self) -> tuple[Informer[Any], ...]:
@@ -71,7 +86,8 @@ class World:
         for one in self.reconciled:
             one.informer.on_change(_itself(one))
         self.brokers.informer.on_change(self._broker_changed)
-        self.channels.informer.on_change(self._channel_changed)
+        for kind, one in self.by_kind.items():
+            one.informer.on_change(partial(self._channel_changed, kind))
         self.subscriptions.informer.on_change(self._subscription_changed)
         self.services.on_change(lambda old, new: self._address_changed("Service", old, new))
         self.sequences.informer.on_change(lambda old, new: self._address_changed("Sequence", old, new))
@@ -80,25 +96,27 @@ class World:
     @property
     def addressed(self) -> tuple[Informer[Any], ...]:
         """What can be a destination."""
-        return self.services, *(one.informer for one in (self.brokers, self.channels, self.sequences, self.parallels))
+        return self.services, *(one.informer for one in (self.brokers, self.channels, self.in_memory, self.sequences, self.parallels))
 
     def suspect(self, place: str) -> None:
         """The stream of NAMESPACE/PLACE may be gone."""
         namespace, _, name = place.partition("/")
-        channel = subjects.channel_at(name)
-        watched: Watched[Any] = self.channels if channel else self.brokers
-        watched.keys.add(f"{namespace}/{channel or name}")
+        kind = subjects.kind_at(name)
+        watched: Watched[Any] = self.by_kind[kind] if kind else self.brokers
+        watched.keys.add(f"{namespace}/{subjects.channel_at(name) or name}")
 
     def lost(self, dispatcher: str) -> None:
         """The consumer of a dispatcher may be gone."""
         namespace, _, name = dispatcher.partition("/")
         subscription = subscribed(name)
-        watched: Watched[Any] = self.subscriptions if subscription else self.triggers
-        watched.keys.add(f"{namespace}/{subscription or name}")
+        channel, told, _ = subscription.partition("/")
+        watched: Watched[Any] = self.in_memory if told else self.subscriptions if subscription else self.triggers
+        watched.keys.add(f"{namespace}/{channel if told else subscription or name}")
 
     def consuming(self) -> list[str]:
         """The uids of all that have a consumer."""
-        return [one.metadata.uid for watched in (self.triggers, self.subscriptions) for one in watched.informer.list()]
+        entered = [subscriber.uid for one in self.in_memory.informer.list() for subscriber in one.spec.subscribers]
+        return [one.metadata.uid for watched in (self.triggers, self.subscriptions) for one in watched.informer.list()] + entered
 
     def all_dirty(self) -> None:
         for watched in self.reconciled:
@@ -106,10 +124,14 @@ class World:
                 watched.dirty(one)
 
     def uid_of(self, namespace: str, broker: str, trigger: str) -> str | None:
-        """A Broker's Trigger, or a Channel's Subscription, unless it is being deleted."""
+        """A Broker's Trigger, or a channel's subscriber, unless it is being deleted."""
         if channel := subjects.channel_at(broker):
             one = self.subscriptions.informer.get(namespace, trigger)
-            return one.metadata.uid if one is not None and not one.metadata.deletion_timestamp and is_on(one, channel) else None
+            if one is not None and not one.metadata.deletion_timestamp and is_on(one, channel, subjects.kind_at(broker)):
+                return one.metadata.uid
+            entered = self.channel_at(namespace, broker)
+            told = entered.spec.subscribers if isinstance(entered, messaging.InMemoryChannel) else []
+            return next((one.uid for one in told if name_of(channel, one.uid) == trigger), None)
         found = self.triggers.informer.get(namespace, trigger)
         if found is None or found.metadata.deletion_timestamp or broker_name(found) != broker:
             return None
@@ -117,9 +139,8 @@ class World:
 
     def secret_of(self, namespace: str, place: str) -> str:
         """The Secret whose tokens a Broker or Channel asks its publishers for; empty for none."""
-        channel = subjects.channel_at(place)
-        informer: Informer[Any] = self.channels.informer if channel else self.brokers.informer
-        one = informer.get(namespace, channel or place)
+        is_channel = bool(subjects.channel_at(place))
+        one: Any = self.channel_at(namespace, place) if is_channel else self.brokers.informer.get(namespace, place)
         return one.metadata.annotations.get(names.AUTH, "") if one is not None else ""
 
     def touch_triggers(self, namespace: str, broker: str) -> None:
@@ -136,22 +157,22 @@ class World:
             self.touch_triggers(one.metadata.namespace, one.metadata.name)
             self._touch("Broker", one.metadata)
 
-    def touch_subscriptions(self, namespace: str, channel: str) -> None:
+    def touch_subscriptions(self, kind: str, namespace: str, channel: str) -> None:
         for one in self.subscriptions.informer.list(namespace):
-            if is_on(one, channel):
+            if is_on(one, channel, kind):
                 self.subscriptions.dirty(one)
 
-    def _channel_changed(self, old: messaging.Channel | None, new: messaging.Channel | None) -> None:
+    def _channel_changed(self, kind: str, old: Channel | None, new: Channel | None) -> None:
         one = new or old
         if one is not None:
-            self.touch_subscriptions(one.metadata.namespace, one.metadata.name)
+            self.touch_subscriptions(kind, one.metadata.namespace, one.metadata.name)
             self._touch_flow(one.metadata)
-            self._address_changed("Channel", old, new)
+            self._address_changed(kind, old, new)
 
     def _subscription_changed(self, old: messaging.Subscription | None, new: messaging.Subscription | None) -> None:
         one = new or old
         if one is not None:
-            self.channels.keys.add(f"{one.metadata.namespace}/{one.spec.channel.name}")
+            self.by_kind.get(one.spec.channel.kind, self.channels).keys.add(f"{one.metadata.namespace}/{one.spec.channel.name}")
             self._touch_flow(one.metadata)
 
     def _touch_flow(self, meta: ObjectMeta) -> None:
@@ -194,7 +215,7 @@ def _addressed(service: Service) -> Service:
     return Service(metadata=kept, status=ServiceStatus(address=service.status.address))
 
 
-def _of_broker(one: api.Broker | messaging.Channel) -> Destinations:
+def _of_broker(one: api.Broker | Channel) -> Destinations:
     return ()  # its dead-letter sink is looked at again by time
 
 

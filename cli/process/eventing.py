@@ -17,7 +17,8 @@ from kfn.observe import web
 from kfn.part import authority, running
 
 NEEDS = (
-    kinds.BROKER, kinds.TRIGGER, kinds.CHANNEL, kinds.SUBSCRIPTION, kinds.SEQUENCE, kinds.PARALLEL, kinds.PING_SOURCE, kinds.SERVICE,
+    kinds.BROKER, kinds.TRIGGER, kinds.CHANNEL, kinds.IN_MEMORY_CHANNEL, kinds.SUBSCRIPTION,
+    kinds.SEQUENCE, kinds.PARALLEL, kinds.PING_SOURCE, kinds.SERVICE,
 )  # fmt: skip
 
 

@@ -79,6 +79,7 @@ BY_KIND: dict[str, tuple[Column, ...]] = {
     "brokers.eventing.knative.dev": _ADDRESSED,
     "triggers.eventing.knative.dev": (at("Broker", "spec", "broker"), at("Subscriber_URI", "status", "subscriberUri"), AGE, *_READY),
     "channels.messaging.knative.dev": _ADDRESSED,
+    "inmemorychannels.messaging.knative.dev": _ADDRESSED,
     "subscriptions.messaging.knative.dev": (AGE, *_READY),
     "sequences.flows.knative.dev": _ADDRESSED,
     "parallels.flows.knative.dev": _ADDRESSED,

@@ -16,6 +16,7 @@ CONTAINER_CONCURRENCY = 0  # unlimited
 TIMEOUT_SECONDS = 300
 RESPONSE_START_TIMEOUT_SECONDS = 300
 EVERY_MINUTE = "* * * * *"
+SUBSCRIBABLE = "messaging.knative.dev/subscribable"
 INIT_CONTAINER = "init-container"
 
 # Volumes that a function may write to; a mount of any other is read-only unless it says otherwise.
@@ -94,6 +95,12 @@ def channel(obj: Json) -> None:
     spec = obj.setdefault("spec", {})
     _channel_template(spec)
     _destinations(spec, obj)
+
+
+def in_memory_channel(obj: Json) -> None:
+    """As Knative does, say by which version of the duck type it is subscribed to."""
+    obj.setdefault("metadata", {}).setdefault("annotations", {}).setdefault(SUBSCRIBABLE, "v1")
+    _destinations(obj.setdefault("spec", {}), obj)
 
 
 def subscription(obj: Json) -> None:
@@ -219,6 +226,7 @@ BY_KIND: dict[str, Callable[[Json], None]] = {
     "brokers.eventing.knative.dev": broker,
     "triggers.eventing.knative.dev": trigger,
     "channels.messaging.knative.dev": channel,
+    "inmemorychannels.messaging.knative.dev": in_memory_channel,
     "subscriptions.messaging.knative.dev": subscription,
     "sequences.flows.knative.dev": sequence,
     "parallels.flows.knative.dev": parallel,

@@ -148,6 +148,18 @@ _FIELDS: dict[type[Base], dict[str, str]] = {
         "channelTemplate": _CHANNEL_TEMPLATE,
         "delivery": "How events are delivered, for Subscriptions that do not say it themselves.",
     },
+    messaging.SubscriberSpec: {
+        "uid": "Which subscriber it is: what waits for it is kept under this.",
+        "generation": "The generation of the Subscription that this was told by.",
+        "name": "The Subscription's name.",
+        "subscriberUri": "Who gets the events.",
+        "replyUri": "Where the subscriber's answers go.",
+        "delivery": "Retries, timeout and dead letters; it takes the place of the channel's as a whole.",
+    },
+    messaging.InMemoryChannelSpec: {
+        "subscribers": "Who gets the events. Subscriptions stand here by themselves.",
+        "delivery": "How events are delivered, for subscribers that do not say it themselves.",
+    },
     messaging.ChannelStatus: {
         **_CONDITIONS,
         "address": "Where events are sent to.",

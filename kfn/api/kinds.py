@@ -84,6 +84,10 @@ CHANNEL = Kind(
     messaging.GROUP, "v1", "Channel", "channels", messaging.Channel, True, ("ch",), ("all", "knative", "messaging", "channel"), ("status",),
     _ADDRESSABLE + _SUBSCRIBABLE,
 )  # fmt: skip
+IN_MEMORY_CHANNEL = Kind(
+    messaging.GROUP, "v1", "InMemoryChannel", "inmemorychannels", messaging.InMemoryChannel, True, ("imc",),
+    ("all", "knative", "messaging", "channel"), ("status",), _ADDRESSABLE + _SUBSCRIBABLE,
+)  # fmt: skip
 SUBSCRIPTION = Kind(
     messaging.GROUP, "v1", "Subscription", "subscriptions", messaging.Subscription, True, ("sub",), ("all", "knative", "messaging"),
     ("status",),
@@ -148,7 +152,7 @@ VALIDATING_WEBHOOKS = Kind(
 )
 
 ALL: tuple[Kind[Any], ...] = (
-    SERVICE, CONFIGURATION, REVISION, ROUTE, BROKER, TRIGGER, CHANNEL, SUBSCRIPTION, SEQUENCE, PARALLEL, PING_SOURCE,
+    SERVICE, CONFIGURATION, REVISION, ROUTE, BROKER, TRIGGER, CHANNEL, IN_MEMORY_CHANNEL, SUBSCRIPTION, SEQUENCE, PARALLEL, PING_SOURCE,
     SINK_BINDING, CONTAINER_SOURCE, WEBHOOK_SOURCE, PIPELINE, BUILD,
     DEPLOYMENT, JOB, POD, CORE_SERVICE, ENDPOINT_SLICE, EVENT, NAMESPACE, CONFIG_MAP, SECRET, SERVICE_ACCOUNT, LEASE,
 )  # fmt: skip

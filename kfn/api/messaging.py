@@ -1,4 +1,4 @@
-"""`messaging.knative.dev/v1`: Channel and Subscription. Fields and names are Knative's."""
+"""`messaging.knative.dev/v1`: Channel, InMemoryChannel and Subscription. Fields and names are Knative's."""
 
 from typing import Any
 
@@ -48,6 +48,32 @@ class Channel(Base, frozen=True):
     kind: str = "Channel"
     metadata: ObjectMeta = ObjectMeta()
     spec: ChannelSpec = ChannelSpec()
+    status: ChannelStatus = ChannelStatus()
+
+
+class SubscriberSpec(Base, frozen=True):
+    """Who gets a channel's events, with addresses that are resolved: what a Subscription is to its channel."""
+
+    uid: str = ""
+    generation: int = 0
+    name: str = ""
+    subscriber_uri: str = ""
+    reply_uri: str = ""
+    delivery: DeliverySpec | None = None
+
+
+class InMemoryChannelSpec(Base, frozen=True):
+    subscribers: list[SubscriberSpec] = []
+    delivery: DeliverySpec | None = None
+
+
+class InMemoryChannel(Base, frozen=True):
+    """A channel that tells its subscribers in its spec, and takes others there. As durable as a Channel, whatever its name says."""
+
+    api_version: str = API_VERSION
+    kind: str = "InMemoryChannel"
+    metadata: ObjectMeta = ObjectMeta()
+    spec: InMemoryChannelSpec = InMemoryChannelSpec()
     status: ChannelStatus = ChannelStatus()
 
 

@@ -70,9 +70,15 @@ def destination(value: Destination, at: str, *, required: bool = False) -> list[
                 errors.append(FieldError(f"{at}.ref.{field}", f"missing; {fix}"))
         if "://" in value.uri:
             errors.append(FieldError(f"{at}.uri", "is absolute beside a ref; make it a path, or remove the ref"))
-    elif not re.match(r"[a-z][a-z0-9+.-]*://[^/]", value.uri):
-        errors.append(FieldError(f"{at}.uri", f"{value.uri!r} is not an absolute URL; write http://host/path"))
+    else:
+        errors += absolute(value.uri, f"{at}.uri")
     return errors
+
+
+def absolute(url: str, at: str) -> list[FieldError]:
+    if re.match(r"[a-z][a-z0-9+.-]*://[^/]", url):
+        return []
+    return [FieldError(at, f"{url!r} is not an absolute URL; write http://host/path")]
 
 
 def delivery(value: DeliverySpec | None, at: str) -> list[FieldError]:

@@ -1,4 +1,4 @@
-"""Rules for Channel, Subscription, Sequence and Parallel."""
+"""Rules for Channel, InMemoryChannel, Subscription, Sequence and Parallel."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +7,11 @@ from kfn.api import names, naming
 from kfn.api.errors import FieldError
 from kfn.api.flows import Parallel, Sequence
 from kfn.api.limits import STEPS_MAX
-from kfn.api.messaging import API_VERSION, Channel, ChannelTemplate, Subscription
+from kfn.api.messaging import API_VERSION, Channel, ChannelTemplate, InMemoryChannel, Subscription
 from kfn.api.meta import ObjectMeta
-from kfn.api.validate_eventing import delivery, destination
+from kfn.api.validate_eventing import absolute, delivery, destination
 
+UID_MAX = 100
 NAME_MAX = 63 - len("-kn-parallel-filter-63")  # channels and subscriptions are named after it
 
 
@@ -21,6 +22,25 @@ def channel(obj: Channel, old: Channel | None) -> list[FieldError]:
     errors += delivery(obj.spec.delivery, "spec.delivery")
     if old is not None and old.spec.channel_template is not None and old.spec.channel_template != obj.spec.channel_template:
         errors.append(FieldError("spec.channelTemplate", "immutable; delete the Channel and create it anew"))
+    return errors
+
+
+def in_memory_channel(obj: InMemoryChannel, old: InMemoryChannel | None) -> list[FieldError]:
+    errors = naming.subdomain_name(obj.metadata) + delivery(obj.spec.delivery, "spec.delivery")
+    seen: set[str] = set()
+    for i, one in enumerate(obj.spec.subscribers):
+        at = f"spec.subscribers[{i}]"
+        if not one.uid or len(one.uid) > UID_MAX:
+            errors.append(FieldError(f"{at}.uid", f"needs 1 to {UID_MAX} characters; what waits for the subscriber is kept under it"))
+        elif one.uid in seen:
+            errors.append(FieldError(f"{at}.uid", f"{one.uid!r} is there already"))
+        seen.add(one.uid)
+        if not one.subscriber_uri and not one.reply_uri:
+            errors.append(FieldError(f"{at}.subscriberUri", "missing; set subscriberUri, replyUri, or both"))
+        for name, uri in (("subscriberUri", one.subscriber_uri), ("replyUri", one.reply_uri)):
+            if uri:
+                errors += absolute(uri, f"{at}.{name}")
+        errors += delivery(one.delivery, f"{at}.delivery")
     return errors
 
 
@@ -98,6 +118,7 @@ def _flow_name(meta: ObjectMeta) -> list[FieldError]:
 
 BY_KIND: dict[str, Callable[[Any, Any], list[FieldError]]] = {
     "channels.messaging.knative.dev": channel,
+    "inmemorychannels.messaging.knative.dev": in_memory_channel,
     "subscriptions.messaging.knative.dev": subscription,
     "sequences.flows.knative.dev": sequence,
     "parallels.flows.knative.dev": parallel,

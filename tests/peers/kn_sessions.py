@@ -122,7 +122,9 @@ async def channels(kn: Command, image: str) -> None:
     await kn("broker", "create", "default")
     assert "created" in (await kn("channel", "create", "pipe")).out
     assert "pipe" in (await kn("channel", "list")).out
-    assert "no or newer Knative Channels API" in await kn.refused("channel", "list-types"), "there are no others behind Channel"
+    assert "InMemoryChannel" in (await kn("channel", "list-types")).out
+    assert "created" in (await kn("channel", "create", "typed", "--type", "messaging.knative.dev:v1:InMemoryChannel")).out
+    assert "InMemoryChannel" in (await kn("channel", "describe", "typed")).out
     made = ("subscription", "create", "s", "--channel", "pipe", "--sink", "ksvc:hello", "--sink-reply", "broker:default")
     assert "created" in (await kn(*made)).out
     assert "already exists" in await kn.refused(*made)

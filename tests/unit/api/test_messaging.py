@@ -42,6 +42,26 @@ class TestAChannel:
         assert "spec.channelTemplate: has no effect" in warning and "InMemoryChannel" in warning
 
 
+class TestAnInMemoryChannel:
+    def test_says_by_an_annotation_how_it_is_subscribed_to(self) -> None:
+        made = admitted(kinds.IN_MEMORY_CHANNEL)
+        assert made["metadata"]["annotations"] == {"messaging.knative.dev/subscribable": "v1"}
+        assert admitted(kinds.IN_MEMORY_CHANNEL, made) == made | {"spec": {}}
+
+    @pytest.mark.parametrize(
+        ("entered", "said"),
+        [
+            ([{"subscriberUri": "http://a"}], "spec.subscribers[0].uid: needs 1 to"),
+            ([{"uid": "u"}], "spec.subscribers[0].subscriberUri: missing"),
+            ([{"uid": "u", "replyUri": "there"}], "spec.subscribers[0].replyUri: 'there' is not an absolute URL"),
+            ([{"uid": "u", "replyUri": "http://a"}, {"uid": "u", "subscriberUri": "http://a"}], "spec.subscribers[1].uid: 'u' is there"),
+            ([{"uid": "u", "replyUri": "http://a", "delivery": {"retry": -1}}], "spec.subscribers[0].delivery.retry"),
+        ],
+    )
+    def test_refuses_subscribers_that_could_not_be_told_apart_or_reached(self, entered: list[Json], said: str) -> None:
+        assert said in refused(kinds.IN_MEMORY_CHANNEL, subscribers=entered)
+
+
 class TestASubscription:
     def test_gets_its_references_namespaces(self) -> None:
         made = admitted(kinds.SUBSCRIPTION, channel=CHANNEL, subscriber=SINK, reply={"ref": CHANNEL}, delivery={"deadLetterSink": SINK})

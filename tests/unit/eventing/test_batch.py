@@ -35,7 +35,7 @@ async def send(
         store, settings, metrics, known=lambda *key: True, ready=lambda *key: True,  # type: ignore[arg-type]
         full=lambda: calls.append("full"), suspect=lambda key: calls.append(f"suspect {key}"),
     )  # fmt: skip
-    app: Any = web.app(ingress, store, settings, metrics, lambda: True)  # type: ignore[arg-type]
+    app: Any = web.app(ingress, metrics, lambda: True)  # type: ignore[arg-type]
     events = [{"specversion": "1.0", "id": f"e{n}", "source": "/s", "type": "t", **(extensions or {})} for n in range(count)]
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
         return await client.post(
@@ -119,7 +119,7 @@ async def test_names_that_anybody_makes_up_leave_nothing_in_the_metrics() -> Non
         store, Settings(), metrics, known=lambda *key: key == ("ns", "b"), ready=lambda *key: True,  # type: ignore[arg-type]
         full=lambda: None, suspect=lambda key: None,
     )  # fmt: skip
-    app: Any = web.app(ingress, store, Settings(), metrics, lambda: True)  # type: ignore[arg-type]
+    app: Any = web.app(ingress, metrics, lambda: True)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
         for n in range(20):
             assert (await client.post(f"/nobody{n}/knows{n}", content=b"")).status_code == 404

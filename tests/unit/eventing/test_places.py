@@ -5,9 +5,11 @@ import pytest
 from eventing import subjects
 
 URL = "http://ingress:80"
+IN_MEMORY = subjects.channel("pipe", "InMemoryChannel")
+PLACES = ["default", "events", "channels", "inmemorychannels", subjects.channel("pipe"), subjects.channel("events"), IN_MEMORY]
 
 
-@pytest.mark.parametrize("place", ["default", "events", "channels", subjects.channel("pipe"), subjects.channel("events"), "a.b"])
+@pytest.mark.parametrize("place", [*PLACES, "a.b"])
 def test_an_address_leads_back_to_its_place(place: str) -> None:
     assert subjects.place_at(URL, subjects.address(URL, "ns", place)) == ("ns", place)
 
@@ -20,7 +22,8 @@ def test_no_other_address_leads_to_one(url: str) -> None:
 
 def test_a_channel_shares_no_name_with_any_broker() -> None:
     brokers = [(ns, name) for ns in ("ch", "dlq", "a", "CH") for name in ("a", "channels", "ch", "a-b", "channels-a")]
-    channels = [(ns, subjects.channel(name)) for ns, name in brokers]
+    channels = [(ns, subjects.channel(name, kind)) for ns, name in brokers for kind in subjects.CHANNELS]
     for name in (subjects.stream, subjects.dead_stream, subjects.events):
         assert not {name(*one) for one in brokers} & {name(*one) for one in channels}
+        assert len({name(*one) for one in channels}) == len(channels)
     assert not {subjects.stream(*one) for one in channels} & {subjects.dead_stream(*one) for one in brokers}
