@@ -69,6 +69,7 @@ DEFAULTS = {
     metavar="https://HOST:PORT",
     help="Where the API server reaches it, for a process beside a cluster; without: the Service kfn-webhook.",
 )
+@click.option("--webhook-bindings", is_flag=True, help="Serve SinkBindings there, too: workloads get their sink when they are made.")
 @click.option(
     "--webhook-life", type=options.SECONDS, default=7776000.0, show_default=True, help="Seconds that its certificate is good for."
 )

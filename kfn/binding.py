@@ -38,6 +38,16 @@ def bind(obj: Json, binding: SinkBinding) -> Json:
     return with_template(_labelled(obj, binding.metadata.uid), template)
 
 
+def on_the_way(bindings: Iterable[SinkBinding], operation: str, obj: Json) -> Json:
+    """What becomes of a workload that somebody creates or updates. It stays as it is if no binding whose sink is known has it."""
+    if obj.get("kind") == "Job" and operation != "CREATE":
+        return obj  # its template cannot change any more, and what else somebody writes must not fail for it
+    if not template_of(obj) or (obj.get("metadata") or {}).get("deletionTimestamp"):
+        return obj
+    found = chosen(bindings, obj)
+    return bind(obj, found) if found is not None and found.status.sink_uri else obj
+
+
 def unbind(obj: Json) -> Json:
     return with_template(_labelled(obj, ""), remove(template_of(obj)))
 

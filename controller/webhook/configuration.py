@@ -1,18 +1,23 @@
-"""Pure: the webhook's two configurations, by which an API server knows whom to ask, about what, and whom to trust.
+"""Pure: the webhook's configurations, by which an API server knows whom to ask, about what, and whom to trust.
 
-On a cluster the chart makes them, without an authority, and only the authority is written here. Beside a cluster (`Settings.url`) there
-is no chart, and they are made as a whole.
+On a cluster the chart makes them, without an authority, and only that is written here, and what SinkBindings are about. Beside a cluster
+(`Settings.url`) there is no chart, and they are made as a whole.
 """
 
 import base64
+from collections.abc import Iterable
 from typing import Any
 
 from controller.webhook.settings import Settings
 from kfn.api.admission import rules
 from kfn.api.base import Json
+from kfn.api.podspecable import kind_of
+from kfn.binding import EXCLUDE
 
 NAME = "webhook.kfn.dev"
-DEFAULT, VALIDATE = "/default", "/validate"
+BINDINGS = "bindings.webhook.kfn.dev"
+DEFAULT, VALIDATE, BIND = "/default", "/validate", "/bind"
+_UNDELETED = {"name": "not-being-deleted", "expression": "!has(object.metadata.deletionTimestamp)"}
 
 
 def client_config(settings: Settings, bundle: bytes, path: str) -> Json:
@@ -32,7 +37,41 @@ def validating(settings: Settings, bundle: bytes) -> Json:
     return _whole("ValidatingWebhookConfiguration", f"validate.{NAME}", client_config(settings, bundle, VALIDATE), {})
 
 
-def _whole(kind: str, name: str, client: Json, more: Json) -> Json:
+def binding(settings: Settings, bundle: bytes) -> Json:
+    """Of users' workloads, so nothing may depend on it. Its rules follow the SinkBindings; eventing's own writes have it all already."""
+    left_out = {"matchExpressions": [{"key": EXCLUDE, "operator": "NotIn", "values": ["true"]}]}
+    own = f"request.userInfo.username != 'system:serviceaccount:{settings.namespace}:kfn-eventing'"
+    more = {
+        "failurePolicy": "Ignore", "timeoutSeconds": 5, "reinvocationPolicy": "IfNeeded", "rules": [],
+        "namespaceSelector": left_out, "objectSelector": left_out,
+        "matchConditions": [_UNDELETED, {"name": "not-eventing", "expression": own}],
+    }  # fmt: skip
+    return _whole("MutatingWebhookConfiguration", BINDINGS, client_config(settings, bundle, BIND), more, BINDINGS)
+
+
+def binding_rules(subjects: Iterable[tuple[str, str]]) -> list[Json]:
+    """What is asked about for subjects of these (apiVersion, kind): their creation and change, and nothing else."""
+    asked = sorted({(kind.group, kind.version, kind.plural) for kind in (kind_of(*one) for one in subjects)})
+    return [
+        {"apiGroups": [group], "apiVersions": [version], "operations": ["CREATE", "UPDATE"], "resources": [plural], "scope": "Namespaced"}
+        for group, version, plural in asked
+    ]
+
+
+def ruled(hooks: list[Json], wanted: list[Json]) -> list[Json]:
+    """The JSON patch that gives every hook these rules."""
+    return [
+        step
+        for i, hook in enumerate(hooks)
+        if (hook.get("rules") or []) != wanted
+        for step in (
+            {"op": "test", "path": f"/webhooks/{i}/name", "value": hook.get("name")},
+            {"op": "add", "path": f"/webhooks/{i}/rules", "value": wanted},
+        )
+    ]
+
+
+def _whole(kind: str, name: str, client: Json, more: Json, whole: str = NAME) -> Json:
     hook = {
         "name": name,
         "admissionReviewVersions": ["v1"],
@@ -43,13 +82,13 @@ def _whole(kind: str, name: str, client: Json, more: Json) -> Json:
         "clientConfig": client,
         "rules": rules(),
         # What is being deleted only loses its finalizers: that goes on while nobody can be asked.
-        "matchConditions": [{"name": "not-being-deleted", "expression": "!has(object.metadata.deletionTimestamp)"}],
+        "matchConditions": [_UNDELETED],
         **more,
     }
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": kind,
-        "metadata": {"name": NAME, "labels": {"app.kubernetes.io/name": "kfn", "app.kubernetes.io/part-of": "kfn"}},
+        "metadata": {"name": whole, "labels": {"app.kubernetes.io/name": "kfn", "app.kubernetes.io/part-of": "kfn"}},
         "webhooks": [hook],
     }
 

@@ -8,7 +8,8 @@ import base64
 import binascii
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,7 @@ from controller.webhook.rotation import CERT, KEY, Contents, Step
 from controller.webhook.settings import Settings
 from kfn import servertls
 from kfn.api import kinds
+from kfn.api.base import Json
 from kfn.api.core import Secret
 from kfn.api.kinds import Kind
 from kfn.api.meta import ObjectMeta
@@ -30,15 +32,38 @@ from kfn.kube.informer import Informer
 
 log = logging.getLogger(__name__)
 
+Subjects = Iterable[tuple[str, str]]
 _AGAIN = 2.0  # seconds after a failure
-_PATHS: tuple[tuple[Kind[Any], str, Callable[[Settings, bytes], dict[str, Any]]], ...] = (
-    (kinds.MUTATING_WEBHOOKS, configuration.DEFAULT, configuration.mutating),
-    (kinds.VALIDATING_WEBHOOKS, configuration.VALIDATE, configuration.validating),
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A configuration that is kept: which, the page that it names, and how it is made as a whole."""
+
+    kind: Kind[Any]
+    path: str
+    whole: Callable[[Settings, bytes], Json]
+    name: str = configuration.NAME
+
+
+_BINDINGS = _Kept(kinds.MUTATING_WEBHOOKS, configuration.BIND, configuration.binding, configuration.BINDINGS)
+_KEPT = (
+    _Kept(kinds.MUTATING_WEBHOOKS, configuration.DEFAULT, configuration.mutating),
+    _Kept(kinds.VALIDATING_WEBHOOKS, configuration.VALIDATE, configuration.validating),
 )
 
 
 class Keeper:
-    def __init__(self, client: Client, settings: Settings, now: Callable[[], datetime] = utcnow) -> None:
+    def __init__(
+        self,
+        client: Client,
+        settings: Settings,
+        now: Callable[[], datetime] = utcnow,
+        subjects: Callable[[], Subjects | None] = lambda: None,
+    ) -> None:
+        """`subjects` has the apiVersion and kind of what SinkBindings are about; None while that is not known."""
+        self._subjects = subjects
+        self._kept = (*_KEPT, _BINDINGS) if settings.bindings else _KEPT
         self.context = servertls.context()  # what new connections begin with
         self.trouble = ""  # what went wrong last, "" while all is well
         self._client = client
@@ -73,10 +98,10 @@ class Keeper:
 
     async def lead(self, client: Client) -> None:
         """Replace the certificate in time, and keep the API server trusting it. Never ends by itself."""
-        copies = [Informer(client, kind, fields=f"metadata.name={configuration.NAME}") for kind, _, _ in _PATHS]
+        copies = [Informer(client, kept.kind, fields=f"metadata.name={kept.name}") for kept in self._kept]
         async with anyio.create_task_group() as tasks:
             for copy in copies:
-                copy.on_change(lambda old, new: self._wake())
+                copy.on_change(lambda old, new: self.wake())
                 tasks.start_soon(copy.run)
             for copy in copies:
                 await copy.synced()
@@ -112,20 +137,25 @@ class Keeper:
                 await changed.wait()
 
     async def _made_known(self, client: Client, copies: list[Informer[Any]], bundle: bytes) -> bool:
-        """Whether both configurations are seen to name these authorities; what does not is mended first."""
+        """Whether all configurations are seen to name these authorities; what does not is mended first."""
         known = True
-        for copy, (kind, path, whole) in zip(copies, _PATHS, strict=True):
+        for copy, kept in zip(copies, self._kept, strict=True):
             found = next(iter(copy.list()), None)
             if found is None:
                 if self._settings.url:
                     known = False
-                    await _unless_there(client.create(kind, whole(self._settings, bundle)))
+                    await _unless_there(client.create(kept.kind, kept.whole(self._settings, bundle)))
                 continue  # nobody asks; the chart brings it
-            steps = configuration.repair(found.webhooks, self._settings, bundle, path)
+            steps = configuration.repair(found.webhooks, self._settings, bundle, kept.path)
             if steps:
                 known = False
-                log.info("%s %s: writing the webhook's authority", kind.kind, configuration.NAME)
-                await client.patch(kind, configuration.NAME, None, steps, type=JSON_PATCH)
+                log.info("%s %s: writing the webhook's authority", kept.kind.kind, kept.name)
+            subjects = self._subjects() if kept is _BINDINGS else None
+            if subjects is not None and (rules := configuration.ruled(found.webhooks, configuration.binding_rules(subjects))):
+                log.info("%s %s: writing what SinkBindings are about", kept.kind.kind, kept.name)
+                steps += rules
+            if steps:
+                await client.patch(kept.kind, kept.name, None, steps, type=JSON_PATCH)
         return known
 
     async def _write(self, client: Client, step: Step) -> None:
@@ -167,7 +197,7 @@ class Keeper:
         contents = _decoded(secret) if secret is not None else {}
         if contents != self._contents:
             self._contents = contents
-            self._wake()
+            self.wake()
         if (contents.get(CERT), contents.get(KEY)) == (self._shown.get(CERT), self._shown.get(KEY)):
             return
         if not rotation.usable(contents, self._now()):
@@ -182,7 +212,7 @@ class Keeper:
         self._shown = contents
         log.info("webhook certificate: valid until %s", rotation.ends(contents))
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
 

@@ -5,17 +5,20 @@ kfn's, a deletion: such a review is not asked for by the configuration, and is l
 """
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from controller.webhook.jsonpatch import difference
+from kfn import binding
 from kfn.api import kinds
 from kfn.api.admission import admit
 from kfn.api.base import Json
 from kfn.api.errors import Invalid
 from kfn.api.kinds import Kind
+from kfn.api.sinkbinding import SinkBinding
 from kfn.api.warnings import warnings
 
 API_VERSION = "admission.k8s.io/v1"
@@ -43,6 +46,7 @@ class Asked(msgspec.Struct, frozen=True, rename="camel"):
     kind: GroupVersionKind
     operation: str
     name: str = ""
+    namespace: str = ""
     sub_resource: str = ""
     user_info: UserInfo = UserInfo()
     object: Json | None = None
@@ -76,6 +80,25 @@ _decoder = msgspec.json.Decoder(Review)
 
 def answer(body: bytes, *, patch: bool) -> Verdict:
     """The verdict on a review as it came. With `patch` its answer fills in the defaults; without, it only says yes or no."""
+    asked, kind = read(body)
+    return Verdict(_response(asked, kind, patch=patch), kind.qualified if kind else "", asked.operation)
+
+
+def bound(body: bytes, bindings: Callable[[str], list[SinkBinding]]) -> Verdict:
+    """The verdict on a workload that a SinkBinding may be for: yes, with what the binding says. `bindings` has those of a namespace."""
+    asked, kind = read(body)
+    response: Json = {"uid": asked.uid, "allowed": True}
+    if asked.object is not None and not asked.sub_resource and asked.operation in ("CREATE", "UPDATE"):
+        try:
+            wanted = binding.on_the_way(bindings(asked.namespace), asked.operation, asked.object)
+            response |= _patch(asked.object, wanted)
+        except RecursionError:
+            pass  # the API server itself refuses what is nested so deeply
+    return Verdict(response, kind.qualified if kind else asked.kind.kind, asked.operation)
+
+
+def read(body: bytes) -> tuple[Asked, Kind[Any] | None]:
+    """What is asked, and the kind that it is about, if it is one of kfn's registry. Raises `BadReview`."""
     try:
         review = _decoder.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -84,8 +107,7 @@ def answer(body: bytes, *, patch: bool) -> Verdict:
         raise BadReview(f"a {review.kind} of {review.api_version}; this webhook understands an AdmissionReview of {API_VERSION}")
     asked = review.request
     gvk = asked.kind
-    kind = kinds.find(f"{gvk.group}/{gvk.version}" if gvk.group else gvk.version, gvk.kind)
-    return Verdict(_response(asked, kind, patch=patch), kind.qualified if kind else "", asked.operation)
+    return asked, kinds.find(f"{gvk.group}/{gvk.version}" if gvk.group else gvk.version, gvk.kind)
 
 
 def _response(asked: Asked, kind: Kind[Any] | None, *, patch: bool) -> Json:
@@ -99,11 +121,16 @@ def _response(asked: Asked, kind: Kind[Any] | None, *, patch: bool) -> Json:
     except RecursionError:
         said = {"code": 400, "reason": "BadRequest", "message": "the object is nested too deeply", "status": "Failure"}
         return {"uid": asked.uid, "allowed": False, "status": said}
-    if patch and (steps := difference(asked.object, wanted)):
-        yes |= {"patchType": "JSONPatch", "patch": base64.b64encode(msgspec.json.encode(steps)).decode()}
+    if patch:
+        yes |= _patch(asked.object, wanted)
     if not patch and (told := warnings(kind, wanted)):
         yes["warnings"] = told
     return yes
+
+
+def _patch(old: Json, new: Json) -> Json:
+    steps = difference(old, new)
+    return {"patchType": "JSONPatch", "patch": base64.b64encode(msgspec.json.encode(steps)).decode()} if steps else {}
 
 
 def _status(kind: Kind[Any], asked: Asked, error: Invalid) -> Json:

@@ -1,7 +1,9 @@
-"""The webhook's two pages over HTTP. What is answered is `review`'s; certificates are the keeper's."""
+"""The webhook's pages over HTTP. What is answered is `review`'s; certificates are the keeper's."""
 
 import logging
 import time
+from collections.abc import Callable
+from functools import partial
 
 import anyio
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -12,9 +14,11 @@ from starlette.routing import Route
 
 from controller.webhook import configuration, review
 from controller.webhook.settings import Settings
+from kfn.api.sinkbinding import SinkBinding
 
 log = logging.getLogger(__name__)
 
+Judge = Callable[[bytes], review.Verdict]
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0)
 
 
@@ -31,20 +35,27 @@ class Metrics:
         self.seconds = Histogram("kfn_webhook_review_seconds", "From the whole request to the answer.", buckets=_SECONDS, registry=registry)
 
 
-def app(settings: Settings, metrics: Metrics) -> Starlette:
+def app(settings: Settings, metrics: Metrics, bindings: Callable[[str], list[SinkBinding]] = lambda namespace: []) -> Starlette:
+    """`bindings` has the SinkBindings of a namespace."""
     turns = anyio.Semaphore(settings.at_once)
 
-    def page(path: str, *, patch: bool) -> Route:
+    def page(path: str, judge: Judge) -> Route:
         async def asked(request: Request) -> Response:
             async with turns:
-                return await _answered(request, settings, metrics, path, patch=patch)
+                return await _answered(request, settings, metrics, path, judge)
 
         return Route(path, asked, methods=["POST"])
 
-    return Starlette(routes=[page(configuration.DEFAULT, patch=True), page(configuration.VALIDATE, patch=False)])
+    return Starlette(
+        routes=[
+            page(configuration.DEFAULT, partial(review.answer, patch=True)),
+            page(configuration.VALIDATE, partial(review.answer, patch=False)),
+            page(configuration.BIND, partial(review.bound, bindings=bindings)),
+        ]
+    )
 
 
-async def _answered(request: Request, settings: Settings, metrics: Metrics, path: str, *, patch: bool) -> Response:
+async def _answered(request: Request, settings: Settings, metrics: Metrics, path: str, judge: Judge) -> Response:
     if not request.headers.get("content-type", "").startswith("application/json"):
         return _no(metrics, 415, "type", "an AdmissionReview comes as application/json")
     try:
@@ -58,7 +69,7 @@ async def _answered(request: Request, settings: Settings, metrics: Metrics, path
         return _no(metrics, 400, "gone", "the client went away")
     began = time.perf_counter()
     try:
-        verdict = review.answer(body, patch=patch)
+        verdict = judge(body)
     except review.BadReview as error:
         return _no(metrics, 400, "form", str(error))
     content = verdict.encode()

@@ -16,6 +16,8 @@ class Settings:
     secret: str = "kfn-webhook-certs"  # noqa: S105 - a name
     url: str = ""  # https://HOST:PORT where the API server reaches it, instead of the Service: for a process beside a cluster
 
+    bindings: bool = False  # serve the page for SinkBindings, and have the API server ask it about the kinds that they name
+
     body_limit: int = 4 << 20  # a review of an update has the object twice, each at most 1.5 MiB in etcd
     read_timeout: float = 10.0  # until a review is there; the API server itself gives up after 10 s
     farewell: float = 3.0  # that reviews are still taken after the end was asked for: Services learn of it a little later

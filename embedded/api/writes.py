@@ -35,7 +35,7 @@ async def create(store: Store, target: Target, request: Request) -> Answer:
     name = wanted["metadata"]["name"]
     if kind.namespaced:
         _check_namespace(store, target, name)
-    new = write.typed(kind, binding.bound(store, kind, admission.admitted(kind, "CREATE", wanted, None, request.user)))
+    new = write.typed(kind, binding.bound(store, kind, "CREATE", admission.admitted(kind, "CREATE", wanted, None, request.user)))
     warnings = admission.told(kind, request.body, new, request)
     key = (target.namespace, name)
     await store.turn(kind, key)
@@ -139,7 +139,7 @@ async def replace(
     kind, key = target.kind, (target.namespace, target.name)
     wanted = write.for_update(target, old, body)
     if target.subresource != "status":
-        wanted = binding.bound(store, kind, admission.admitted(kind, "UPDATE", wanted, old, request.user))
+        wanted = binding.bound(store, kind, "UPDATE", admission.admitted(kind, "UPDATE", wanted, old, request.user))
     new = write.with_generation(kind, old, write.typed(kind, wanted))
     warnings = admission.told(kind, given, new, request)
     if new == old and store.saved(kind, key):

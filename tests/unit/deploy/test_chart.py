@@ -11,6 +11,8 @@ import yaml
 
 from builder.cluster import access
 from cli import autoscaler, controller
+from controller.webhook import configuration
+from controller.webhook import settings as webhook_settings
 from deploy import chartfiles
 from kfn.api import kinds
 from kfn.version import VERSION
@@ -331,6 +333,28 @@ class TestRights:
         assert needed <= granted
         without = {(group, resource) for group, resource, _, _ in role_of(rendered({"builds": {"enabled": False}}), "controller")}
         assert not {("kfn.dev", "builds"), ("batch", "jobs")} & without
+
+    @pytest.mark.parametrize(("value", "role"), [("bindings", "kfn-eventing-bindings"), ("containerSources", "kfn-eventing-containers")])
+    def test_a_right_over_users_workloads_is_there_to_be_given_and_given_only_where_it_is_wanted(self, value: str, role: str) -> None:
+        """So it can be given in one namespace by a RoleBinding."""
+        for wanted in (False, True):
+            objects = rendered({"eventing": {value: {"enabled": wanted}}})
+            assert named(objects, "ClusterRole", role)
+            bound = [one for one in of(objects, "ClusterRoleBinding") if one["roleRef"]["name"] == role]
+            assert len(bound) == wanted
+            assert all(one["subjects"][0]["name"] == "kfn-eventing" for one in bound)
+        assert not [res for _, res, _, _ in role_of(rendered(), "eventing") if res in ("deployments", "jobs", "pods")]
+
+    def test_the_webhook_for_sink_bindings_is_what_the_controller_would_make(self) -> None:
+        objects = rendered({"eventing": {"bindings": {"enabled": True}}})
+        made = named(objects, "MutatingWebhookConfiguration", configuration.BINDINGS)["webhooks"][0]
+        wanted = configuration.binding(webhook_settings.Settings(namespace=NAMESPACE), b"")["webhooks"][0]
+        del wanted["clientConfig"]["caBundle"]
+        assert made == {name: value for name, value in wanted.items() if name != "rules"}, "the controller writes the rules"
+        assert "--webhook-bindings" in container(objects, "Deployment", "kfn-controller")["args"]
+        plain = rendered()
+        assert "--webhook-bindings" not in container(plain, "Deployment", "kfn-controller")["args"]
+        assert configuration.BINDINGS not in {one["metadata"]["name"] for one in of(plain, "MutatingWebhookConfiguration")}
 
     def test_what_rbac_cannot_say_is_said_by_policies_that_are_bound(self) -> None:
         objects = rendered()
