@@ -33,7 +33,7 @@ def create(session: Session, kind: Kind[Any], place: Any, word: str, *, wait: bo
 
     made = run(work)
     click.echo(f"{word} {name} created", err=True)
-    if made.status.address:
+    if getattr(made.status, "address", None):
         click.echo(made.status.address.url)
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import complete, objects, output, session
+from cli import complete, objects, output, queues, session
 from cli.trigger import destination
 
 if TYPE_CHECKING:
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 @click.group("source")
 def command() -> None:
     """Create, list, describe or delete sources of events."""
+
+
+command.add_command(queues.nats)
 
 
 @command.group("webhook")
@@ -56,7 +59,7 @@ def create(
     from kfn.api.webhooksource import SecretKey, WebhookSource, WebhookSourceSpec
 
     secret_name, _, key = secret.partition(":")
-    extensions = _pairs(overrides)
+    extensions = pairs(overrides)
     made = WebhookSource(
         metadata=ObjectMeta(name=name, namespace=session.namespace),
         spec=WebhookSourceSpec(
@@ -149,7 +152,7 @@ def delete(session: session.Session, names: tuple[str, ...]) -> None:
     run(work)
 
 
-def _pairs(given: tuple[str, ...]) -> dict[str, str]:
+def pairs(given: tuple[str, ...]) -> dict[str, str]:
     from cli.failures import CliError
 
     found = {}

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from eventing import subjects
 from eventing.delivery import Policy
 from eventing.gate import Passes
+from eventing.letter import TTL
 from eventing.retry import Outcome
 from eventing.settings import Settings
 from kfn import http1
@@ -19,7 +20,6 @@ from kfn.clock import utcnow
 from kfn.cloudevents import Event, InvalidEvent
 from kfn.cloudevents import http as binding
 
-TTL = "knativebrokerttl"
 TRACE = ("traceparent", "tracestate")
 _INSIDE = (".svc.cluster.local", ".svc")
 

@@ -17,8 +17,9 @@ from starlette.responses import PlainTextResponse, Response
 
 from eventing import errors, subjects
 from eventing.bus import Bus
-from eventing.courier import TRACE, TTL
+from eventing.courier import TRACE
 from eventing.gate import Gate, Shut
+from eventing.letter import TTL
 from eventing.metrics import Metrics
 from eventing.settings import Settings
 from eventing.settle import ARRIVAL, ttl

@@ -25,6 +25,7 @@ from eventing.sources.clockwork import Clockwork
 from eventing.sources.containers import Containers
 from eventing.sources.hooks import Hooks
 from eventing.sources.ping import Pings
+from eventing.sources.queues.nats_sources import NatsSources
 from eventing.sources.webhooks import Webhooks
 from eventing.subscription import Subscriptions
 from eventing.sweep import Sweep
@@ -84,6 +85,9 @@ class Leader:
         world = self._world
         self._clockwork = Clockwork(self._courier, self._metrics, tasks)
         pings = Pings(self._client, world.pings.informer, self._resolver, self._clockwork)
+        nats = NatsSources(
+            self._client, world.nats.informer, self._resolver, self._courier, self._metrics, tasks, changed=world.nats.keys.add
+        )
         await self._first_pass()
         tasks.start_soon(run, world.brokers.keys, self._broker)
         tasks.start_soon(run, world.triggers.keys, self._triggers.reconcile)
@@ -93,6 +97,7 @@ class Leader:
         tasks.start_soon(run, world.sequences.keys, self._sequences.reconcile)
         tasks.start_soon(run, world.parallels.keys, self._parallels.reconcile)
         tasks.start_soon(run, world.pings.keys, pings.reconcile)
+        tasks.start_soon(run, world.nats.keys, nats.reconcile)
         tasks.start_soon(run, world.webhooks.keys, self._webhooks.reconcile)
         tasks.start_soon(run, world.bindings.keys, self._bindings.reconcile)
         tasks.start_soon(run, world.containers.keys, self._containers.reconcile)

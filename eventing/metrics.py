@@ -18,6 +18,13 @@ class _Named(Protocol):
     def name(self) -> str: ...
 
 
+class _Source(Protocol):
+    @property
+    def kind(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+
+
 class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -40,6 +47,10 @@ class Metrics:
         self._pings = Counter("kfn_source_pings", "Events of PingSources: delivered, or lost.", pings, registry=self.registry)
         webhooks = ["namespace", "source", "status"]
         self._webhooks = Counter("kfn_source_webhooks", "Requests to WebhookSources, by status.", webhooks, registry=self.registry)
+        source = ["kind", "namespace", "source"]
+        text = "Events of NATS and Kafka sources: received, delivered, dead-lettered, dropped."
+        self._sourced = Counter("kfn_source_events", text, [*source, "what"], registry=self.registry)
+        self._source_lag = Gauge("kfn_source_lag", "Messages that a source has not settled.", source, registry=self.registry)
         self._seconds = Histogram("kfn_event_delivery_seconds", "Time of one attempt.", _TRIGGER, registry=self.registry)
         answers = [*_TRIGGER, "answer"]
         self._attempts = Counter("kfn_events_attempted", "Attempts to deliver, by the answer's class.", answers, registry=self.registry)
@@ -81,6 +92,17 @@ class Metrics:
     def webhook(self, source: str, status: str) -> None:
         namespace, _, name = source.partition("/")
         self._webhooks.labels(namespace, name, status).inc()
+
+    def sourced(self, source: _Source, what: str) -> None:
+        self._sourced.labels(source.kind, *source.key.split("/"), what).inc()
+
+    def source_lag(self, source: _Source, messages: int) -> None:
+        self._source_lag.labels(source.kind, *source.key.split("/")).set(messages)
+
+    def forget_source(self, source: _Source) -> None:
+        of = dict(zip(("kind", "namespace", "source"), (source.kind, *source.key.split("/")), strict=True))
+        self._sourced.remove_by_labels(of)
+        self._source_lag.remove_by_labels(of)
 
     def forget_webhook(self, source: str) -> None:
         namespace, _, name = source.partition("/")

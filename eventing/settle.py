@@ -4,7 +4,6 @@ An event counts as settled only when what follows from it is stored: a reply or 
 now is tried again here, while the event stays unacknowledged.
 """
 
-import base64
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,10 +11,11 @@ from dataclasses import dataclass
 
 import anyio
 
-from eventing import errors, retry, subjects
+from eventing import errors, letter, retry, subjects
 from eventing.bus import Bus
-from eventing.courier import TTL, Answer, Courier, child_trace
+from eventing.courier import Answer, Courier, child_trace
 from eventing.delivery import Policy
+from eventing.letter import TTL
 from eventing.metrics import Metrics
 from eventing.settings import Settings
 from kfn.clock import micro_timestamp
@@ -156,12 +156,7 @@ class Settler:
         self, sub: Subscription, event: Event, verdict: retry.DeadLetter, attempt: int, sequence: int, trace: Mapping[str, str]
     ) -> None:
         log.warning("%s: event %s given up after %d attempts: %s", sub.what, event.id, attempt, verdict.reason)
-        dead = event.with_attributes(
-            **{TTL: None},
-            knativeerrordest=verdict.at or sub.subscriber,
-            knativeerrorcode=str(verdict.code),
-            knativeerrordata=base64.b64encode(verdict.data[:1024]).decode() or None,
-        )
+        dead = letter.dead(event, verdict, verdict.at or sub.subscriber)
         reason = "undeliverable"
         if sub.dead_letter_sink:
             if await self._hand_over(sub, dead, trace):

@@ -19,6 +19,7 @@ from kfn.api import eventing as api
 from kfn.api import kinds, messaging, names
 from kfn.api.containersource import ContainerSource
 from kfn.api.meta import DeliverySpec, Destination, ObjectMeta
+from kfn.api.natssource import NatsSource
 from kfn.api.serving import Service, ServiceStatus
 from kfn.api.sinkbinding import SinkBinding
 from kfn.api.sources import PingSource
@@ -55,6 +56,7 @@ class World:
         self.subscriptions = Watched(Informer(client, kinds.SUBSCRIPTION), _of_subscription)
         self.sequences = Watched(Informer(client, kinds.SEQUENCE), _of_flow)
         self.parallels = Watched(Informer(client, kinds.PARALLEL), _of_flow)
+        self.nats = Watched(Informer(client, kinds.NATS_SOURCE), _of_queue)
         self.pings = Watched(Informer(client, kinds.PING_SOURCE), _of_source)
         self.webhooks = Watched(Informer(client, kinds.WEBHOOK_SOURCE), _of_source)
         self.bindings = Watched(Informer(client, kinds.SINK_BINDING), _of_source)
@@ -63,7 +65,7 @@ class World:
     @property
     def reconciled(self) -> tuple[Watched[Any], ...]:
         eventing = self.brokers, self.triggers, self.channels, self.in_memory, self.subscriptions, self.sequences, self.parallels
-        return *eventing, self.pings, self.webhooks, self.bindings, self.containers
+        return *eventing, self.nats, self.pings, self.webhooks, self.bindings, self.containers
 
     @property
     def by_kind(self) -> dict[str, Watched[Any]]:
@@ -233,6 +235,10 @@ def _of_flow(one: Any) -> Destinations:
 
 def _of_source(one: PingSource | WebhookSource | SinkBinding | ContainerSource) -> Destinations:
     return (one.spec.sink,)
+
+
+def _of_queue(one: NatsSource) -> Destinations:
+    return one.spec.sink, _sink(one.spec.delivery)
 
 
 def _sink(delivery: DeliverySpec | None) -> Destination | None:

@@ -3,19 +3,16 @@
 Every replica of eventing opens all doors, for requests come to any of them; one writes the status.
 """
 
-import base64
-import binascii
-
 from eventing.conditions import false, true
 from eventing.resolve import Resolver
 from eventing.sources.hooks import Hooks
 from eventing.sources.report import report, sink
+from eventing.sources.secret import Unread, read
 from eventing.sources.webhook import Door
 from kfn.api import kinds
 from kfn.api import webhooksource as api
 from kfn.api.meta import Addressable, Condition
 from kfn.api.sourced import CloudEventAttributes
-from kfn.kube import errors as kube
 from kfn.kube.client import Client
 from kfn.kube.informer import Informer
 from kfn.kube.reconcile import Done
@@ -47,23 +44,14 @@ class Webhooks:
         return Done(again_after=SECRET_AGE if url and secret else 2.0)
 
     async def _secret(self, source: api.WebhookSource) -> tuple[bytes, Condition]:
-        wanted, namespace = source.spec.secret, source.metadata.namespace
-        name, key = wanted.name or api.SECRET, wanted.key or source.metadata.name
-        where = f"spec.secret: Secret {namespace}/{name}"
+        wanted, meta = source.spec.secret, source.metadata
         try:
-            found = await self._client.get(kinds.SECRET, name, namespace)
-        except kube.NotFound:
-            return b"", false("SecretProvided", "NotFound", f"{where} does not exist")
-        except kube.Forbidden:
-            fix = f"name it {api.SECRET}, or let the service account of kfn-eventing get it"
-            return b"", false("SecretProvided", "Forbidden", f"{where} may not be read; {fix}")
-        try:
-            value = base64.b64decode(found.data[key], validate=True)
-        except KeyError:
-            return b"", false("SecretProvided", "NoKey", f"{where} has no key {key!r}")
-        except binascii.Error:
-            return b"", false("SecretProvided", "InvalidKey", f"{where}: its key {key!r} is not base64")
-        return value, true("SecretProvided") if value else false("SecretProvided", "EmptyKey", f"{where}: its key {key!r} is empty")
+            found = await read(
+                self._client, meta.namespace, wanted.name or api.SECRET, wanted.key or meta.name, "spec.secret", usual=api.SECRET
+            )
+        except Unread as error:
+            return b"", false("SecretProvided", error.reason, str(error))
+        return found, true("SecretProvided")
 
 
 def door(source: api.WebhookSource, url: str, secret: bytes) -> Door:

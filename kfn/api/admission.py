@@ -18,6 +18,7 @@ from kfn.api import (
     validate_eventing,
     validate_messaging,
     validate_pipeline,
+    validate_queues,
     validate_serving,
     validate_sources,
 )
@@ -31,6 +32,7 @@ _VALIDATE = {
     **validate_eventing.BY_KIND,
     **validate_messaging.BY_KIND,
     **validate_sources.BY_KIND,
+    **validate_queues.BY_KIND,
     **validate_pipeline.BY_KIND,
     **validate_build.BY_KIND,
 }

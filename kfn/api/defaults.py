@@ -5,9 +5,10 @@ object would raise its generation and make a new revision. The object's types ha
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from kfn.api import build as build_types
-from kfn.api import names, webhooksource
+from kfn.api import names, natssource, secretvalue, webhooksource
 from kfn.api.base import Json
 from kfn.api.eventing import BROKER_CLASS
 from kfn.api.messaging import API_VERSION as MESSAGING
@@ -165,6 +166,25 @@ def webhook_source(obj: Json) -> None:
     _destinations(spec, obj)
 
 
+def nats_source(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    if not spec.get("eventType"):
+        spec["eventType"] = natssource.TYPE
+    jetstream = spec.get("jetstream")
+    if isinstance(jetstream, dict) and not jetstream.get("deliverPolicy"):
+        jetstream["deliverPolicy"] = "all"
+    _secrets(spec.get("auth"), spec.get("tls"))
+    _destinations(spec, obj)
+
+
+def _secrets(*groups: Any) -> None:
+    """A value that names no Secret is in the one that eventing may read."""
+    for group in groups:
+        for value in group.values() if isinstance(group, dict) else ():
+            if isinstance(value, dict) and isinstance(ref := value.get("secretKeyRef"), dict):
+                ref["name"] = ref.get("name") or secretvalue.SECRET
+
+
 def _destinations(spec: Json, obj: Json) -> None:
     """A reference without a namespace means the object's own."""
     namespace = obj.get("metadata", {}).get("namespace")
@@ -233,6 +253,7 @@ BY_KIND: dict[str, Callable[[Json], None]] = {
     "pingsources.sources.knative.dev": ping_source,
     "sinkbindings.sources.knative.dev": sink_binding,
     "containersources.sources.knative.dev": container_source,
+    "natssources.kfn.dev": nats_source,
     "webhooksources.kfn.dev": webhook_source,
     "pipelines.kfn.dev": pipeline,
     "builds.kfn.dev": build,

@@ -5,6 +5,7 @@ from typing import Any
 from kfn.api import (
     build,
     containersource,
+    described_queues,
     eventing,
     flows,
     messaging,
@@ -39,6 +40,7 @@ _CHANNEL_TEMPLATE = "The implementation; there is one, so this has no effect."
 _SINK = "Where events go that could not be delivered."
 
 _FIELDS: dict[type[Base], dict[str, str]] = {
+    **described_queues.FIELDS,
     serving.ServiceSpec: {"template": _TEMPLATE, "traffic": _TRAFFIC + " By default everything goes to the newest that is ready."},
     serving.ConfigurationSpec: {"template": _TEMPLATE},
     serving.RouteSpec: {"traffic": _TRAFFIC},
@@ -219,6 +221,7 @@ _FIELDS: dict[type[Base], dict[str, str]] = {
         "format": "json or binary.",
     },
     sourced.SourceSpec: {"sink": "Who gets the events.", "ceOverrides": "Attributes that every event gets."},
+    sourced.DeliveringSpec: {"delivery": "How delivery is tried again, and where what is given up goes."},
     sourced.SourceStatus: {**_CONDITIONS, "sinkUri": "The sink's address.", "ceAttributes": "Types and sources of its events."},
     sources.PingSourceSpec: {
         "schedule": "When, as a cron expression; every minute by default.",

@@ -11,6 +11,7 @@ from kfn.api import (
     eventing,
     flows,
     messaging,
+    natssource,
     pipeline,
     registration,
     serving,
@@ -107,6 +108,10 @@ PING_SOURCE = Kind(
     ("status",),
     ("duck.knative.dev/source",),
 )
+NATS_SOURCE = Kind(
+    natssource.GROUP, "v1alpha1", "NatsSource", "natssources", natssource.NatsSource, True, (), ("all", "kfn", "sources"), ("status",),
+    ("duck.knative.dev/source",),
+)  # fmt: skip
 SINK_BINDING = Kind(
     sources.GROUP, "v1", "SinkBinding", "sinkbindings", sinkbinding.SinkBinding, True, (), ("all", "knative", "sources", "bindings"),
     ("status",), ("duck.knative.dev/source", "duck.knative.dev/binding"),
@@ -154,6 +159,7 @@ VALIDATING_WEBHOOKS = Kind(
 ALL: tuple[Kind[Any], ...] = (
     SERVICE, CONFIGURATION, REVISION, ROUTE, BROKER, TRIGGER, CHANNEL, IN_MEMORY_CHANNEL, SUBSCRIPTION, SEQUENCE, PARALLEL, PING_SOURCE,
     SINK_BINDING, CONTAINER_SOURCE, WEBHOOK_SOURCE, PIPELINE, BUILD,
+    NATS_SOURCE,
     DEPLOYMENT, JOB, POD, CORE_SERVICE, ENDPOINT_SLICE, EVENT, NAMESPACE, CONFIG_MAP, SECRET, SERVICE_ACCOUNT, LEASE,
 )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """What every source has, as Knative's duck type lays it out: a sink, attributes for its events, and a status that says where they go."""
 
 from kfn.api.base import Base
-from kfn.api.meta import Condition, Destination
+from kfn.api.meta import Condition, DeliverySpec, Destination
 
 
 class CloudEventOverrides(Base, frozen=True):
@@ -23,6 +23,12 @@ class SourceSpec(Base, frozen=True):
     def extensions(self) -> dict[str, str]:
         """The attributes that `ce_overrides` gives; none where it is missing."""
         return self.ce_overrides.extensions if self.ce_overrides is not None else {}
+
+
+class DeliveringSpec(SourceSpec, frozen=True):
+    """Of a source that says itself how its events are delivered."""
+
+    delivery: DeliverySpec | None = None
 
 
 class SourceStatus(Base, frozen=True):

@@ -42,7 +42,7 @@ def ping(obj: PingSource, old: PingSource | None) -> list[FieldError]:
         base64.b64decode(spec.data_base64, validate=True)
     except (binascii.Error, ValueError):
         errors.append(FieldError("spec.dataBase64", "is not base64; put text into spec.data"))
-    return errors + _overrides(spec.ce_overrides)
+    return errors + overrides(spec.ce_overrides)
 
 
 def sink_binding(obj: SinkBinding, old: SinkBinding | None) -> list[FieldError]:
@@ -65,7 +65,7 @@ def sink_binding(obj: SinkBinding, old: SinkBinding | None) -> list[FieldError]:
         errors.append(FieldError("spec.subject.name", wrong))
     if subject.selector is not None:
         errors += _selector(subject.selector, "spec.subject.selector")
-    return errors + _overrides(obj.spec.ce_overrides)
+    return errors + overrides(obj.spec.ce_overrides)
 
 
 def container(obj: ContainerSource, old: ContainerSource | None) -> list[FieldError]:
@@ -81,7 +81,7 @@ def container(obj: ContainerSource, old: ContainerSource | None) -> list[FieldEr
         for field in ("name", "image"):
             if not isinstance(one, dict) or not isinstance(one.get(field), str) or not one[field]:
                 errors.append(FieldError(f"{at}[{i}].{field}", "missing; give the container's " + field))
-    return errors + _overrides(obj.spec.ce_overrides)
+    return errors + overrides(obj.spec.ce_overrides)
 
 
 def _selector(selector: Selector, at: str) -> list[FieldError]:
@@ -116,12 +116,12 @@ def webhook(obj: WebhookSource, old: WebhookSource | None) -> list[FieldError]:
         errors.append(FieldError("spec.secret.key", f"{spec.secret.key!r} is no key of a Secret; use letters, digits, '-', '_' and '.'"))
     if spec.secret.name and (wrong := naming.dns_name(spec.secret.name)):
         errors.append(FieldError("spec.secret.name", wrong))
-    return errors + _overrides(spec.ce_overrides)
+    return errors + overrides(spec.ce_overrides)
 
 
-def _overrides(overrides: CloudEventOverrides | None) -> list[FieldError]:
+def overrides(given: CloudEventOverrides | None) -> list[FieldError]:
     errors = []
-    for name in overrides.extensions if overrides else ():
+    for name in given.extensions if given else ():
         at = f"spec.ceOverrides.extensions[{name}]"
         if name in _OWN:
             errors.append(FieldError(at, "is an attribute of CloudEvents' own and no extension; choose another name"))

@@ -43,6 +43,11 @@ def broker(**spec: Any) -> Json:
     return {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "metadata": {"name": "b", "namespace": "default"}, "spec": spec}
 
 
+def nats(**spec: Any) -> Json:
+    spec = {"sink": {"uri": "http://x.example"}, "servers": ["nats://n.example:4222"], "subject": "orders.>", **spec}
+    return {"apiVersion": "kfn.dev/v1alpha1", "kind": "NatsSource", "metadata": {"name": "orders", "namespace": "default"}, "spec": spec}
+
+
 def webhook(**spec: Any) -> Json:
     spec = {"sink": {"uri": "http://x.example"}, **spec}
     return {"apiVersion": "kfn.dev/v1alpha1", "kind": "WebhookSource", "metadata": {"name": "gh", "namespace": "default"}, "spec": spec}
@@ -258,6 +263,11 @@ class TestDefaults:
             "idHeader": "X-GitHub-Delivery",
         }
 
+    def test_a_nats_source_looks_into_the_secret_that_eventing_may_read(self) -> None:
+        spec = create(nats(auth={"token": {"secretKeyRef": {"key": "t"}}}, jetstream={"stream": "S"}))["spec"]
+        assert spec["auth"]["token"]["secretKeyRef"] == {"name": "kfn-sources", "key": "t"}
+        assert (spec["jetstream"]["deliverPolicy"], spec["eventType"]) == ("all", "dev.kfn.sources.nats")
+
     def test_a_ping_source_fires_every_minute_unless_it_says_otherwise(self) -> None:
         stored = create(ping())
         assert stored["spec"]["schedule"] == "* * * * *"
@@ -375,6 +385,18 @@ BAD: list[tuple[Json, str, str]] = [
     (webhook(secret={"name": "Mine!", "key": "k"}), "spec.secret.name", "lower-case"),
     (webhook(secret={"key": "a/b"}), "spec.secret.key", "no key of a Secret"),
     (webhook(ceOverrides={"extensions": {"id": "b"}}), "spec.ceOverrides.extensions[id]", "CloudEvents' own"),
+    (nats(servers=[]), "spec.servers", "nats://nats.example:4222"),
+    (nats(servers=["nats://me:pass@n.example"]), "spec.servers[0]", "put them into a Secret"),
+    (nats(servers=["http://n.example"]), "spec.servers[0]", "tls://host:4222"),
+    (nats(subject=""), "spec.subject", "such as orders.>"),
+    (nats(subject="a.>.b"), "spec.subject", "is no subject"),
+    (nats(queueGroup="q", jetstream={"stream": "S"}), "spec.queueGroup", "remove it"),
+    (nats(jetstream={"stream": "a b"}), "spec.jetstream.stream", "no stream's name"),
+    (nats(jetstream={"stream": "S", "deliverPolicy": "some"}), "spec.jetstream.deliverPolicy", "lastPerSubject"),
+    (nats(auth={"user": {"secretKeyRef": {"key": "u"}}}), "spec.auth", "user and password, token"),
+    (nats(auth={"token": {"secretKeyRef": {"key": "a/b"}}}), "spec.auth.token.secretKeyRef.key", "no key of a Secret"),
+    (nats(tls={"enable": True, "cert": {"secretKeyRef": {"key": "c"}}}), "spec.tls.key", "takes both"),
+    (nats(tls={"caCert": {"secretKeyRef": {"key": "c"}}}), "spec.tls.enable", "set it"),
     (ping(schedule="61 * * * *"), "spec.schedule", "its minute is wrong"),
     (ping(timezone="Mars/Olympus"), "spec.timezone", "Europe/Berlin"),
     (ping(sink={}), "spec.sink", "ref (an object) or uri"),

@@ -300,8 +300,8 @@ class TestRights:
         everywhere = [rule for name, rule in rules(objects) if "secrets" in rule["resources"] and "resourceNames" not in rule]
         assert [rule["verbs"] for rule in everywhere] == ([["get"]] if allowed else [])
         by_name = [rule for name, rule in rules(objects) if "secrets" in rule["resources"] and "resourceNames" in rule]
-        assert sorted(rule["resourceNames"] for rule in by_name) == [["kfn-webhook-certs"], ["kfn-webhooks", "kfn-events"]]
-        [webhooks] = [rule for rule in by_name if rule["resourceNames"] == ["kfn-webhooks", "kfn-events"]]
+        assert sorted(rule["resourceNames"] for rule in by_name) == [["kfn-webhook-certs"], ["kfn-webhooks", "kfn-events", "kfn-sources"]]
+        [webhooks] = [rule for rule in by_name if rule["resourceNames"] == ["kfn-webhooks", "kfn-events", "kfn-sources"]]
         assert webhooks["verbs"] == ["get"], "what webhooks are signed with and publishers show, in every namespace"
 
     def test_nobody_makes_or_runs_pods_by_themselves(self) -> None:

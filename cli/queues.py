@@ -1,0 +1,175 @@
+"""kfn source nats, kfn source kafka: sources that read from message systems."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli import complete, objects, output, places, session
+from cli.trigger import destination
+
+if TYPE_CHECKING:
+    from kfn.api.secretvalue import SecretValue, TlsSpec
+
+Cells = Callable[[Any, bool], dict[str, str]]
+Fields = Callable[[Any], list[tuple[str, str]]]
+
+_COMMON = (
+    click.option("-s", "--sink", required=True, help="broker:NAME, ksvc:NAME, svc:NAME or a URL.", shell_complete=complete.brokers),
+    click.option("--dead-letter-sink", default="", help="Who gets what the sink refuses; as --sink. Without it, it is held."),
+    click.option("--secret", "secret_name", default="", metavar="NAME", help="The Secret that keys are taken from (default: kfn-sources)."),
+    click.option("--tls/--no-tls", default=False, help="Only over TLS."),
+    click.option("--ca-key", default="", metavar="KEY", help="The key of the Secret with the servers' authority; means --tls."),
+    click.option("--cert-key", default="", metavar="KEY", help="The key with the client's certificate; goes with --private-key."),
+    click.option("--private-key", default="", metavar="KEY", help="The key with that certificate's private key."),
+    click.option("--ce-override", "overrides", multiple=True, metavar="NAME=VALUE", help="An attribute for every event; may be repeated."),
+    click.option("--wait/--no-wait", default=True, help="Wait until it reads."),
+)
+
+
+def common(command: output.F) -> output.F:
+    """The options of both kinds."""
+    for option in reversed(_COMMON):
+        command = option(command)
+    return command
+
+
+@click.group("nats")
+def nats() -> None:
+    """Messages of a NATS subject, or of a JetStream stream, as events."""
+
+
+@nats.command("create")
+@click.argument("name")
+@click.option("--server", "servers", multiple=True, required=True, metavar="URL", help="nats://HOST:PORT; may be repeated.")
+@click.option("--subject", required=True, help="What is read, such as orders.>.")
+@click.option("--stream", default="", help="The JetStream stream to read it from; without it, what nobody hears is lost.")
+@click.option("--durable", default="", help="The consumer's name (default: made of the source's).")
+@click.option("--deliver", default="", metavar="POLICY", help="Where a new consumer begins: all (default), new, last, lastPerSubject.")
+@click.option("--queue-group", default="", help="The group that shares what is not in a stream.")
+@click.option("--user-key", default="", metavar="KEY", help="The key of the Secret with the user; goes with --password-key.")
+@click.option("--password-key", default="", metavar="KEY", help="The key with the password.")
+@click.option("--token-key", default="", metavar="KEY", help="The key with a token.")
+@click.option("--credentials-key", default="", metavar="KEY", help="The key with a .creds file.")
+@click.option("--nkey-key", default="", metavar="KEY", help="The key with an nkey's seed.")
+@click.option("--type", "event_type", default="", help="The type of events made of messages that are none.")
+@common
+@session.options
+def create_nats(session: session.Session, name: str, sink: str, wait: bool, **given: Any) -> None:
+    """Create a NATS source.
+
+    \b
+    kubectl create secret generic kfn-sources --from-file creds=user.creds
+    kfn source nats create orders --server nats://nats.example:4222 --subject 'orders.>' --stream ORDERS \\
+        --credentials-key creds --sink broker:default
+    """
+    from kfn.api import kinds
+    from kfn.api.meta import ObjectMeta
+    from kfn.api.natssource import JetStreamSpec, NatsAuth, NatsSource, NatsSourceSpec
+
+    secret = given["secret_name"]
+    auth = NatsAuth(**{field: _value(secret, given[f"{field}_key"]) for field in ("user", "password", "token", "credentials", "nkey")})
+    spec = NatsSourceSpec(
+        servers=list(given["servers"]), subject=given["subject"], queue_group=given["queue_group"], event_type=given["event_type"],
+        jetstream=JetStreamSpec(given["stream"], given["durable"], given["deliver"]) if given["stream"] else None,
+        auth=auth if auth != NatsAuth() else None, tls=_tls(given), **_delivering(session, sink, given),
+    )  # fmt: skip
+    made = NatsSource(metadata=ObjectMeta(name=name, namespace=session.namespace), spec=spec)
+    places.create(session, kinds.NATS_SOURCE, made, "nats source", wait=wait)
+
+
+def _nats_cells(source: Any, wide: bool) -> dict[str, str]:
+    return {"NAME": source.metadata.name, "SUBJECT": source.spec.subject, **_cells(source)}
+
+
+def _nats_fields(source: Any) -> list[tuple[str, str]]:
+    from kfn.api.natssource import durable
+
+    spec, stream = source.spec, source.spec.jetstream
+    where = f"{stream.stream}, consumer {durable(source)}" if stream else "none: what nobody hears is lost"
+    return [("Servers", ", ".join(spec.servers)), ("Subject", spec.subject), ("Stream", where), ("Queue group", spec.queue_group)]
+
+
+def _cells(source: Any) -> dict[str, str]:
+    return {
+        "SINK": source.status.sink_uri,
+        "AGE": output.age(source.metadata.creation_timestamp),
+        "READY": objects.ready(source.status.conditions),
+        "REASON": objects.reason(source.status.conditions),
+    }
+
+
+def _value(secret: str, key: str) -> "SecretValue | None":
+    from kfn.api.secretvalue import SecretKeySelector, SecretValue
+
+    return SecretValue(SecretKeySelector(secret, key)) if key else None
+
+
+def _tls(given: dict[str, Any]) -> "TlsSpec | None":
+    from kfn.api.secretvalue import TlsSpec
+
+    secret, keys = given["secret_name"], (given["cert_key"], given["private_key"], given["ca_key"])
+    if not given["tls"] and not any(keys):
+        return None
+    return TlsSpec(True, *(_value(secret, key) for key in keys))
+
+
+def _delivering(session: session.Session, sink: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The fields that say where events go."""
+    from cli.sources import pairs
+    from kfn.api.meta import DeliverySpec
+    from kfn.api.sourced import CloudEventOverrides
+
+    dead, extensions, delivery = given["dead_letter_sink"], pairs(given["overrides"]), None
+    if dead:
+        to = destination(dead, session.namespace, "--dead-letter-sink")
+        delivery = DeliverySpec(dead_letter_sink=to, retry=10, backoff_policy="exponential", backoff_delay="PT0.2S")
+    return {
+        "sink": destination(sink, session.namespace, "--sink"),
+        "ce_overrides": CloudEventOverrides(extensions) if extensions else None,
+        "delivery": delivery,
+    }
+
+
+def _looking(group: click.Group, kind: str, word: str, cells: Cells, fields: Fields) -> None:
+    """list, describe and delete, which are the same for every kind. `kind` is its name in `kfn.api.kinds`."""
+
+    @group.command("list", help=f"List {word}s.")
+    @output.option
+    @session.options
+    def list_(session: session.Session, output: str) -> None:
+        from kfn.api import kinds
+
+        places.show_all(session, getattr(kinds, kind), output, cells, f"No {word}s in namespace {session.namespace}.")
+
+    @group.command("describe", help=f"Show a {word}.")
+    @click.argument("name", shell_complete=complete.of(kind))
+    @output.option
+    @session.options
+    def describe(session: session.Session, name: str, output: str) -> None:
+        from cli import output as out
+        from cli.session import run
+        from kfn.api import kinds
+
+        async def work() -> Any:
+            async with session.client() as client:
+                return await objects.get(client, getattr(kinds, kind), name, session.namespace, word)
+
+        source = run(work)
+        if output in ("json", "yaml"):
+            out.objects(output, [source], cells, empty="", single=True)
+            return
+        told = [("Name", name), ("Namespace", session.namespace), *fields(source), ("Sink", source.status.sink_uri)]
+        out.fields([*told, ("Age", cells(source, True)["AGE"])])
+        out.conditions(source.status.conditions)
+
+    @group.command("delete", help=f"Delete {word}s. What they are at stays where it is, and so do their Secrets.")
+    @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete.of(kind))
+    @session.options
+    def delete(session: session.Session, names: tuple[str, ...]) -> None:
+        from kfn.api import kinds
+
+        places.delete(session, getattr(kinds, kind), names, word)
+
+
+_looking(nats, "NATS_SOURCE", "nats source", _nats_cells, _nats_fields)

@@ -1,0 +1,36 @@
+"""What each field of the sources is for that read from message systems; `described.py` has the others."""
+
+from kfn.api import natssource, secretvalue
+from kfn.api.base import Base
+
+FIELDS: dict[type[Base], dict[str, str]] = {
+    secretvalue.SecretKeySelector: {"name": "The Secret; kfn-sources by default, the one that eventing may read.", "key": "The key in it."},
+    secretvalue.SecretValue: {"secretKeyRef": "Where the value is."},
+    secretvalue.TlsSpec: {
+        "enable": "True: only over TLS.",
+        "cert": "The client's certificate.",
+        "key": "The private key of the client's certificate.",
+        "caCert": "The authority of the servers' certificates; the system's by default.",
+    },
+    natssource.NatsAuth: {
+        "user": "The user; goes with password.",
+        "password": "The user's password.",
+        "token": "A token.",
+        "credentials": "A .creds file: a JWT and a seed.",
+        "nkey": "The seed of an nkey.",
+    },
+    natssource.JetStreamSpec: {
+        "stream": "The stream's name.",
+        "durable": "The consumer's name; made of the object's own by default.",
+        "deliverPolicy": "Where a new consumer begins: all, new, last or lastPerSubject.",
+    },
+    natssource.NatsSourceSpec: {
+        "servers": "URLs of the servers, without credentials.",
+        "subject": "What is read, such as orders.>.",
+        "queueGroup": "The group that shares messages, for what is not in a stream.",
+        "jetstream": "The stream to read from; without it, what nobody hears is lost.",
+        "auth": "Who we are.",
+        "tls": "TLS, and the client's certificate.",
+        "eventType": "The type of events made of messages that are none.",
+    },
+}
