@@ -3,7 +3,7 @@ it is settled. How it is made is in consumers.py."""
 
 from collections.abc import Callable, Sequence
 
-from eventing import consumers, errors, pause, streams, subjects
+from eventing import consumers, errors, ordering, pause, streams, subjects
 from eventing.bus import Bus
 from eventing.conditions import false, is_true, true, unknown
 from eventing.settings import Settings
@@ -21,13 +21,16 @@ class Consumers:
 
     async def ensure(self, place: Place, meta: ObjectMeta, only: tuple[str, ...], condition: str, before: Sequence[Condition]) -> Condition:
         """Make it, change it, pause it; `condition` says whether it is there, `before` are the object's conditions."""
-        config = streams.consumer(self._settings, meta.uid, only, f"{meta.namespace}/{meta.name}")
         try:
+            ordered = ordering.wanted(meta.annotations)
+            config = streams.consumer(self._settings, meta.uid, only, f"{meta.namespace}/{meta.name}", ordered=ordered)
             await consumers.ensure(
                 self._bus, subjects.stream(*place), config, pause.until(meta.annotations, utcnow()), meta.creation_timestamp
             )
         except pause.PauseError as error:
             return false(condition, "InvalidPause", str(error))
+        except ordering.OrderingError as error:
+            return false(condition, "InvalidOrdering", str(error))
         except errors.NoStream:
             self.ready.discard(place)
             self._suspect("/".join(place))

@@ -167,6 +167,13 @@ class Bus:
         except (nats.errors.Error, OSError) as error:
             log.debug("not sent to %s: %s", subject, error)
 
+    async def confirm(self, subject: str, payload: bytes, timeout: float) -> None:
+        """As `send`, but return when the server has taken it in. Raises `Unavailable`."""
+        try:
+            await self.client.request(subject, payload, timeout=timeout)
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise errors.Unavailable(f"NATS: {error}") from error
+
     async def _request(self, subject: str, payload: bytes, timeout: float, headers: dict[str, str] | None) -> dict[str, Any]:
         try:
             message = await self.client.request(subject, payload, timeout=timeout, headers=headers)

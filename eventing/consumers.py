@@ -68,6 +68,7 @@ async def rewind(bus: Bus, namespace: str, broker: str, uid: str, *, since: str 
 
 
 async def _apply(bus: Bus, stream: str, config: streams.Config) -> dict[str, Any]:
+    config = {name: value for name, value in config.items() if value is not None}
     return await bus.api(f"CONSUMER.CREATE.{stream}.{config['name']}", {"stream_name": stream, "config": config, "action": ""})
 
 

@@ -64,16 +64,9 @@ class Dispatcher:
         self._failures: set[tuple[str, int]] = set()  # errors of the filter, logged once each
         self._places = anyio.Semaphore(settings.in_flight)
         self._tasks: TaskGroup | None = None
-        stream = self._stream = subjects.stream(subscription.namespace, subscription.broker)
+        self._stream = subjects.stream(subscription.namespace, subscription.broker)
         self._alone = subjects.to(subscription.namespace, subscription.broker, subscription.uid)
-        self._puller = Puller(
-            bus,
-            stream,
-            subjects.consumer(subscription.uid),
-            receive=self._receive,
-            lost=lost,
-            free=lambda: settings.in_flight - len(self._items),
-        )
+        self._puller = self._pulling(subjects.consumer(subscription.uid), lost)
 
     @property
     def in_flight(self) -> int:
@@ -86,18 +79,27 @@ class Dispatcher:
                 self._tasks.start_soon(self._keep_alive)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(1):
-                for item in self._items.values():
-                    await self._bus.send(item.reply, NAK)  # so that the next dispatcher need not wait for ack_wait
+                await self._hand_over()
             self._items.clear()
+
+    def _pulling(self, consumer: str, lost: Callable[[], None]) -> Puller:
+        free = self._settings.in_flight
+        return Puller(self._bus, self._stream, consumer, receive=self._receive, lost=lost, free=lambda: free - len(self._items))
+
+    async def _hand_over(self) -> None:
+        """So that the next dispatcher need not wait for ack_wait."""
+        for item in self._items.values():
+            await self._bus.send(item.reply, NAK)
 
     async def _receive(self, message: Msg) -> None:
         meta = message.metadata
         key = (meta.sequence.stream, meta.timestamp.timestamp())
-        if meta.sequence.consumer <= self._delivery:
-            self._settled.clear()  # the consumer was set back: what was settled is wanted again
+        if self._set_back(meta.sequence.consumer):
+            self._settled.clear()  # what was settled is wanted again
         self._delivery = meta.sequence.consumer
         if known := self._items.get(key):
             known.reply = message.reply  # the server thought we were gone; we are at it
+            self._again(key, meta.num_delivered)
             return
         if key in self._settled:
             await self._bus.send(message.reply, ACK)  # our first acknowledgement was lost
@@ -119,6 +121,13 @@ class Dispatcher:
         trace = {name: value for name in ("traceparent", "tracestate") if (value := headers.get(name))}
         alone = message.subject == self._alone
         self._begin(key, Item(message.reply, meta.num_delivered, meta.sequence.stream, event, alone, trace), "")
+
+    def _set_back(self, delivery: int) -> bool:
+        """Whether the consumer begins anew from before: its deliveries are counted from the beginning."""
+        return delivery <= self._delivery
+
+    def _again(self, key: Key, attempt: int) -> None:
+        """A message that is in work has come again."""
 
     def _filter_failed(self, error: EvaluationError) -> None:
         """Every such event is counted, the first at a place is logged: a filter with a wrong name would drop all in silence."""
@@ -146,15 +155,19 @@ class Dispatcher:
             log.exception("%s: event %s could not be settled; it comes again", self.subscription.what, item.event.id)
         if delay is None:
             await self._bus.send(item.reply, ACK)
-            if item.alone:  # so that a replay of the Trigger does not bring it beside the event that it was made from
-                await self._bus.send(f"$JS.API.STREAM.MSG.DELETE.{self._stream}", b'{"seq": %d, "no_erase": true}' % item.sequence)
-            self._settled[key] = None
-            if len(self._settled) > _REMEMBERED:
-                self._settled.popitem(last=False)
+            await self._remember(key, item)
         else:
-            await self._bus.send(item.reply, NAK + b' {"delay": %d}' % int(delay * 1e9))
+            await self._bus.send(item.reply, nak(delay))
         self._items.pop(key, None)
         self._puller.more()
+
+    async def _remember(self, key: Key, item: Item) -> None:
+        """It is settled, should it come again."""
+        if item.alone:  # so that a replay of the Trigger does not bring it beside the event that it was made from
+            await self._bus.send(f"$JS.API.STREAM.MSG.DELETE.{self._stream}", b'{"seq": %d, "no_erase": true}' % item.sequence)
+        self._settled[key] = None
+        if len(self._settled) > _REMEMBERED:
+            self._settled.popitem(last=False)
 
     async def _keep_alive(self) -> None:
         """Tell the server every third of ack_wait that we are still at each message, held by the gateway or slow."""
@@ -162,3 +175,8 @@ class Dispatcher:
             await anyio.sleep(self._settings.ack_wait / 3)
             for item in list(self._items.values()):
                 await self._bus.send(item.reply, ALIVE)
+
+
+def nak(delay: float) -> bytes:
+    """Not delivered; again after so many seconds."""
+    return NAK + b' {"delay": %d}' % int(delay * 1e9)

@@ -10,9 +10,8 @@ from typing import Any
 from eventing.broker import is_ours
 from eventing.conditions import is_true
 from eventing.running import Dispatchers
-from eventing.settle import Subscription
 from eventing.subscription import ALL, channel_of, delivery, dispatcher_key, wanted
-from eventing.trigger import broker_name, parsed
+from eventing.trigger import broker_name, parsed, to_run
 from kfn.api import eventing as api
 from kfn.api import messaging
 from kfn.kube.informer import Informer
@@ -37,10 +36,7 @@ class Follower:
             return Done()  # the leader is about to look at it; what runs, runs on
         elif is_true(status.conditions, "Ready"):
             filter, how, _ = parsed(trigger, broker)
-            uid, sink = meta.uid, status.dead_letter_sink_uri
-            await self._dispatchers.ensure(
-                key, Subscription(namespace, broker_name(trigger), name, uid, status.subscriber_uri, sink, how), filter
-            )
+            await self._dispatchers.ensure(key, to_run(trigger, status.subscriber_uri, status.dead_letter_sink_uri, how), filter)
         else:
             await self._dispatchers.stop(key)  # events wait in the stream
         return Done()

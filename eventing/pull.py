@@ -7,6 +7,7 @@ What happens to a message is the receiver's business.
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 from nats.aio.msg import Msg
@@ -22,7 +23,10 @@ _HEARTBEATS_END = 2 * HEARTBEAT + 0.5
 
 class Puller:
     """`free` says how many more messages the receiver can take; `more()` says that this grew. `lost` is called when the
-    consumer is gone."""
+    consumer is gone.
+
+    Of those that pull with a `group` one is pinned at a time and gets everything; `pinned` is called before its first message,
+    `unpinned` when another has taken its place."""
 
     def __init__(
         self,
@@ -33,7 +37,14 @@ class Puller:
         receive: Callable[[Msg], Awaitable[None]],
         free: Callable[[], int],
         lost: Callable[[], None],
+        group: str = "",
+        expires: float = EXPIRES,
+        pinned: Callable[[], None] = lambda: None,
+        unpinned: Callable[[], None] = lambda: None,
     ) -> None:
+        self.pin = ""  # names our time as the one that is pinned
+        self._group, self._pinned, self._unpinned = group, pinned, unpinned
+        self._expires, self._heartbeat = expires, min(HEARTBEAT, expires / 3)
         self._bus = bus
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._receive, self._free, self._lost = receive, free, lost
@@ -76,10 +87,12 @@ class Puller:
             return
         self._number += 1
         reply = f"{self._inbox}.{self._number}"
-        self._pulls[reply] = now + EXPIRES + 1
+        self._pulls[reply] = now + self._expires + 1
         self._credit += wanted
         self._heard = now
-        request = {"batch": wanted, "expires": int(EXPIRES * 1e9), "idle_heartbeat": int(HEARTBEAT * 1e9)}
+        request: dict[str, Any] = {"batch": wanted, "expires": int(self._expires * 1e9), "idle_heartbeat": int(self._heartbeat * 1e9)}
+        if self._group:
+            request |= {"group": self._group, "id": self.pin} if self.pin else {"group": self._group}
         await self._bus.send(self._subject, json.dumps(request).encode(), reply)
 
     async def _on_message(self, message: Msg) -> None:
@@ -90,10 +103,20 @@ class Puller:
         self._credit -= 1
         if self._credit <= 0:
             self._wake.set()
+        if self._group:
+            self._see_pin((message.headers or {}).get("Nats-Pin-Id", ""))
         try:
             await self._receive(message)
         except Exception:  # the library would drop it without a word; the event comes again
             log.exception("a message of %s could not be taken in", message.subject)
+
+    def forget_pin(self) -> None:
+        self.pin = ""
+
+    def _see_pin(self, pin: str) -> None:
+        if pin and pin != self.pin:
+            self.pin = pin
+            self._pinned()
 
     def _on_status(self, message: Msg) -> None:
         headers = message.headers or {}
@@ -106,6 +129,9 @@ class Puller:
             told = headers.get("Description", "")
             log.debug("pull ended: %s %s", status, told)
             self._not_before = anyio.current_time() + 0.2
+            if status == "423":
+                self.pin = ""
+                self._unpinned()
             if status == "503" or "deleted" in told.lower():
                 self._lost()
         self._wake.set()

@@ -11,6 +11,7 @@ from eventing.dispatch import Dispatcher
 from eventing.keyed import Keyed
 from eventing.match import Filter
 from eventing.metrics import Metrics
+from eventing.ordered import Ordered
 from eventing.settings import Settings
 from eventing.settle import Settler, Subscription
 
@@ -31,11 +32,12 @@ class Dispatchers:
         running = self._running.get(key)
         if running is not None:
             now = running.subscription
-            if (now.uid, now.broker) == (subscription.uid, subscription.broker):
+            if (now.uid, now.broker, now.ordered) == (subscription.uid, subscription.broker, subscription.ordered):
                 running.subscription, running.filter = subscription, filter
                 return
             await self.stop(key)
-        dispatcher = Dispatcher(self._bus, self._settler, self._settings, self._metrics, subscription, filter, lambda: self._lost(key))
+        kind = Ordered if subscription.ordered else Dispatcher
+        dispatcher = kind(self._bus, self._settler, self._settings, self._metrics, subscription, filter, lambda: self._lost(key))
         self._running.start(key, dispatcher, _run)
 
     async def stop(self, key: str) -> None:

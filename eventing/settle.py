@@ -44,6 +44,7 @@ class Subscription:
     dead_letter_sink: str
     policy: Policy
     reply: str | None = None
+    ordered: bool = False  # events of one partition key one after the other
 
     @property
     def key(self) -> str:

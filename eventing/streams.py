@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from eventing import subjects
+from eventing import ordering, subjects
 from eventing.settings import Settings
 
 Config = dict[str, Any]
@@ -56,8 +56,9 @@ def advisories(replicas: int) -> Config:
     }
 
 
-def consumer(settings: Settings, trigger_uid: str, filter_subjects: tuple[str, ...], trigger: str) -> Config:
-    """A Trigger's durable consumer. `max_deliver` -1: kfn counts attempts itself, so that the server never parks an event silently."""
+def consumer(settings: Settings, trigger_uid: str, filter_subjects: tuple[str, ...], trigger: str, *, ordered: bool = False) -> Config:
+    """A Trigger's durable consumer. `max_deliver` -1: kfn counts attempts itself, so that the server never parks an event silently.
+    An `ordered` one gives events to one replica at a time."""
     filters = {"filter_subject": filter_subjects[0]} if len(filter_subjects) == 1 else {"filter_subjects": list(filter_subjects)}
     return {
         "durable_name": subjects.consumer(trigger_uid),
@@ -69,6 +70,9 @@ def consumer(settings: Settings, trigger_uid: str, filter_subjects: tuple[str, .
         "max_ack_pending": settings.max_ack_pending,
         "replay_policy": "instant",
         "metadata": {"dev.kfn.trigger": trigger},
+        "priority_policy": "pinned_client" if ordered else None,
+        "priority_groups": [ordering.GROUP] if ordered else None,
+        "priority_timeout": int(ordering.pin_time(settings.ack_wait) * _SECOND) if ordered else None,
         **filters,
     }
 

@@ -99,6 +99,11 @@ def event(namespace: str, broker: str, type_: str, key: str = "") -> str:
     return f"kfn.{token(namespace)}.{token(broker)}.ev.{token(type_)}.{token(key) if key else '-'}"
 
 
+def of_key(namespace: str, broker: str, key: str) -> str:
+    """Every event of that partition key, of whatever type."""
+    return f"kfn.{token(namespace)}.{token(broker)}.ev.*.{token(key)}"
+
+
 def dead_letter(namespace: str, broker: str, trigger: str, reason: str) -> str:
     return f"kfn.{token(namespace)}.{token(broker)}.dlq.{token(trigger)}.{token(reason)}"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from eventing import conditions, errors, finalizer, pause, subjects, told
+from eventing import conditions, errors, finalizer, ordering, pause, subjects, told
 from eventing.attached import Consumers
 from eventing.channel import Channel, place
 from eventing.conditions import false, true, unknown
@@ -49,7 +49,7 @@ def wanted(subscription: api.Subscription, how: Policy, where: api.PhysicalSubsc
     meta = subscription.metadata
     return Subscription(
         meta.namespace, place(subscription), meta.name, meta.uid, where.subscriber_uri, where.dead_letter_sink_uri, how,
-        reply=where.reply_uri,
+        reply=where.reply_uri, ordered=ordering.is_wanted(meta.annotations),
     )  # fmt: skip
 
 

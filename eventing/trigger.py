@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from eventing import broker as brokers
-from eventing import conditions, errors, finalizer, match, pause, subjects
+from eventing import conditions, errors, finalizer, match, ordering, pause, subjects
 from eventing.attached import Consumers
 from eventing.conditions import false, true, unknown
 from eventing.delivery import DeliveryError, Policy, effective, policy
@@ -81,8 +81,7 @@ class Triggers:
         filter, how, subscription = parsed(trigger, broker)
         found = await self._find(trigger, broker, filter, subscription)
         if all(condition.status == "True" for condition in found.all):
-            meta = trigger.metadata
-            wanted = Subscription(namespace, broker_name(trigger), name, meta.uid, found.subscriber_url, found.dead_letter_url, how)
+            wanted = to_run(trigger, found.subscriber_url, found.dead_letter_url, how)
             await self._dispatchers.ensure(key, wanted, filter)
         else:
             await self._dispatchers.stop(key)  # events wait in the stream
@@ -161,6 +160,14 @@ class Triggers:
             log.info("trigger %s waits to be deleted: %s", key, error)
             return Done(again_after=0.5)
         return Done()
+
+
+def to_run(trigger: api.Trigger, subscriber_url: str, dead_letter_url: str, how: Policy) -> Subscription:
+    """What its dispatcher shall do."""
+    meta, ordered = trigger.metadata, ordering.is_wanted(trigger.metadata.annotations)
+    return Subscription(
+        meta.namespace, broker_name(trigger), meta.name, meta.uid, subscriber_url, dead_letter_url, how, ordered=ordered
+    )  # fmt: skip
 
 
 def parsed(trigger: api.Trigger, broker: api.Broker | None) -> tuple[match.Filter, Policy, Condition]:

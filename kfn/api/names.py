@@ -20,6 +20,7 @@ ROLLOUT_DURATION = "serving.knative.dev/rollout-duration"
 VISIBILITY = "networking.knative.dev/visibility"
 BROKER_CLASS = "eventing.knative.dev/broker.class"
 AUTH = "eventing.kfn.dev/auth"  # on a Broker or Channel: the Secret whose values are the tokens that publish there
+ORDERING = "eventing.kfn.dev/ordering"  # on a Trigger or Subscription: partitionkey, whose events come one after the other
 PAUSED = "eventing.kfn.dev/paused"  # on a Trigger: true, or until a time; its events wait
 BROKER = "eventing.knative.dev/broker"
 AUTOSCALING = "autoscaling.knative.dev/"

@@ -16,12 +16,23 @@ class Wire:
     cuts: list[tuple[int, int]]
     host: str = ""
     connections: int = 0
+    dead: bool = False
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def die(self) -> None:
+        """Cut what is connected, and let nothing through any more."""
+        self.dead = True
+        for task in self._tasks:
+            task.cancel()
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
         self._tasks.add(task)
+        if self.dead:
+            self._tasks.discard(task)
+            writer.transport.abort()
+            return
         up, down = self.cuts.pop(0) if self.cuts else (0, 0)
         self.connections += 1
         host, _, port = self.server.rpartition(":")

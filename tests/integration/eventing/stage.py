@@ -59,11 +59,13 @@ class Stage:
         broker: str = "default",
         delivery: DeliverySpec | None = None,
         wait: bool = True,
+        annotations: dict[str, str] | None = None,
         **spec: Any,
     ) -> None:
         filter = api.TriggerFilter({"type": type} if type else {})
         whole = api.TriggerSpec(broker=broker, filter=filter, subscriber=Destination(uri=uri), delivery=delivery, **spec)
-        self.kube.put(kinds.TRIGGER, api.Trigger(metadata=ObjectMeta(name=name, namespace="default"), spec=whole))
+        meta = ObjectMeta(name=name, namespace="default", annotations=annotations or {})
+        self.kube.put(kinds.TRIGGER, api.Trigger(metadata=meta, spec=whole))
         if wait:
             await self.ready(kinds.TRIGGER, name)
 

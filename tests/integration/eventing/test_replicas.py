@@ -20,8 +20,10 @@ NAMED = replace(QUICK, ingress_url="http://brokers")
 class Replica:
     """One process of several. `leads` while its lease is held."""
 
-    def __init__(self, stage: Stage) -> None:
-        settings = replace(stage.settings, nats_url=stage.server.url, nats_user=stage.server.user, nats_password=stage.server.password)
+    def __init__(self, stage: Stage, nats: str = "") -> None:
+        settings = replace(
+            stage.settings, nats_url=nats or stage.server.url, nats_user=stage.server.user, nats_password=stage.server.password
+        )
         self.kube = stage.kube
         self.eventing = Eventing(Client(stage.kube), settings, alone=False)
         self.life = anyio.CancelScope()
