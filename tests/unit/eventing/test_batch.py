@@ -9,9 +9,12 @@ import pytest
 
 from eventing import errors, web
 from eventing.bus import Published
+from eventing.gate import Gate, Passes
 from eventing.ingress import Ingress
 from eventing.metrics import Metrics
 from eventing.settings import Settings
+
+OPEN = Gate(None, lambda *place: "", Passes(""))  # type: ignore[arg-type]
 
 
 class Store:
@@ -33,7 +36,7 @@ async def send(
     metrics, settings, calls = Metrics(), Settings(), told if told is not None else []
     ingress = Ingress(
         store, settings, metrics, known=lambda *key: True, ready=lambda *key: True,  # type: ignore[arg-type]
-        full=lambda: calls.append("full"), suspect=lambda key: calls.append(f"suspect {key}"),
+        full=lambda: calls.append("full"), suspect=lambda key: calls.append(f"suspect {key}"), gate=OPEN,
     )  # fmt: skip
     app: Any = web.app(ingress, metrics, lambda: True)  # type: ignore[arg-type]
     events = [{"specversion": "1.0", "id": f"e{n}", "source": "/s", "type": "t", **(extensions or {})} for n in range(count)]
@@ -117,7 +120,7 @@ async def test_names_that_anybody_makes_up_leave_nothing_in_the_metrics() -> Non
     store, metrics = Store(), Metrics()
     ingress = Ingress(
         store, Settings(), metrics, known=lambda *key: key == ("ns", "b"), ready=lambda *key: True,  # type: ignore[arg-type]
-        full=lambda: None, suspect=lambda key: None,
+        full=lambda: None, suspect=lambda key: None, gate=OPEN,
     )  # fmt: skip
     app: Any = web.app(ingress, metrics, lambda: True)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:

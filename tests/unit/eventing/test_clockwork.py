@@ -27,7 +27,7 @@ class Sink:
         self.answers: list[int] = []
         self.takes = 0.0
 
-    async def deliver(self, event: Event, url: str, policy: Policy, trace: Mapping[str, str]) -> Answer:
+    async def deliver(self, event: Event, url: str, policy: Policy, trace: Mapping[str, str], *, sender: str = "") -> Answer:
         self.came.append((anyio.current_time(), event, url))
         if self.takes:
             await anyio.sleep(self.takes)
