@@ -54,11 +54,13 @@ def command(
     def run() -> int:
         from cli.process import eventing
         from cli.process import run as shell
+        from eventing.apiserver.manifest import Pods
         from eventing.settings import Settings
 
         bus = Settings(
             nats_url=nats, nats_user=nats_user, nats_password=password, nats_credentials=nats_credentials or "", replicas=nats_replicas,
             host=host, port=port, gateway=inside, ingress_url=ingress_url.rstrip("/"), token=token,
+            adapters=Pods(),
         )  # fmt: skip
         part = eventing.Part(eventing.Chosen(bus))
         return shell.main(process, part, eventing.NEEDS, say=lambda line: click.echo(line))

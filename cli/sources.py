@@ -1,10 +1,11 @@
-"""kfn source: what makes events. `kn source` has the kinds that are Knative's; this one has kfn's own."""
+"""kfn source: what makes events. `kn source` has more of Knative's kinds; this one has kfn's own."""
 
 from typing import TYPE_CHECKING
 
 import click
 
 from cli import complete, objects, output, queues, session
+from cli.source_apiserver import apiserver
 from cli.trigger import destination
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ def command() -> None:
 
 
 command.add_command(queues.nats)
+command.add_command(apiserver)
 
 
 @command.group("webhook")

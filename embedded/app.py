@@ -140,7 +140,7 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
 
         bus = eventing.Eventing(
             _client(server, "system:kfn:eventing"),
-            _bus_settings(nats, _inside(settings, front), token),
+            _bus_settings(nats, _inside(settings, front), token, _api(doors)),
         )
         await stack.enter_async_context(_serving("eventing", partial(bus.run, sock=doors["events"])))
 
@@ -234,8 +234,10 @@ def _client(server: ApiServer, user: str) -> Client:
     return Client(LocalTransport(server, user))
 
 
-def _bus_settings(nats: NatsServer, gateway: tuple[str, int], token: str) -> eventing_settings.Settings:
-    return eventing_settings.Settings(nats_url=nats.url, nats_user=nats.user, nats_password=nats.password, gateway=gateway, token=token)
+def _bus_settings(nats: NatsServer, gateway: tuple[str, int], token: str, api_server: str) -> eventing_settings.Settings:
+    return eventing_settings.Settings(
+        nats_url=nats.url, nats_user=nats.user, nats_password=nats.password, gateway=gateway, token=token, api_server=api_server
+    )
 
 
 @asynccontextmanager

@@ -8,6 +8,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from eventing import subjects
+from eventing.apiserver.inside import Inside
+from eventing.apiserver.pods import AdapterPods
+from eventing.apiserver.sources import ApiServerSources, Runner
 from eventing.attached import Consumers
 from eventing.broker import Brokers, has_channel
 from eventing.bus import Bus
@@ -67,7 +70,7 @@ class Leader:
         self._bindings = Bindings(client, world.bindings.informer, resolver)
         self._containers = Containers(client, world.containers.informer, resolver)
         self._clockwork: Clockwork | None = None
-        self._client, self._resolver, self._courier, self._metrics = client, resolver, courier, metrics
+        self._client, self._resolver, self._courier, self._metrics, self._settings = client, resolver, courier, metrics, settings
 
     @property
     def pinging(self) -> int:
@@ -98,10 +101,18 @@ class Leader:
         tasks.start_soon(run, world.parallels.keys, self._parallels.reconcile)
         tasks.start_soon(run, world.pings.keys, pings.reconcile)
         tasks.start_soon(run, world.nats.keys, nats.reconcile)
+        tasks.start_soon(run, world.api_servers.keys, self._api_servers(tasks).reconcile)
         tasks.start_soon(run, world.webhooks.keys, self._webhooks.reconcile)
         tasks.start_soon(run, world.bindings.keys, self._bindings.reconcile)
         tasks.start_soon(run, world.containers.keys, self._containers.reconcile)
         tasks.start_soon(self.sweep.run)
+
+    def _api_servers(self, tasks: TaskGroup) -> ApiServerSources:
+        settings = self._settings
+        numbers = self._metrics.adapters
+        inside = Inside(self._client, self._courier, numbers, tasks)
+        runner: Runner = inside if settings.adapters is None else AdapterPods(self._client, settings.adapters)
+        return ApiServerSources(self._client, self._world.api_servers.informer, self._resolver, runner, settings.api_server)
 
     async def _first_pass(self) -> None:
         """The port may be another than in the last run: whoever finds us started shall find addresses of now."""

@@ -6,6 +6,8 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
+from eventing.apiserver.numbers import Numbers
+
 _TRIGGER = ["namespace", "broker", "trigger"]
 
 
@@ -45,6 +47,7 @@ class Metrics:
         self._dead = Counter("kfn_events_dead_lettered", "Events given up, by where they went.", [*_TRIGGER, "to"], registry=self.registry)
         pings = ["namespace", "source", "outcome"]
         self._pings = Counter("kfn_source_pings", "Events of PingSources: delivered, or lost.", pings, registry=self.registry)
+        self.adapters = Numbers(self.registry)
         webhooks = ["namespace", "source", "status"]
         self._webhooks = Counter("kfn_source_webhooks", "Requests to WebhookSources, by status.", webhooks, registry=self.registry)
         source = ["kind", "namespace", "source"]

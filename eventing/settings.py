@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from eventing.apiserver.manifest import Pods
+
 MIB = 1 << 20
 
 
@@ -23,6 +25,8 @@ class Settings:
     ingress_url: str = ""
     gateway: tuple[str, int] | None = None
     token: str = ""
+    api_server: str = "https://kubernetes.default.svc"  # the source of ApiServerSources' events
+    adapters: Pods | None = None  # what pods of ApiServerSources run; None: they run here, with our own rights
 
     max_event: int = MIB
     max_attributes: int = 32 * 1024  # they travel as headers, which servers limit

@@ -17,6 +17,7 @@ from eventing.told import name_of
 from eventing.trigger import broker_name
 from kfn.api import eventing as api
 from kfn.api import kinds, messaging, names
+from kfn.api.apiserversource import ApiServerSource
 from kfn.api.containersource import ContainerSource
 from kfn.api.meta import DeliverySpec, Destination, ObjectMeta
 from kfn.api.natssource import NatsSource
@@ -58,6 +59,7 @@ class World:
         self.parallels = Watched(Informer(client, kinds.PARALLEL), _of_flow)
         self.nats = Watched(Informer(client, kinds.NATS_SOURCE), _of_queue)
         self.pings = Watched(Informer(client, kinds.PING_SOURCE), _of_source)
+        self.api_servers = Watched(Informer(client, kinds.API_SERVER_SOURCE), _of_source)
         self.webhooks = Watched(Informer(client, kinds.WEBHOOK_SOURCE), _of_source)
         self.bindings = Watched(Informer(client, kinds.SINK_BINDING), _of_source)
         self.containers = Watched(Informer(client, kinds.CONTAINER_SOURCE), _of_source)
@@ -65,7 +67,7 @@ class World:
     @property
     def reconciled(self) -> tuple[Watched[Any], ...]:
         eventing = self.brokers, self.triggers, self.channels, self.in_memory, self.subscriptions, self.sequences, self.parallels
-        return *eventing, self.nats, self.pings, self.webhooks, self.bindings, self.containers
+        return *eventing, self.nats, self.pings, self.api_servers, self.webhooks, self.bindings, self.containers
 
     @property
     def by_kind(self) -> dict[str, Watched[Any]]:
@@ -233,7 +235,7 @@ def _of_flow(one: Any) -> Destinations:
     return ()  # its Subscriptions look at them
 
 
-def _of_source(one: PingSource | WebhookSource | SinkBinding | ContainerSource) -> Destinations:
+def _of_source(one: PingSource | ApiServerSource | WebhookSource | SinkBinding | ContainerSource) -> Destinations:
     return (one.spec.sink,)
 
 

@@ -13,7 +13,7 @@ _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "updat
 _VIRTUAL: dict[str, list[Json]] = {
     "authorization.k8s.io/v1": [
         {"name": f"{k.lower()}s", "singularName": k.lower(), "namespaced": False, "kind": k, "verbs": ["create"]}
-        for k in ("SelfSubjectAccessReview", "SelfSubjectRulesReview")
+        for k in ("SubjectAccessReview", "SelfSubjectAccessReview", "SelfSubjectRulesReview")
     ],
     "authentication.k8s.io/v1": [
         {"name": "selfsubjectreviews", "singularName": "selfsubjectreview", "namespaced": False,

@@ -14,8 +14,10 @@ from kfn.api import (
     defaults,
     kinds,
     names,
+    validate_apiserver,
     validate_build,
     validate_eventing,
+    validate_jobsink,
     validate_messaging,
     validate_pipeline,
     validate_queues,
@@ -34,6 +36,8 @@ _VALIDATE = {
     **validate_sources.BY_KIND,
     **validate_queues.BY_KIND,
     **validate_pipeline.BY_KIND,
+    **validate_apiserver.BY_KIND,
+    **validate_jobsink.BY_KIND,
     **validate_build.BY_KIND,
 }
 _SIGNED = ("services.serving.knative.dev", "configurations.serving.knative.dev", "routes.serving.knative.dev")

@@ -4,6 +4,7 @@ Every field has a default: what is missing is reported by validation, with the f
 A JSON null means absent. Unknown fields are dropped here; `kfn.api.unknown` finds them.
 """
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,7 +18,11 @@ class Base(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 def decode(type_: type[T], obj: Any) -> T:
-    """Build `type_` from decoded JSON. Raises `msgspec.ValidationError`, which names the path (`$.spec.replicas`)."""
+    """Build `type_` from decoded JSON. Raises `msgspec.ValidationError`, which names the path (`$.spec.replicas`). A type that
+    has a `read_json` reads the object itself: it keeps what no type describes."""
+    read: Callable[[Any], T] | None = getattr(type_, "read_json", None)
+    if read is not None:
+        return read(obj)
     return msgspec.convert(_without_nulls(obj), type_)
 
 

@@ -92,6 +92,8 @@ BY_KIND: dict[str, tuple[Column, ...]] = {
     "sinkbindings.sources.knative.dev": (at("Sink", "status", "sinkUri"), AGE, *_READY),
     "containersources.sources.knative.dev": (at("Sink", "status", "sinkUri"), AGE, *_READY),
     "natssources.kfn.dev": (at("Subject", "spec", "subject"), at("Sink", "status", "sinkUri"), AGE, *_READY),
+    "apiserversources.sources.knative.dev": (at("Sink", "status", "sinkUri"), AGE, *_READY),
+    "jobsinks.sinks.knative.dev": _ADDRESSED,
     "webhooksources.kfn.dev": (at("URL", "status", "address", "url"), at("Sink", "status", "sinkUri"), AGE, *_READY),
     "pipelines.kfn.dev": (at("URL", "status", "address", "url"), at("On", "spec", "on", "type"), AGE, *_READY),
     "builds.kfn.dev": (

@@ -7,8 +7,8 @@ object would raise its generation and make a new revision. The object's types ha
 from collections.abc import Callable
 from typing import Any
 
+from kfn.api import apiserversource, jobsink, names, natssource, secretvalue, webhooksource
 from kfn.api import build as build_types
-from kfn.api import names, natssource, secretvalue, webhooksource
 from kfn.api.base import Json
 from kfn.api.eventing import BROKER_CLASS
 from kfn.api.messaging import API_VERSION as MESSAGING
@@ -148,6 +148,32 @@ def container_source(obj: Json) -> None:
     _destinations(obj.setdefault("spec", {}), obj)
 
 
+def api_server_source(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    if not spec.get("mode"):
+        spec["mode"] = apiserversource.REFERENCE
+    if not spec.get("serviceAccountName"):
+        spec["serviceAccountName"] = apiserversource.DEFAULT_ACCOUNT
+    _destinations(spec, obj)
+
+
+def job_sink(obj: Json) -> None:
+    """Containers are told that they run as a batch, as Knative's are."""
+    spec = obj.get("spec", {})
+    for step in ("job", "spec", "template", "spec"):
+        spec = spec.get(step) if isinstance(spec, dict) else None
+    containers = [one for name in ("containers", "initContainers") for one in _list(spec, name)]
+    for container in containers:
+        env = container.get("env", [])
+        if isinstance(env, list) and not any(isinstance(one, dict) and one.get("name") == jobsink.MODE for one in env):
+            container["env"] = [*env, {"name": jobsink.MODE, "value": jobsink.BATCH}]
+
+
+def _list(spec: object, name: str) -> list[Json]:
+    found = spec.get(name) if isinstance(spec, dict) else None
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
 def webhook_source(obj: Json) -> None:
     spec = obj.setdefault("spec", {})
     for field, default in (
@@ -254,6 +280,8 @@ BY_KIND: dict[str, Callable[[Json], None]] = {
     "sinkbindings.sources.knative.dev": sink_binding,
     "containersources.sources.knative.dev": container_source,
     "natssources.kfn.dev": nats_source,
+    "apiserversources.sources.knative.dev": api_server_source,
+    "jobsinks.sinks.knative.dev": job_sink,
     "webhooksources.kfn.dev": webhook_source,
     "pipelines.kfn.dev": pipeline,
     "builds.kfn.dev": build,

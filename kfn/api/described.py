@@ -3,11 +3,13 @@
 from typing import Any
 
 from kfn.api import (
+    apiserversource,
     build,
     containersource,
     described_queues,
     eventing,
     flows,
+    jobsink,
     messaging,
     meta,
     pipeline,
@@ -248,6 +250,20 @@ _FIELDS: dict[type[Base], dict[str, str]] = {
         "ceOverrides": "Attributes that every event is to get; they become K_CE_OVERRIDES.",
         "template": "The pod that sends the events, as in a Deployment.",
     },
+    apiserversource.ApiVersionKind: {"apiVersion": "Group and version, such as apps/v1.", "kind": "The kind, such as Deployment."},
+    apiserversource.ApiVersionKindSelector: {"selector": "Labels of the objects; without one it is all of the kind."},
+    apiserversource.ApiServerSourceSpec: {
+        "resources": "The kinds of objects that are watched.",
+        "owner": "Only objects whose controller is of this kind.",
+        "mode": "Reference for events that name the object, Resource for events that have the whole object as data.",
+        "serviceAccountName": "The service account with whose rights objects are watched; default by default.",
+        "namespaceSelector": "Labels of the namespaces to watch in; without it the source's own, with an empty one all.",
+        "filters": "As a Trigger's: only events that pass all of them are sent.",
+    },
+    apiserversource.ApiServerSourceStatus: {"namespaces": "The namespaces that are watched."},
+    jobsink.JobSinkSpec: {"job": "The Job that runs for each event."},
+    jobsink.JobSelector: {"selector": "The labels of all its Jobs."},
+    jobsink.JobSinkStatus: {**_CONDITIONS, "address": "Where events are sent to.", "job": "How its Jobs are found."},
     webhooksource.WebhookSourceSpec: {
         "sink": "Who gets the events. A Broker keeps them; anything else has to be up when a request comes.",
         "secret": "What requests are signed with.",

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from kfn.api import (
+    apiserversource,
     batch,
     build,
     containersource,
     core,
     eventing,
     flows,
+    jobsink,
     messaging,
     natssource,
     pipeline,
@@ -120,6 +122,13 @@ CONTAINER_SOURCE = Kind(
     sources.GROUP, "v1", "ContainerSource", "containersources", containersource.ContainerSource, True, (), ("all", "knative", "sources"),
     ("status",), ("duck.knative.dev/source",),
 )  # fmt: skip
+API_SERVER_SOURCE = Kind(
+    sources.GROUP, "v1", "ApiServerSource", "apiserversources", apiserversource.ApiServerSource, True, (), ("all", "knative", "sources"),
+    ("status",), ("duck.knative.dev/source",),
+)  # fmt: skip
+JOB_SINK = Kind(
+    jobsink.GROUP, "v1alpha1", "JobSink", "jobsinks", jobsink.JobSink, True, (), (*_EVENTING, "sink"), ("status",), _ADDRESSABLE
+)
 WEBHOOK_SOURCE = Kind(
     webhooksource.GROUP,
     "v1alpha1",
@@ -158,8 +167,7 @@ VALIDATING_WEBHOOKS = Kind(
 
 ALL: tuple[Kind[Any], ...] = (
     SERVICE, CONFIGURATION, REVISION, ROUTE, BROKER, TRIGGER, CHANNEL, IN_MEMORY_CHANNEL, SUBSCRIPTION, SEQUENCE, PARALLEL, PING_SOURCE,
-    SINK_BINDING, CONTAINER_SOURCE, WEBHOOK_SOURCE, PIPELINE, BUILD,
-    NATS_SOURCE,
+    NATS_SOURCE, API_SERVER_SOURCE, SINK_BINDING, CONTAINER_SOURCE, WEBHOOK_SOURCE, PIPELINE, BUILD,
     DEPLOYMENT, JOB, POD, CORE_SERVICE, ENDPOINT_SLICE, EVENT, NAMESPACE, CONFIG_MAP, SECRET, SERVICE_ACCOUNT, LEASE,
 )  # fmt: skip
 

@@ -64,7 +64,7 @@ def sink_binding(obj: SinkBinding, old: SinkBinding | None) -> list[FieldError]:
     if subject.name and (wrong := naming.dns_name(subject.name)):
         errors.append(FieldError("spec.subject.name", wrong))
     if subject.selector is not None:
-        errors += _selector(subject.selector, "spec.subject.selector")
+        errors += selector(subject.selector, "spec.subject.selector")
     return errors + overrides(obj.spec.ce_overrides)
 
 
@@ -84,12 +84,12 @@ def container(obj: ContainerSource, old: ContainerSource | None) -> list[FieldEr
     return errors + overrides(obj.spec.ce_overrides)
 
 
-def _selector(selector: Selector, at: str) -> list[FieldError]:
+def selector(given: Selector, at: str) -> list[FieldError]:
     errors = []
-    for name, value in selector.match_labels.items():
+    for name, value in given.match_labels.items():
         if not (_LABEL.fullmatch(name) and _VALUE.fullmatch(value)):
             errors.append(FieldError(f"{at}.matchLabels[{name}]", "is no label; use letters, digits, '-', '_' and '.'"))
-    for i, one in enumerate(selector.match_expressions):
+    for i, one in enumerate(given.match_expressions):
         here = f"{at}.matchExpressions[{i}]"
         if not _LABEL.fullmatch(one.key):
             errors.append(FieldError(f"{here}.key", f"{one.key!r} is no name of a label"))

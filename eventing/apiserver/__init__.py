@@ -1,0 +1,1 @@
+"""ApiServerSource: changes of the objects of an API server, told as events."""
