@@ -85,6 +85,12 @@ def _plain(report: "Report") -> dict[str, Any]:
         "triggers": {one.name: _finding(one) for one in verdict.findings},
         "notStored": list(verdict.unstored),
         "storedTwice": list(verdict.twice),
+        "order": {
+            "keys": verdict.order.keys,
+            "repeats": verdict.order.repeats,
+            "swapped": list(verdict.order.swapped),
+            "stale": list(verdict.order.stale),
+        },
         "stillWaiting": report.left,
         "drainedSeconds": round(report.drained, 1),
         "platformStarts": report.starts,
@@ -121,6 +127,9 @@ def _print(report: "Report", again: str) -> None:
             _ids(f"{one.name}, {kind}", [str(id) for id in ids])
     _ids("acknowledged, but not in the stream", verdict.unstored)
     _ids("in the stream twice within the dedup window", verdict.twice)
+    click.echo(f"order: {verdict.order.keys} keys, {verdict.order.repeats} repeated attempts, {'kept' if verdict.order.ok else 'BROKEN'}")
+    _ids("out of order", verdict.order.swapped)
+    _ids("again after a later one", verdict.order.stale)
     for name, count in report.left.items():
         click.echo(f"{name}: {count} events still wait")
     click.echo("nothing is lost" if report.ok else f"LOST: {verdict.lost} deliveries" if verdict.lost else "NOT RIGHT, see above")

@@ -17,7 +17,7 @@ from cli.verifybus.nemesis import Nemesis
 from cli.verifybus.platform import Platform, running
 from cli.verifybus.schedule import Fault, schedule
 from cli.verifybus.sink import File, Sink
-from cli.verifybus.verdict import Flow, Id, Verdict, judge
+from cli.verifybus.verdict import Flow, Id, Verdict, in_order, judge
 from cli.verifybus.verdict import stored as of_stream
 from cli.verifybus.writers import Writers, is_marked
 from eventing.bus import Bus
@@ -57,7 +57,7 @@ async def verify(options: Options, root: Path, say: Callable[[str], None]) -> Re
     """Run it all below the folder `root`. Raises `CliError` if it cannot be done at all."""
     faults = schedule(options.seed, options.seconds, options.kinds)
     async with sink.listening() as sinks, running(root) as platform:
-        say("deploying two functions, a broker and four triggers")
+        say("deploying two functions, a broker and five triggers")
         folders, files = await stage.deploy(platform, root)
         url = await stage.subscribe(platform, sinks)
         uids = await stage.uids(platform)
@@ -119,8 +119,10 @@ class _Scene:
             Flow("asks", seen["asks"], dead.get("asks", none)),
             Flow("answers", seen["answers"], dead.get("answers", none), excused=dead.get("asks", none).keys()),
             Flow("fails", seen["fails"], self.sinks.seen[sink.DEAD] + dead.get("fails", none), doomed=marked),
+            Flow("ordered", self.sinks.seen[sink.ORDERED], dead.get("ordered", none)),
         ]
-        return judge(self.writers.published, self.writers.acknowledged, flows)
+        order = in_order(self.sinks.attempts, self.platform.starts - 1)
+        return judge(self.writers.published, self.writers.acknowledged, flows, order)
 
     async def _with_stream(self, bus: Bus, verdict: Verdict) -> Verdict:
         try:

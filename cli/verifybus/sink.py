@@ -1,6 +1,7 @@
 """Where events arrive: an HTTP server in this process, which no fault touches, and files that instances append to and sync.
 
-Paths of the server: /fails answers 500 to marked events and records the others, /answers records replies, /dead dead letters.
+Paths of the server: /fails answers 500 to marked events and records the others, /answers records replies, /dead dead letters,
+/ordered all attempts in their order, of which it answers some with 503.
 """
 
 from collections import Counter
@@ -16,7 +17,8 @@ from starlette.routing import Route
 from cli.verifybus.verdict import Id, parse
 from kfn.observe.web import serving
 
-FAILS, ANSWERS, DEAD = "fails", "answers", "dead"
+FAILS, ANSWERS, DEAD, ORDERED = "fails", "answers", "dead", "ordered"
+FIRST_FAILS = 7  # of so many events of the ordered Trigger one is refused at its first attempt
 MARK = "verifymark"
 # `OUT` is the file; `REPLIES` set: answer with an event that has the id of the one that came.
 HANDLER = f"""
@@ -52,7 +54,9 @@ class Sink:
     """What came to the server, by path and id."""
 
     def __init__(self) -> None:
-        self.seen: dict[str, Counter[Id]] = {FAILS: Counter(), ANSWERS: Counter(), DEAD: Counter()}
+        self.seen: dict[str, Counter[Id]] = {path: Counter() for path in (FAILS, ANSWERS, DEAD, ORDERED)}
+        self.attempts: list[Id] = []  # of the ordered Trigger
+        self._tried: set[Id] = set()
         self.strangers = 0
         self.port = 0
 
@@ -67,6 +71,12 @@ class Sink:
             return Response(status_code=400)
         if path == FAILS and request.headers.get(f"ce-{MARK}"):
             return Response(status_code=500)
+        if path == ORDERED:
+            again = id in self._tried
+            self._tried.add(id)
+            self.attempts.append(id)
+            if id.number % FIRST_FAILS == 1 and not again:
+                return Response(status_code=503)
         self.seen[path][id] += 1
         return Response(status_code=204)
 

@@ -1,7 +1,8 @@
-"""The objects of the run: two functions, a Broker, and four Triggers on it.
+"""The objects of the run: two functions, a Broker, and five Triggers on it.
 
 `always` takes every event; `asks` answers each with an event, which `answers` takes; `fails` fails for marked events, so that these
-end at its dead-letter sink. What has no such sink ends in the Broker's dead-letter stream.
+end at its dead-letter sink; `ordered` asks for the events of one key in order. What has no such sink ends in the Broker's own
+dead-letter stream.
 """
 
 from pathlib import Path
@@ -12,12 +13,12 @@ from cli.verifybus.platform import Platform
 from cli.verifybus.sink import File, Sink
 from cli.verifybus.writers import TYPE
 from cli.waiting import until_ready
-from kfn.api import eventing, kinds, serving
+from kfn.api import eventing, kinds, names, serving
 from kfn.api.meta import DeliverySpec, Destination, KReference, ObjectMeta
 
 NAMESPACE, BROKER = "default", "verify"
 FUNCTIONS = ("always", "asks")
-TRIGGERS = (*FUNCTIONS, "answers", "fails")
+TRIGGERS = (*FUNCTIONS, "answers", "fails", "ordered")
 READY = 120.0  # seconds
 # A pause of 0.1 s before the first retry, 0.2 before the second, ...: three minutes in all, never more than 6 s at once.
 PATIENT = DeliverySpec(retry=60, backoff_policy="linear", backoff_delay="PT0.1S", timeout="PT20S")
@@ -67,11 +68,14 @@ def _triggers(to: Sink) -> list[eventing.Trigger]:
         *(_trigger(name, TYPE, subscriber) for name, subscriber in functions.items()),
         _trigger("answers", "verify.answer", Destination(uri=to.url(sink.ANSWERS))),
         _trigger("fails", TYPE, Destination(uri=to.url(sink.FAILS)), dead),
+        _trigger("ordered", TYPE, Destination(uri=to.url(sink.ORDERED)), annotations={names.ORDERING: "partitionkey"}),
     ]
 
 
-def _trigger(name: str, type: str, subscriber: Destination, delivery: DeliverySpec | None = None) -> eventing.Trigger:
+def _trigger(
+    name: str, type: str, subscriber: Destination, delivery: DeliverySpec | None = None, annotations: dict[str, str] | None = None
+) -> eventing.Trigger:
     spec = eventing.TriggerSpec(
         broker=BROKER, filter=eventing.TriggerFilter(attributes={"type": type}), subscriber=subscriber, delivery=delivery
     )
-    return eventing.Trigger(metadata=ObjectMeta(name=name), spec=spec)
+    return eventing.Trigger(metadata=ObjectMeta(name=name, annotations=annotations or {}), spec=spec)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
+KEYS = 3
+
 
 class Id(NamedTuple):
     """An event: its writer, and the writer's counter."""
@@ -19,6 +21,11 @@ class Id(NamedTuple):
 
     def __str__(self) -> str:
         return f"w{self.writer}-{self.number}"
+
+    @property
+    def key(self) -> str:
+        """Its partition key, of which each writer has a few."""
+        return f"w{self.writer}k{self.number % KEYS}"
 
 
 def parse(text: str) -> Id | None:
@@ -74,6 +81,21 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """Of the ordered Trigger, by key: `swapped` came for the first time after a later one; `stale` came again though a later one had come,
+    which nobody may see but after a crash of both sides, dispatcher and nats-server, and then once a crash."""
+
+    keys: int = 0
+    repeats: int = 0
+    swapped: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return not self.swapped and not self.stale
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """`twice` are events or replies that the stream holds more than once within the dedup window; `unstored` were acknowledged and
     are not in it. Both are empty where the stream was not read."""
@@ -83,19 +105,45 @@ class Verdict:
     findings: tuple[Finding, ...]
     unstored: tuple[str, ...] = ()
     twice: tuple[str, ...] = ()
+    order: Order = Order()
 
     @property
     def ok(self) -> bool:
-        return all(one.ok for one in self.findings) and not self.unstored and not self.twice
+        return all(one.ok for one in self.findings) and not self.unstored and not self.twice and self.order.ok
 
     @property
     def lost(self) -> int:
         return sum(one.lost for one in self.findings)
 
 
-def judge(published: Set[Id], acknowledged: Set[Id], flows: Iterable[Flow]) -> Verdict:
+def judge(published: Set[Id], acknowledged: Set[Id], flows: Iterable[Flow], order: Order = Order()) -> Verdict:
     """`published` has every event that was sent at all: one that was not acknowledged may have come or not."""
-    return Verdict(len(published), len(acknowledged), tuple(_finding(published, acknowledged, flow) for flow in flows))
+    found = tuple(_finding(published, acknowledged, flow) for flow in flows)
+    return Verdict(len(published), len(acknowledged), found, order=order)
+
+
+def in_order(attempts: Iterable[Id], crashes: int) -> Order:
+    """Every attempt on an event, in the order in which the sink saw them, and how often dispatcher and nats-server died at once."""
+    of_key: dict[str, list[int]] = {}
+    for one in attempts:
+        of_key.setdefault(one.key, []).append(one.number)
+    swapped: list[str] = []
+    stale: list[str] = []
+    repeats = 0
+    for key, numbers in of_key.items():
+        seen: set[int] = set()
+        newest, before, back = -1, -1, []
+        for number in numbers:
+            if number in seen:
+                repeats += 1
+                if number < before:  # what follows until the newest comes again with it
+                    back.append(f"{key}: {number} came again after {before}")
+            elif number < newest:
+                swapped.append(f"{key}: {number} came after {newest}")
+            seen.add(number)
+            newest, before = max(newest, number), number
+        stale += back if len(back) > crashes else ()
+    return Order(len(of_key), repeats, tuple(swapped), tuple(stale))
 
 
 def stored(acknowledged: Set[Id], at: Mapping[Id, Sequence[float]], window: float) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -65,6 +65,7 @@ class Writers:
 
     async def _publish(self, client: http1.Client, id: Id) -> None:
         headers = [("ce-specversion", "1.0"), ("ce-type", TYPE), ("ce-source", f"/verify/w{id.writer}"), ("ce-id", str(id))]
+        headers.append(("ce-partitionkey", id.key))
         if is_marked(id):
             headers.append((f"ce-{MARK}", "yes"))
         self.published.add(id)

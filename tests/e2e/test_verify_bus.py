@@ -29,6 +29,7 @@ async def test_a_minute_of_kills_stops_cuts_and_deploys_loses_no_acknowledged_ev
     for name, one in report["triggers"].items():
         assert one["delivered"] + one["deadLetters"] + one["excused"] - one["deliveredAndDead"] == one["wanted"], name
     assert report["triggers"]["fails"]["deadLetters"] > 0
+    assert report["order"]["keys"] == 12
     assert report["platformStarts"] > 1, "the platform itself was killed"
     done = {line.split()[1].rstrip(":") for line in report["done"] if "there was none" not in line}
     assert {"kill-nats", "kill-platform", "scale"} <= done

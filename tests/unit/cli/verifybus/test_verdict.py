@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from cli.verifybus.verdict import Finding, Flow, Id, Verdict, judge, parse, stored
+from cli.verifybus.verdict import Finding, Flow, Id, Order, Verdict, in_order, judge, parse, stored
 
 
 def ids(writer: int, *numbers: int) -> set[Id]:
@@ -120,6 +120,31 @@ class TestTheStream:
     @pytest.mark.parametrize("which", ["unstored", "twice"])
     def test_fails_the_whole_when_it_is_wrong(self, which: str) -> None:
         assert not Verdict(1, 1, (), **{which: ("w0-4",)}).ok
+
+
+class TestTheOrder:
+    def attempts(self, *numbers: int) -> list[Id]:
+        """Of one key."""
+        return [Id(0, 3 * number) for number in numbers]
+
+    def test_is_kept_when_only_the_newest_comes_again(self) -> None:
+        found = in_order(self.attempts(0, 1, 1, 1, 2, 2, 3), 0)
+        assert (found.ok, found.keys, found.repeats) == (True, 1, 3)
+
+    def test_is_one_of_each_key_alone(self) -> None:
+        assert in_order([Id(0, 4), Id(0, 3), Id(1, 0), Id(0, 7), Id(0, 6)], 0) == Order(3)
+
+    def test_is_broken_by_one_that_comes_first_after_a_later_one(self) -> None:
+        found = in_order(self.attempts(0, 2, 1, 3), 9)
+        assert found.swapped == ("w0k0: 3 came after 6",)
+        assert not judge(all_of(0), all_of(0), [], found).ok
+
+    def test_is_broken_by_an_older_one_that_comes_again(self) -> None:
+        assert in_order(self.attempts(0, 1, 2, 1), 0).stale == ("w0k0: 3 came again after 6",)
+
+    def test_allows_a_crash_of_both_sides_to_bring_the_last_few_again_once(self) -> None:
+        assert in_order(self.attempts(0, 1, 2, 1, 2, 3), 1).ok
+        assert not in_order(self.attempts(0, 1, 2, 1, 2, 3, 2, 3), 1).ok
 
 
 @pytest.mark.parametrize("text", ["", "w1", "w1-", "w-1", "x1-2", "1-2", "w1-2-3", "w1-²", "w+1-2"])
