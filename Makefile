@@ -8,7 +8,7 @@ JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
 
 .DEFAULT_GOAL := help
 CLUSTER_TESTS ?= tests/cluster
-.PHONY: help setup demo test test-cluster cluster-up cluster-down cluster-platform check format images relock bench bench-gateway bench-builder bench-cluster bench-eventing soak fuzz crds chart clean conformance manifests
+.PHONY: help setup demo test test-cluster cluster-up cluster-down cluster-platform check format images relock bench bench-gateway bench-builder bench-cluster bench-eventing soak fuzz crds chart clean conformance conformance-eventing manifests
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -41,6 +41,10 @@ test-cluster: $(STAMP) ## tests on a real Kubernetes: yours if KUBECONFIG is set
 conformance: $(STAMP) ## Knative Serving's own conformance suite on that cluster, into docs/conformance.md; CONFORMANCE=--check: against what passed before
 	@if [ -z "$$KUBECONFIG" ]; then given=$$($(BIN)/python -m tests.cluster up) || exit 1; eval "$$given"; fi; \
 	$(BIN)/python -m tests.cluster.conformance $(CONFORMANCE)
+
+conformance-eventing: $(STAMP) ## Knative Eventing's conformance tests of Brokers and Channels on that cluster, into docs/conformance-eventing.md; likewise
+	@if [ -z "$$KUBECONFIG" ]; then given=$$($(BIN)/python -m tests.cluster up) || exit 1; eval "$$given"; fi; \
+	$(BIN)/python -m tests.cluster.conformance.eventing $(CONFORMANCE)
 
 check: $(STAMP) ## format, lint, import layers, types
 	$(BIN)/ruff format --check .

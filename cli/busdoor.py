@@ -1,11 +1,11 @@
-"""The event bus's doors (dead letters, replay): of an embedded platform the Broker's own address, on a cluster the admin port of a pod of
-kfn-eventing, through the API server's proxy. There the user needs the right to that, and the token of events."""
+"""The event bus's doors (dead letters, replay, tail): of an embedded platform the Broker's own address, on a cluster the admin port of a
+pod of kfn-eventing, through the API server's proxy. There the user needs the right to that, and the token of events."""
 
 import base64
 import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -26,16 +26,93 @@ SECONDS = 60.0  # a page of a replay waits for each event to be on disk
 
 
 @asynccontextmanager
-async def open_door(session: "Session", broker: str) -> AsyncIterator[Ask]:
+async def open_door(session: "Session", place: str) -> AsyncIterator[Ask]:
+    """`place` is a Broker's name, or `channel:NAME`."""
+    async with _behind(session, place) as (transport, paths):
+
+        async def ask(method: str, path: str, query: Mapping[str, str]) -> Any:
+            return await _first(transport, method, [f"{at}/{path}" for at in paths], query)
+
+        yield ask
+
+
+@asynccontextmanager
+async def open_tail(session: "Session", place: str, query: str) -> AsyncIterator[AsyncIterator[str]]:
+    """The events that pass through, a line each, from the first that can be reached."""
+    async with AsyncExitStack() as stack:
+        transport, paths = await stack.enter_async_context(_behind(session, place))
+        yield _lines(await stack.enter_async_context(_first_text(transport, [f"{path}/events?{query}" for path in paths], place)))
+
+
+@asynccontextmanager
+async def _first_text(transport: Any, paths: list[str], place: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    from kfn.kube import errors
+
+    async with AsyncExitStack() as stack:
+        for number, path in enumerate(paths, start=1):
+            try:
+                chunks = await stack.enter_async_context(transport.text(path, query={"follow": "true"}))
+                break
+            except errors.ApiError as error:
+                if error.code < 500 or number == len(paths):
+                    raise CliError(f"cannot watch {place} ({error.code}): {error}", refusal(error.code)) from error
+        yield chunks
+
+
+async def publish(session: "Session", url: str, event: Mapping[str, Any]) -> None:
+    """To a Broker's address in the cluster, through the API server. The user needs the right to `services/proxy` there."""
+    from urllib.parse import urlsplit
+
     from kfn.api import kinds
 
+    parts = urlsplit(url)
+    service, namespace = (parts.hostname or "").split(".")[:2]
+    path = f"{kinds.CORE_SERVICE.path(namespace, service)}:{parts.port or 80}/proxy{parts.path}"
     async with session.client() as client:
-        found = await objects.get(
-            client, kinds.BROKER, broker, session.namespace, "broker", otherwise=f"`kfn broker create {broker}` makes it"
-        )
+        answer = await client.transport.request("POST", path, body=dict(event), content_type="application/cloudevents+json")
+    if answer.status >= 300:
+        text = answer.body.get("message", "") if isinstance(answer.body, dict) else ""
+        raise CliError(f"the broker refused the event ({answer.status}): {text.strip()}", refusal(answer.status))
+
+
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    rest = b""
+    async for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line.strip():
+                yield line.decode("utf-8", "replace")
+
+
+async def find(session: "Session", client: "Client", place: str) -> tuple[Any, str]:
+    """The Broker, Channel or InMemoryChannel that NAME, broker:NAME, channel:NAME or inmemorychannel:NAME means, and its path below its
+    namespace."""
+    from kfn.api import kinds
+
+    places: dict[str, tuple[kinds.Kind[Any], str]] = {
+        "broker": (kinds.BROKER, ""),
+        "channel": (kinds.CHANNEL, "channels/"),
+        "inmemorychannel": (kinds.IN_MEMORY_CHANNEL, "inmemorychannels/"),
+    }
+    word, colon, name = place.partition(":")
+    if not colon:
+        word, name = "broker", place
+    if word not in places or not name:
+        raise CliError(f"{place!r}: write the broker's name, or channel:NAME", 2)
+    kind, below = places[word]
+    otherwise = f"`kfn {word} create {name}` makes it" if word != "inmemorychannel" else ""
+    found = await objects.get(client, kind, name, session.namespace, word, otherwise=otherwise)
+    if found.status.address is None:
+        raise CliError(f"{word} {name!r} has no address yet: {objects.reason(found.status.conditions) or 'it is being made'}", 75)
+    return found, f"/{quote(session.namespace)}/{below}{quote(name)}"
+
+
+@asynccontextmanager
+async def _behind(session: "Session", place: str) -> AsyncIterator[tuple[Any, list[str]]]:
+    """What carries requests, and the paths of the place at every door that there is."""
+    async with session.client() as client:
+        found, below = await find(session, client, place)
         if session.facts:
-            if found.status.address is None:
-                raise CliError(f"broker {broker!r} has no address yet: {objects.reason(found.status.conditions) or 'it is being made'}", 75)
             server, paths, headers = _origin(found.status.address.url), [""], {}
         else:
             server, paths = session.config.server, await doors.pods(client, "eventing")
@@ -43,12 +120,7 @@ async def open_door(session: "Session", broker: str) -> AsyncIterator[Ask]:
     if not paths:
         raise CliError(f"no pod of kfn-eventing runs in {SYSTEM_NAMESPACE}, or you may not see it", 5)
     async with _transport(session, server, headers) as transport:
-
-        async def ask(method: str, path: str, query: Mapping[str, str]) -> Any:
-            below = f"/{quote(session.namespace)}/{quote(broker)}/{path}"
-            return await _first(transport, method, [f"{at}{below}" for at in paths], query)
-
-        yield ask
+        yield transport, [f"{at}{below}" for at in paths]
 
 
 @asynccontextmanager

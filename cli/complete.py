@@ -33,11 +33,11 @@ def triggers(context: click.Context, parameter: click.Parameter, typed: str) -> 
 
 
 def channels(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
-    return _names("TRIGGER", context, typed)
+    return _names("CHANNEL", context, typed)
 
 
 def subscriptions(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
-    return _names("TRIGGER", context, typed)
+    return _names("SUBSCRIPTION", context, typed)
 
 
 def webhooks(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""kfn dlq: the dead letters of a broker: what could not be delivered and no dead-letter sink took."""
+"""kfn dlq: the dead letters of a broker or a channel: what could not be delivered and no dead-letter sink took."""
 
 import json
 from collections.abc import AsyncGenerator, Callable
@@ -21,7 +21,7 @@ AT_ONCE = 20  # that `show` prints
 
 @click.group("dlq")
 def command() -> None:
-    """List, show, replay or purge dead letters."""
+    """List, show, replay or purge dead letters of a broker, or of channel:NAME."""
 
 
 def chosen(command: F) -> F:
@@ -29,7 +29,13 @@ def chosen(command: F) -> F:
     import functools
 
     @click.argument("broker", default="default", shell_complete=complete.brokers)
-    @click.option("--trigger", metavar="T", default="", help="Those of this trigger.", shell_complete=complete.triggers)
+    @click.option(
+        "--trigger",
+        metavar="T",
+        default="",
+        help="Those of this trigger, or of this subscription of a channel.",
+        shell_complete=complete.triggers,
+    )
     @click.option("--id", "id_", metavar="ID", default="", help="The event with this id.")
     @click.option("--sequence", type=click.IntRange(min=1), help="This one, by its number in the list.")
     @click.option("--since", metavar="AGO", default="", help="Not older than that (10m, 2h, or a time).")
@@ -55,6 +61,7 @@ def list_(session: session.Session, broker: str, query: dict[str, str], limit: i
     \b
     kfn dlq ls
     kfn dlq ls orders --trigger price --since 1h -o json
+    kfn dlq ls channel:pipe
     """
     from cli import output as out
     from cli.session import run
@@ -65,7 +72,7 @@ def list_(session: session.Session, broker: str, query: dict[str, str], limit: i
     elif found:
         out.table([row(one, output == "wide") for one in found])
     else:
-        click.echo(f"No dead letters in broker {broker}.", err=True)
+        click.echo(f"No dead letters in {broker}.", err=True)
     if more:
         click.echo(f"There are more than {limit}; --limit shows more.", err=True)
 
@@ -88,7 +95,7 @@ def show(session: session.Session, broker: str, query: dict[str, str], output: s
         raise CliError("say which: --sequence, --id, --trigger or --since", 2)
     found, more = run(_whole, session, broker, query)
     if not found:
-        raise CliError(f"broker {broker!r} has no such dead letter", 1)
+        raise CliError(f"{broker} has no such dead letter", 1)
     if output in ("json", "yaml"):
         out.data(output, found if len(found) > 1 else found[0])
     else:
@@ -127,7 +134,7 @@ def replay(session: session.Session, broker: str, query: dict[str, str], all_: b
     if failed:
         raise CliError(f"{len(failed)} could not be replayed, and are dead letters still", 1)
     if not done:
-        raise CliError(f"broker {broker!r} has no such dead letter", 1)
+        raise CliError(f"{broker} has no such dead letter", 1)
 
 
 @command.command("purge")
@@ -148,9 +155,9 @@ def purge(session: session.Session, broker: str, query: dict[str, str], all_: bo
     if not yes:
         found, more = run(_some, session, broker, query, SHOWN)
         if not found:
-            raise CliError(f"broker {broker!r} has no such dead letter", 1)
+            raise CliError(f"{broker} has no such dead letter", 1)
         count = f"more than {SHOWN} dead letters" if more else f"{len(found)} dead letter{'s' * (len(found) > 1)}"
-        click.confirm(f"Throw away {count} of broker {broker}? They cannot be had back.", abort=True, err=True)
+        click.confirm(f"Throw away {count} of {broker}? They cannot be had back.", abort=True, err=True)
     done, _ = run(_act, session, "DELETE", "dead-letters", broker, wanted)
     click.echo(f"{len(done)} purged")
 

@@ -6,6 +6,7 @@ Two layers each, without a Docker daemon: what every process expects (accounts, 
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 from builder.base.configure import HOME, static
 from builder.oci import EPOCH, LAYER_TAR, Blob, Content, Layer, canonical, image
@@ -15,13 +16,18 @@ from builder.registry.push import push
 from builder.registry.reference import parse_ref
 from builder.registry.settings import RegistrySettings
 from builder.tar import Member, write_tar
-from tests.cluster.conformance.suite import Suite
 from tests.cluster.shell import step
 
 USER = "65532"
 
 
-async def push_all(suite: Suite, prefix: str, registry: str) -> dict[str, str]:
+class Images(Protocol):
+    """A compiled suite."""
+
+    def images(self) -> dict[str, Path]: ...
+
+
+async def push_all(suite: Images, prefix: str, registry: str) -> dict[str, str]:
     """Image name to reference with digest; pushed to `prefix`/NAME:latest unless they are there."""
     pushed = {}
     settings = RegistrySettings.from_environment(plain_http=(registry,))
