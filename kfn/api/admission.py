@@ -112,6 +112,7 @@ def _unknown(kind: Kind[Any], obj: Json) -> list[FieldError]:
     errors = []
     for found in find_unknown(kind.type, written):
         fix = f'did you mean "{found.suggestion}"?' if found.suggestion else f"remove it; known here: {', '.join(found.known)}"
+        fix += " Quote it: YAML reads on as true." if (found.name, found.suggestion) == ("true", "on") else ""
         errors.append(FieldError(found.path, f"unknown field; {fix}"))
     return errors
 

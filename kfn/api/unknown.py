@@ -24,6 +24,8 @@ class Unknown:
     @property
     def suggestion(self) -> str | None:
         """The known field that was probably meant."""
+        if self.name == "true" and "on" in self.known:
+            return "on"
         same = next((k for k in self.known if k.lower() == self.name.lower().replace("_", "").replace("-", "")), None)
         return same or next(iter(difflib.get_close_matches(self.name, self.known, n=1, cutoff=0.6)), None)
 

@@ -1,7 +1,7 @@
 """Expressions of a Pipeline, in CEL, Kubernetes' language: compiled once, evaluated within bounds.
 
 The library is loaded when the first expression is: the command line starts without it. It bounds the nesting of an expression (32) and
-the iterations of an evaluation (10,000) itself; the sizes of the text and of the result are bounded here.
+the iterations of an evaluation (10,000) itself; the sizes of the text and of the result are bounded here, what lies between by `bounds`.
 """
 
 import re
@@ -12,12 +12,17 @@ from functools import lru_cache
 from math import isfinite
 from typing import Any
 
+from kfn.pipeline import bounds
+
 TEXT_MAX = 4096  # characters
 RESULT_MAX = 4 * 1024 * 1024  # bytes, reckoned
 DEPTH_MAX = 32
 _ERROR = re.compile(r"^(?:[A-Z_]+: )?ERROR: <input>:(-?\d+):(-?\d+): (.*)$", re.MULTILINE)
 _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 _CODE = re.compile(r"^[A-Z_]+: ")
+_CODES = re.compile(r" \[[A-Z_]+\]$")
+_NO_KEY = re.compile(r'^Key not found in map : "(.*)"')
+_NO_OVERLOAD = re.compile(r"^No matching overloads found : (\w+|_\S+_|\S+)\((.*)\)")
 
 
 class BadExpression(ValueError):
@@ -42,19 +47,24 @@ class Expression:
 
     def evaluate(self, values: Mapping[str, Any]) -> Any:
         """The value, as JSON. `values` is JSON, decoded; only the names that the expression reads are looked at."""
-        result = _program(self.text, self.names).eval(data={name: values[name] for name in self.names})
-        if result.type().name() == "ERROR":
-            raise EvaluationError(f"{self.place}: {self.text}: {_told(str(result.value()))}")
+        given = {name: values[name] for name in self.names}
         try:
+            if not bounds.harmless(self.text):
+                bounds.reckon(self.text, given.values())
+            result = _program(self.text, self.names).eval(data=given)
+            if result.type().name() == "ERROR":
+                raise _Unfit(_told(str(_value(result))))
             return _plain(result)
-        except _Unfit as unfit:
+        except (_Unfit, bounds.TooMuch) as unfit:
             raise EvaluationError(f"{self.place}: {self.text}: {unfit}") from None
+        except RuntimeError as error:
+            raise EvaluationError(f"{self.place}: {self.text}: {_told(str(error))}") from None
 
     def truth(self, values: Mapping[str, Any]) -> bool:
         """The value of a condition."""
         value = self.evaluate(values)
         if not isinstance(value, bool):
-            raise EvaluationError(f"{self.place}: {self.text}: is {type(value).__name__} and not true or false; compare it with something")
+            raise EvaluationError(f"{self.place}: {self.text}: is not true or false; compare it with something")
         return value
 
 
@@ -64,6 +74,8 @@ def parse(text: str, place: str) -> Expression:
         raise BadExpression(place, "is empty; write an expression, or remove it")
     if len(text) > TEXT_MAX:
         raise BadExpression(place, f"has {len(text)} characters, at most {TEXT_MAX} are possible")
+    if "??" in text:
+        raise BadExpression(place, f"{text!r}: CEL has no ??; write a.?b.orValue(c)")
     names: set[str] = set()
     try:
         _program(text, frozenset())
@@ -94,9 +106,11 @@ def _program(text: str, names: frozenset[str], lists: frozenset[str] = frozenset
 @lru_cache(maxsize=256)
 def _environment(names: frozenset[str], lists: frozenset[str]) -> Any:
     from cel_expr_python import cel
+    from cel_expr_python.ext import ext_optional
 
     anything = cel.Type.List(cel.Type.DYN)
-    return cel.NewEnv(variables={name: anything if name in lists else cel.Type.DYN for name in names})
+    variables = {name: anything if name in lists else cel.Type.DYN for name in names}
+    return cel.NewEnv(variables=variables, extensions=[ext_optional.ExtOptional()])
 
 
 def _called(text: str, line: int, column: int, name: str) -> bool:
@@ -107,13 +121,30 @@ def _called(text: str, line: int, column: int, name: str) -> bool:
 
 
 def _told(said: str) -> str:
-    """What the library says, without the echo of the text and its codes."""
-    found = [f"{message} (at character {column})" if int(column) > 0 else message for _, column, message in _ERROR.findall(said)]
-    return "; ".join(dict.fromkeys(found)) or _CODE.sub("", said).split("\n")[0].removesuffix(" [INVALID_ARGUMENT]")
+    """What the library says, without the echo of the text and its codes, and with the fix of what is often met."""
+    if found := [f"{message} (at character {column})" if int(column) > 0 else message for _, column, message in _ERROR.findall(said)]:
+        return "; ".join(dict.fromkeys(found))
+    said = _CODE.sub("", said).split("\n")[0]
+    if key := _NO_KEY.search(said):
+        return f"there is no {key[1]!r}; has(...) tells whether there is, and a.?b.orValue(c) has a value anyway"
+    if types := _NO_OVERLOAD.search(said):
+        operator, kinds = types[1].strip("_"), types[2]
+        return f"{operator!r} takes no ({kinds}); int(...), double(...) and string(...) change a type"
+    if "Iteration budget" in said:
+        return f"goes through more than {bounds.ITERATIONS} items; let a function do this"
+    return _CODES.sub("", said)
 
 
 class _Unfit(Exception):
     """The value cannot be JSON, or is too large."""
+
+
+def _value(value: Any) -> Any:
+    """One level of a value: an optional one has no form in Python."""
+    try:
+        return value.value()
+    except TypeError:
+        raise _Unfit("is an optional value; end it with .orValue(...)") from None
 
 
 def _plain(value: Any) -> Any:
@@ -121,7 +152,7 @@ def _plain(value: Any) -> Any:
 
     def walk(value: Any, depth: int) -> Any:
         nonlocal room
-        found = value.value()
+        found = _value(value)
         room -= len(found) if isinstance(found, (str, bytes, bytearray)) else 8
         if room < 0:
             raise _Unfit(f"the result is larger than {RESULT_MAX // 1024 // 1024} MiB")

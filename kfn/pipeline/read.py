@@ -78,7 +78,7 @@ def _read(pipeline: Pipeline) -> tuple[Plan | None, list[FieldError]]:
         pipeline.metadata.name,
         pipeline.metadata.generation,
         spec.on,
-        bool(spec.http),
+        spec.on is None if spec.http is None else spec.http,
         key,
         timeout,
         tuple(steps),
@@ -154,7 +154,9 @@ def _types(drafts: dict[str, _Draft], errors: list[FieldError]) -> None:
                 except BadExpression as error:
                     errors.append(FieldError(error.place, str(error)))
         if draft.map is not None and (found := _kind(draft.map, lists)) not in ("DYN", "LIST", ""):
-            errors.append(FieldError(f"{draft.at}.map", f"is a {found} and no list; give the list whose items the step works on"))
+            errors.append(
+                FieldError(f"{draft.at}.map", f"is of the type {found.lower()} and no list; give the list whose items the step works on")
+            )
         if draft.when is not None:
             _condition(draft.when, lists, errors)
 
@@ -176,7 +178,7 @@ def _kind(one: Template, lists: set[str]) -> str:
 def _condition(when: Expression, lists: set[str], errors: list[FieldError]) -> None:
     found = _kind(when, lists)
     if found not in ("DYN", "BOOL", ""):
-        errors.append(FieldError(when.place, f"is a {found} and not true or false; compare it with something"))
+        errors.append(FieldError(when.place, f"is of the type {found.lower()} and not true or false; compare it with something"))
     elif found == "BOOL" and not when.names:
         try:
             true = when.truth({})
