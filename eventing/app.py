@@ -25,6 +25,7 @@ from eventing.gate import Gate
 from eventing.ingress import Ingress
 from eventing.leader import Leader
 from eventing.metrics import Metrics
+from eventing.pipelines.part import Part
 from eventing.resolve import Resolver
 from eventing.running import Dispatchers
 from eventing.settings import Settings
@@ -71,6 +72,7 @@ class Eventing:
         self._world = World(client)
         self._gate = Gate(client, self._world.secret_of, self._courier.passes)
         self._dispatchers: Dispatchers
+        self._pipelines: Part
         self._leader: Leader | None = None  # while we write
         self._next: Term | None = Term(client, alone=True) if alone else None
         self._changed, self._over, self._ended = anyio.Event(), anyio.Event(), False
@@ -124,10 +126,17 @@ class Eventing:
                 self._bus, self.settings, self.metrics, known=self._is_known, ready=self._is_ready, full=self._full,
                 suspect=self._world.suspect, gate=self._gate,
             )  # fmt: skip
+            self._pipelines = Part(
+                self._world, self._bus, self._courier, resolver, self.settings, self.metrics, self._gate, tasks,
+            )  # fmt: skip
+            self.routes.extend(self._pipelines.routes)
             self.routes.extend(Shown(ingress, self._bus, self.settings).routes)
             self.routes.extend(Doors(ingress, self._bus, self.settings, self._world.uid_of).routes)
             app = web.app(ingress, self.metrics, lambda: self._bus.is_up, [*self.routes, *self._hooks.routes])
-            async with serving(app, host=self.settings.host, port=self.settings.port, sock=sock) as port:
+            async with (
+                self._pipelines.waiters.listening(),
+                serving(app, host=self.settings.host, port=self.settings.port, sock=sock) as port,
+            ):
                 self.port = port
                 self.ingress_url = self.settings.ingress_url or f"http://{_authority(self.settings.host)}:{port}"
                 settler.ingress_url = self._courier.ingress_url = self.ingress_url
@@ -187,6 +196,7 @@ class Eventing:
             world.subscriptions: subscriber.reconcile,
             world.in_memory: told.reconcile,
             world.webhooks: webhooks.reconcile,
+            world.pipelines: self._pipelines.follow,
         }
 
         async def nothing(key: str) -> reconcile.Done:
@@ -199,7 +209,7 @@ class Eventing:
     async def _begin(self, term: "Term", resolver: Resolver, tasks: TaskGroup) -> None:
         self._leader = Leader(
             term.client, self._world, self._bus, self._courier, resolver, self._dispatchers, self.metrics, self.settings, self.ingress_url,
-            self._hooks, self._gate,
+            self._hooks, self._gate, self._pipelines,
         )  # fmt: skip
         if not term.alone:
             self._leader.take_over()

@@ -23,7 +23,7 @@ async def ensure(bus: Bus, stream: str, wanted: streams.Config, paused: str = ""
     try:
         found = await bus.consumer_info(stream, name)
     except errors.NoStream:
-        found = await _apply(bus, stream, {**wanted, "pause_until": MAKING})
+        found = await apply(bus, stream, {**wanted, "pause_until": MAKING})
         log.info("created consumer %s of %s", name, stream)
     now = found["config"]
     if now.get("pause_until") == MAKING:
@@ -35,7 +35,7 @@ async def ensure(bus: Bus, stream: str, wanted: streams.Config, paused: str = ""
     differing = streams.changes({k: v for k, v in wanted.items() if k != "deliver_policy"}, now)
     if differing:
         kept = {k: v for k, v in now.items() if k not in ("filter_subject", "filter_subjects")}
-        await _apply(bus, stream, {**kept, **{k: v for k, v in wanted.items() if k != "deliver_policy"}})
+        await apply(bus, stream, {**kept, **{k: v for k, v in wanted.items() if k != "deliver_policy"}})
         log.info("changed consumer %s of %s: %s", name, stream, ", ".join(sorted(differing)))
         if now.get("max_deliver", -1) > 0 and now.get("deliver_policy") == "all":
             # What was tried more often than a limit set by hand is dropped without a word, but the floor has stayed before it.
@@ -67,7 +67,8 @@ async def rewind(bus: Bus, namespace: str, broker: str, uid: str, *, since: str 
     return {"from": sequence, "asked": asked, "events": answer.get("num_pending", 0)}
 
 
-async def _apply(bus: Bus, stream: str, config: streams.Config) -> dict[str, Any]:
+async def apply(bus: Bus, stream: str, config: streams.Config) -> dict[str, Any]:
+    """Make it, or change it. Raises `BusError`."""
     config = {name: value for name, value in config.items() if value is not None}
     return await bus.api(f"CONSUMER.CREATE.{stream}.{config['name']}", {"stream_name": stream, "config": config, "action": ""})
 

@@ -22,6 +22,7 @@ from kfn.cloudevents import http as binding
 
 TRACE = ("traceparent", "tracestate")
 _INSIDE = (".svc.cluster.local", ".svc")
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +51,30 @@ class Courier:
     async def deliver(self, event: Event, url: str, policy: Policy, trace: Mapping[str, str], *, sender: str = "") -> Answer:
         """One attempt, for an object of the namespace `sender`, whose Brokers and Channels take it without a token of the user's.
         Never raises for what the other side does: that is the outcome."""
+        passed = child_trace(trace)
+        outcome, response = await self.call(event, url, policy, passed, sender=sender)
+        if response is None:
+            return Answer(outcome)
+        back = {name: value for name in TRACE if (value := response.header(name.encode()).decode("latin-1"))}
+        return replace(_read(response, outcome, self._settings.max_reply), trace=back or passed)
+
+    async def call(
+        self, event: Event, url: str, policy: Policy, trace: Mapping[str, str], *, sender: str = "", extra: Mapping[str, str] = _NO_HEADERS
+    ) -> tuple[Outcome, http1.Response | None]:
+        """As `deliver`, with just this trace context, and whatever is answered is for the caller to read."""
         event = event.with_attributes(**{TTL: None})
         headers, body = binding.structured(event) if policy.structured else binding.binary(event)
-        passed = child_trace(trace)
-        headers += [("prefer", "reply"), ("user-agent", "kfn-eventing"), *passed.items()]
+        headers += [("prefer", "reply"), ("user-agent", "kfn-eventing"), *trace.items(), *extra.items()]
         if sender and subjects.place_at(self.ingress_url, url) is not None:
             headers.append(("authorization", f"Bearer {self._passes.of(sender)}"))
         limit = policy.timeout or self._settings.delivery_timeout
         try:
             response = await self._http.request("POST", url, headers=headers, body=body, timeout=limit, via=self._via(url))
         except http1.TooLarge as error:
-            return Answer(Outcome(502, problem=f"the reply is too large: {error}"))
+            return Outcome(502, problem=f"the reply is too large: {error}"), None
         except http1.HttpError as error:
-            return Answer(Outcome(problem=str(error)))
-        back = {name: value for name in TRACE if (value := response.header(name.encode()).decode("latin-1"))}
-        return replace(_read(response, self._settings.max_reply), trace=back or passed)
+            return Outcome(problem=str(error)), None
+        return Outcome(response.status, response.body[:1024], _retry_after(response.header(b"retry-after").decode("latin-1"))), response
 
     def _via(self, url: str) -> tuple[str, int] | None:
         host = urlsplit(url).hostname or ""
@@ -81,8 +91,7 @@ def child_trace(trace: Mapping[str, str]) -> dict[str, str]:
     return {"traceparent": f"00-{parts[1]}-{span}-{parts[3][:2]}", **state}
 
 
-def _read(response: http1.Response, max_reply: int) -> Answer:
-    outcome = Outcome(response.status, response.body[:1024], _retry_after(response.header(b"retry-after").decode("latin-1")))
+def _read(response: http1.Response, outcome: Outcome, max_reply: int) -> Answer:
     if not 200 <= response.status < 300:
         return Answer(outcome)
     if not binding.is_event(response.headers):

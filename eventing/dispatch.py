@@ -18,7 +18,7 @@ from eventing.match import Filter, matches
 from eventing.metrics import Metrics
 from eventing.pull import Puller
 from eventing.settings import Settings
-from eventing.settle import Settler, Subscription
+from eventing.settle import Settles, Subscription
 from kfn.cesql import EvaluationError
 from kfn.cloudevents import Event, InvalidEvent
 from kfn.cloudevents import nats as binding
@@ -49,7 +49,7 @@ class Dispatcher:
     def __init__(
         self,
         bus: Bus,
-        settler: Settler,
+        settler: Settles,
         settings: Settings,
         metrics: Metrics,
         subscription: Subscription,

@@ -3,7 +3,7 @@
 What a task does, and when another takes its place, is the caller's. A task that ends by itself keeps its key until it is stopped.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -29,6 +29,9 @@ class Keyed(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._running)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._running))
 
     def get(self, key: str) -> T | None:
         task = self._running.get(key)

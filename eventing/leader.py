@@ -20,6 +20,7 @@ from eventing.flows.flow import Flows
 from eventing.gate import Gate
 from eventing.kept import Streams
 from eventing.metrics import Metrics
+from eventing.pipelines.part import Part
 from eventing.resolve import Resolver
 from eventing.running import Dispatchers
 from eventing.settings import Settings
@@ -48,12 +49,13 @@ class Leader:
 
     def __init__(
         self, client: Client, world: World, bus: Bus, courier: Courier, resolver: Resolver, dispatchers: Dispatchers, metrics: Metrics,
-        settings: Settings, ingress_url: str, hooks: Hooks, gate: Gate,
+        settings: Settings, ingress_url: str, hooks: Hooks, gate: Gate, pipelines: Part,
     ) -> None:  # fmt: skip
         self._world = world
         streams = Streams(bus, settings)
         self.ready = streams.ready
-        consumers = Consumers(bus, settings, self.ready, world.suspect)
+        consumers = self._consumers = Consumers(bus, settings, self.ready, world.suspect)
+        self._pipelines, self._ingress_url = pipelines, ingress_url
         channels, subscriptions = world.channels.informer, world.subscriptions.informer
         self._brokers = Brokers(client, world.brokers.informer, streams, resolver, ingress_url, gate)
         self._triggers = Triggers(client, world.triggers.informer, world.brokers.informer, consumers, resolver, dispatchers)
@@ -105,6 +107,7 @@ class Leader:
         tasks.start_soon(run, world.webhooks.keys, self._webhooks.reconcile)
         tasks.start_soon(run, world.bindings.keys, self._bindings.reconcile)
         tasks.start_soon(run, world.containers.keys, self._containers.reconcile)
+        tasks.start_soon(run, world.pipelines.keys, self._pipelines.lead(self._client, self._consumers, self._ingress_url, tasks))
         tasks.start_soon(self.sweep.run)
 
     def _api_servers(self, tasks: TaskGroup) -> ApiServerSources:

@@ -13,7 +13,7 @@ from eventing.match import Filter
 from eventing.metrics import Metrics
 from eventing.ordered import Ordered
 from eventing.settings import Settings
-from eventing.settle import Settler, Subscription
+from eventing.settle import Settles, Subscription
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ class Dispatchers:
     """`lost` is called with a key when the consumer is gone from the server."""
 
     def __init__(
-        self, bus: Bus, settler: Settler, settings: Settings, metrics: Metrics, tasks: TaskGroup, lost: Callable[[str], None]
+        self, bus: Bus, settler: Settles, settings: Settings, metrics: Metrics, tasks: TaskGroup, lost: Callable[[str], None]
     ) -> None:
         self._bus, self._settler, self._settings, self._metrics, self._lost = bus, settler, settings, metrics, lost
         self._running: Keyed[Dispatcher] = Keyed(tasks)

@@ -40,6 +40,9 @@ class Settings:
     dead_max_bytes: int = 64 * MIB  # its dead letters
     channel_max_bytes: int = 64 * MIB  # as above for a Channel, of which a Sequence has one a step
     channel_dead_max_bytes: int = 16 * MIB
+    pipeline_max_bytes: int = 256 * MIB  # a Pipeline's runs with all their data
+    pipeline_retention: float = 7 * 24 * 3600.0  # how long a run is kept after its end
+    pipeline_look: float = 15.0  # a run that does not move is looked at so often, and what it waits for is put under way again
     replicas: int = 1
     duplicate_window: float = 120.0
 

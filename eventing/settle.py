@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import anyio
 
@@ -58,6 +59,15 @@ class Subscription:
 
 def subscription_key(namespace: str, name: str) -> str:
     return f"{namespace}/subscriptions/{name}"
+
+
+class Settles(Protocol):
+    """What a dispatcher hands its events to."""
+
+    async def settle(
+        self, latest: Callable[[], Subscription], event: Event, attempt: int, sequence: int, trace: Mapping[str, str]
+    ) -> float | None: ...
+    async def give_up_malformed(self, sub: Subscription, event: Event, sequence: int, problem: str) -> None: ...
 
 
 class Settler:

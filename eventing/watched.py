@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from eventing import subjects
 from eventing.channel import Channel, is_on
+from eventing.pipelines.names import pipeline_at
 from eventing.subscription import subscribed
 from eventing.told import name_of
 from eventing.trigger import broker_name
@@ -19,8 +20,9 @@ from kfn.api import eventing as api
 from kfn.api import kinds, messaging, names
 from kfn.api.apiserversource import ApiServerSource
 from kfn.api.containersource import ContainerSource
-from kfn.api.meta import DeliverySpec, Destination, ObjectMeta
+from kfn.api.meta import DeliverySpec, Destination, KReference, ObjectMeta
 from kfn.api.natssource import NatsSource
+from kfn.api.pipeline import Pipeline
 from kfn.api.serving import Service, ServiceStatus
 from kfn.api.sinkbinding import SinkBinding
 from kfn.api.sources import PingSource
@@ -61,13 +63,15 @@ class World:
         self.pings = Watched(Informer(client, kinds.PING_SOURCE), _of_source)
         self.api_servers = Watched(Informer(client, kinds.API_SERVER_SOURCE), _of_source)
         self.webhooks = Watched(Informer(client, kinds.WEBHOOK_SOURCE), _of_source)
+        self.pipelines = Watched(Informer(client, kinds.PIPELINE), _of_pipeline)
         self.bindings = Watched(Informer(client, kinds.SINK_BINDING), _of_source)
         self.containers = Watched(Informer(client, kinds.CONTAINER_SOURCE), _of_source)
 
     @property
     def reconciled(self) -> tuple[Watched[Any], ...]:
         eventing = self.brokers, self.triggers, self.channels, self.in_memory, self.subscriptions, self.sequences, self.parallels
-        return *eventing, self.nats, self.pings, self.api_servers, self.webhooks, self.bindings, self.containers
+        sources = self.nats, self.pings, self.api_servers, self.webhooks, self.bindings, self.containers
+        return *eventing, *sources, self.pipelines
 
     @property
     def by_kind(self) -> dict[str, Watched[Any]]:
@@ -96,11 +100,13 @@ class World:
         self.services.on_change(lambda old, new: self._address_changed("Service", old, new))
         self.sequences.informer.on_change(lambda old, new: self._address_changed("Sequence", old, new))
         self.parallels.informer.on_change(lambda old, new: self._address_changed("Parallel", old, new))
+        self.pipelines.informer.on_change(lambda old, new: self._address_changed("Pipeline", old, new))
 
     @property
     def addressed(self) -> tuple[Informer[Any], ...]:
         """What can be a destination."""
-        return self.services, *(one.informer for one in (self.brokers, self.channels, self.in_memory, self.sequences, self.parallels))
+        flows = self.brokers, self.channels, self.in_memory, self.sequences, self.parallels, self.pipelines
+        return self.services, *(one.informer for one in flows)
 
     def suspect(self, place: str) -> None:
         """The stream of NAMESPACE/PLACE may be gone."""
@@ -120,7 +126,8 @@ class World:
     def consuming(self) -> list[str]:
         """The uids of all that have a consumer."""
         entered = [subscriber.uid for one in self.in_memory.informer.list() for subscriber in one.spec.subscribers]
-        return [one.metadata.uid for watched in (self.triggers, self.subscriptions) for one in watched.informer.list()] + entered
+        consuming = self.triggers, self.subscriptions, self.pipelines
+        return [one.metadata.uid for watched in consuming for one in watched.informer.list()] + entered
 
     def all_dirty(self) -> None:
         for watched in self.reconciled:
@@ -136,19 +143,34 @@ class World:
             entered = self.channel_at(namespace, broker)
             told = entered.spec.subscribers if isinstance(entered, messaging.InMemoryChannel) else []
             return next((one.uid for one in told if name_of(channel, one.uid) == trigger), None)
+        if pipeline := pipeline_at(trigger):
+            reader = self.pipelines.informer.get(namespace, pipeline)
+            return reader.metadata.uid if reader is not None and reader.spec.on and (reader.spec.on.broker or "default") == broker else None
         found = self.triggers.informer.get(namespace, trigger)
         if found is None or found.metadata.deletion_timestamp or broker_name(found) != broker:
             return None
         return found.metadata.uid
 
     def secret_of(self, namespace: str, place: str) -> str:
-        """The Secret whose tokens a Broker or Channel asks its publishers for; empty for none."""
-        is_channel = bool(subjects.channel_at(place))
-        one: Any = self.channel_at(namespace, place) if is_channel else self.brokers.informer.get(namespace, place)
+        """The Secret whose tokens a Broker, Channel or Pipeline asks its publishers for; empty for none."""
+        one: Any
+        if pipeline := pipeline_at(place):
+            one = self.pipelines.informer.get(namespace, pipeline)
+        else:
+            is_channel = bool(subjects.channel_at(place))
+            one = self.channel_at(namespace, place) if is_channel else self.brokers.informer.get(namespace, place)
         return one.metadata.annotations.get(names.AUTH, "") if one is not None else ""
+
+    def revision_of(self, namespace: str, service: str) -> str:
+        """The newest Revision of a function that is ready; empty if that is not known."""
+        found = self.services.get(namespace, service)
+        return found.status.latest_ready_revision_name if found is not None else ""
 
     def touch_triggers(self, namespace: str, broker: str) -> None:
         """A Broker has changed, or what stands behind it."""
+        for pipeline in self.pipelines.informer.list(namespace):
+            if broker in _brokers_of(pipeline):
+                self.pipelines.dirty(pipeline)
         for trigger in self.triggers.informer.list(namespace):
             if broker_name(trigger) == broker:
                 self.triggers.dirty(trigger)
@@ -216,7 +238,10 @@ def _addressed(service: Service) -> Service:
     """What must be remembered of a function: where it is. Its template may be large, and there may be thousands."""
     meta = service.metadata
     kept = ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid, resource_version=meta.resource_version)
-    return Service(metadata=kept, status=ServiceStatus(address=service.status.address))
+    return Service(
+        metadata=kept,
+        status=ServiceStatus(address=service.status.address, latest_ready_revision_name=service.status.latest_ready_revision_name),
+    )
 
 
 def _of_broker(one: api.Broker | Channel) -> Destinations:
@@ -241,6 +266,16 @@ def _of_source(one: PingSource | ApiServerSource | WebhookSource | SinkBinding |
 
 def _of_queue(one: NatsSource) -> Destinations:
     return one.spec.sink, _sink(one.spec.delivery)
+
+
+def _of_pipeline(one: Pipeline) -> Destinations:
+    return [Destination(KReference(kind="Service", name=step.fn) if step.fn else step.ref) for step in one.spec.steps.values()]
+
+
+def _brokers_of(one: Pipeline) -> set[str]:
+    """Where its events come from and go to."""
+    on = (one.spec.on.broker or "default") if one.spec.on else ""
+    return {on, *(step.broker or on or "default" for step in one.spec.steps.values() if step.emit)}
 
 
 def _sink(delivery: DeliverySpec | None) -> Destination | None:

@@ -4,8 +4,8 @@ What has happened may come twice, late, or in any order; what does not concern t
 follows from the record alone, so it can be worked out again after a crash between two writes.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
@@ -88,10 +88,11 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Begin anew from that step on, after the end. `retries` is the count that this makes."""
+    """Begin anew from that step on, after the end. `retries` is the count that this makes, `versions` are the Revisions of now."""
 
     step: str
     retries: int
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ def _settle(graph: Graph, run: Run, now: float) -> Run:
         if step.status == RUNNING and 0 <= step.total == step.finished.bit_count():
             steps[node.name] = replace(step, status=SUCCEEDED, ended=now)
         elif step.status == WAITING:
-            steps[node.name] = _ready(node, steps, now)
+            steps[node.name] = _ready(graph, node, steps, now)
         if steps[node.name].status == FAILED and not graph.tolerated(node.name):
             return _end(replace(run, steps=steps), FAILED, steps[node.name].error, node.name, now)
     for node in reversed(graph.nodes):
@@ -207,7 +208,7 @@ def _settle(graph: Graph, run: Run, now: float) -> Run:
     return run
 
 
-def _ready(node: Node, steps: dict[str, Step], now: float) -> Step:
+def _ready(graph: Graph, node: Node, steps: dict[str, Step], now: float) -> Step:
     """A waiting step: begins, is skipped, fails for want of enough, or waits on."""
     step = steps[node.name]
     needed = [(steps[need.step], need) for need in node.needs]
@@ -220,35 +221,45 @@ def _ready(node: Node, steps: dict[str, Step], now: float) -> Step:
         return replace(
             step, status=SKIPPED if nothing else FAILED, ended=now, window=0.0, error="" if nothing else "nothing that it needs succeeded"
         )
-    if any(s.status in (SKIPPED, CANCELLED) and not need.optional for s, need in needed):
-        return replace(step, status=SKIPPED, ended=now, window=0.0)
     if not all(s.is_over for s, _ in needed):
         step = _windowed(node, step, needed_over=any(s.is_over for s, _ in needed), now=now)
         if not step.window or now < step.window:
             return step
-    return _counted(node, step, [s for s, need in needed if not need.optional], now)
+    missing = {SKIPPED, CANCELLED} if node.tolerates else {SKIPPED, CANCELLED, FAILED}
+    if any(s.status in missing and not need.optional for s, need in needed):
+        return replace(step, status=SKIPPED, ended=now, window=0.0)
+    return _counted(graph, node, steps, now)
 
 
 def _windowed(node: Node, step: Step, *, needed_over: bool, now: float) -> Step:
     """Opens its window with the first that has ended."""
-    if node.join.window and not step.window and needed_over:
+    if node.join.window is not None and not step.window and needed_over:
         return replace(step, window=now + node.join.window)
     if node.join.any and step.window and now >= step.window:
-        return replace(step, status=FAILED, ended=now, error=f"nothing that it needs succeeded within {node.join.window:g} s")
+        return replace(step, status=FAILED, ended=now, window=0.0, error=f"nothing that it needs succeeded within {node.join.window:g} s")
     return step
 
 
-def _counted(node: Node, step: Step, needed: list[Step], now: float) -> Step:
+def _counted(graph: Graph, node: Node, steps: dict[str, Step], now: float) -> Step:
     """All that it waits for is there, or will not be waited for: begin if it is enough."""
-    total = succeeded = 0
-    for s in needed:
-        items = s.total if s.total != UNKNOWN else 1
-        total += items
-        succeeded += s.done_count if s.total != UNKNOWN else int(s.status == SUCCEEDED)
-    if succeeded < node.join.min_success * total - 1e-9:
-        wanted = "all must" if node.join.min_success == 1 else f"{node.join.min_success:.4g} of them must"
-        return replace(step, status=FAILED, ended=now, window=0.0, error=f"{succeeded} of {total} succeeded, {wanted}")
+    step, least = steps[node.name], node.join.min_success
+    poor = []
+    for need in node.needs:
+        done, total = _share(graph, need.step, steps[need.step], strict=least < 1)
+        if not need.optional and done < least * total - 1e-9:
+            poor.append(f"{done} of {total} of {need.step}" if total > 1 else need.step)
+    wanted = sum(not need.optional for need in node.needs)
+    if wanted - len(poor) < least * wanted - 1e-9:
+        error = f"not enough succeeded of what it needs: {', '.join(poor)}; {least:.4g} of them must"
+        return replace(step, status=FAILED, ended=now, window=0.0, error=error)
     return replace(step, status=RUNNING, started=now, window=0.0)
+
+
+def _share(graph: Graph, name: str, step: Step, *, strict: bool) -> tuple[int, int]:
+    """How much of it has succeeded. Where a run goes on without an item, a map that is over is whole, unless somebody counts."""
+    if step.total == UNKNOWN or (step.status == SUCCEEDED and graph.by_name[name].goes_on and not strict):
+        return int(step.status == SUCCEEDED), 1
+    return step.done_count, step.total
 
 
 def _is_idle(graph: Graph, node: Node, steps: dict[str, Step]) -> bool:
@@ -278,6 +289,15 @@ def _again(graph: Graph, run: Run, what: Again, now: float) -> Run:
         for name, step in run.steps.items()
     }
     fresh = replace(
-        run, status=RUNNING, steps=steps, ended=0.0, error="", at="", buried=False, retries=what.retries, deadline=now + graph.timeout
+        run,
+        status=RUNNING,
+        steps=steps,
+        ended=0.0,
+        error="",
+        at="",
+        buried=False,
+        retries=what.retries,
+        deadline=now + graph.timeout,
+        versions={**run.versions, **what.versions},
     )
     return _settle(graph, fresh, now)

@@ -6,7 +6,7 @@ from functools import cached_property
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """`optional`: that the step was skipped, or failed, is no obstacle."""
+    """`optional`: that the step has no output is no obstacle."""
 
     step: str
     optional: bool = False
@@ -14,27 +14,29 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """`any`: the first that succeeds is enough. `window` seconds after the first has ended, what is not there is missing; 0 is no limit.
-    `min_success` is the part of all that is needed (calls and items of maps) that must have succeeded."""
+    """`any`: the first that succeeds is enough. `window` seconds after the first has ended, what is not there is missing; None is no limit.
+    `min_success` is the share of the needs, and of each map's items, that must have succeeded."""
 
     any: bool = False
-    window: float = 0.0
+    window: float | None = None
     min_success: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """`mapped` steps are called once for each item of a list, `in_flight` at a time."""
+    """`mapped` steps are called once for each item of a list, `in_flight` at a time. `goes_on`: the run does when it, or an item, fails."""
 
     name: str
     needs: tuple[Need, ...] = ()
     mapped: bool = False
     in_flight: int = 64
     join: Join = Join()
+    goes_on: bool = False
 
-    def tolerates(self, step: str) -> bool:
-        """Whether it can begin though that step, or an item of it, has failed."""
-        return self.join.any or self.join.min_success < 1 or any(need.step == step and need.optional for need in self.needs)
+    @property
+    def tolerates(self) -> bool:
+        """Whether it can begin though something that it needs has failed."""
+        return self.join.any or self.join.min_success < 1
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ class Graph:
         return {n.name: tuple(m for m in self.nodes if any(need.step == n.name for need in m.needs)) for n in self.nodes}
 
     def tolerated(self, step: str) -> bool:
-        """Whether all that need this step can do without it, and there is one."""
+        """Whether the run goes on when it fails: it is said so, or all that need it can do without it, and there is one."""
         after = self.after[step]
-        return bool(after) and all(node.tolerates(step) for node in after)
+        return self.by_name[step].goes_on or (bool(after) and all(node.tolerates for node in after))
 
     def onwards(self, step: str) -> frozenset[str]:
         """The step and all that depend on it."""

@@ -25,7 +25,7 @@ class Hands:
     """Runs until cancelled."""
 
     def __init__(self, bus: Bus, settings: Settings, stream: str, consumer: str, work: Work, lost: Callable[[], None]) -> None:
-        self._bus, self._settings, self._work, self._what = bus, settings, work, f"{stream} {consumer}"
+        self._bus, self._settings, self._work, self.what = bus, settings, work, f"{stream} {consumer}"
         self._replies: dict[int, str] = {}  # by the message's sequence: where it is settled; a redelivery changes it
         self._tasks: TaskGroup | None = None
         self._puller = Puller(
@@ -55,7 +55,7 @@ class Hands:
         try:
             delay = await self._work(message)
         except Exception:
-            log.exception("%s: %s could not be worked on; it comes again", self._what, message.subject)
+            log.exception("%s: %s could not be worked on; it comes again", self.what, message.subject)
         reply = self._replies[sequence]
         await self._bus.send(reply, ACK if delay is None else NAK + b' {"delay": %d}' % int(delay * 1e9))
         del self._replies[sequence]

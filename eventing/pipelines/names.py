@@ -10,6 +10,7 @@ from eventing.pipelines.advance import WHOLE, Task
 from eventing.subjects import token
 
 PREFIX = "KFN_PIPE_"
+ENDED = "kfn-ended"  # core NATS
 WATCH = "watch"  # the consumer that looks at runs by time; steps' consumers have a capital, so none is called so
 
 
@@ -81,12 +82,22 @@ def consumer(step: str) -> str:
 
 def ended(namespace: str, name: str, run: str) -> str:
     """Told on core NATS, to whoever waits, that a run has ended."""
-    return f"kfn-ended.{token(namespace)}.{token(name)}.{run}"
+    return f"{ENDED}.{token(namespace)}.{token(name)}.{run}"
 
 
-def run_of(source: str, id: str, again: str = "") -> str:
-    """The run that an event starts; one that is replayed from the dead letters starts another."""
-    return "e" + hashlib.sha256(f"{subjects.event_id(source, id)}{again}".encode()).hexdigest()[:31]
+def run_of(source: str, id: str) -> str:
+    """The run that an event starts, however often it comes."""
+    return "e" + hashlib.sha256(subjects.event_id(source, id).encode()).hexdigest()[:31]
+
+
+def dead_letters(name: str) -> str:
+    """What stands for a Pipeline among a Broker's dead letters, where Triggers have their name; none has a slash."""
+    return f"pipelines/{name}"
+
+
+def pipeline_at(trigger: str) -> str:
+    """The Pipeline of that; empty for a Trigger's name."""
+    return trigger.removeprefix("pipelines/") if trigger.startswith("pipelines/") else ""
 
 
 def _stem(namespace: str, name: str) -> str:
@@ -99,6 +110,3 @@ def _place(task: Task) -> str:
 
 def _upper(name: str) -> str:
     return subjects.stream(name, "").removeprefix("KFN_").removesuffix("_")
-
-
-assert WHOLE < 0

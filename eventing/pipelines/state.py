@@ -45,11 +45,12 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Cause(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The event that started a run; nothing of it for a run that was started by a call. `replayed`: from the dead letters."""
+    """The event that started a run, and the sequence that it has in its Broker's stream; 0: it came by HTTP."""
 
     source: str = ""
     id: str = ""
     type: str = ""
+    sequence: int = 0
 
 
 class Run(msgspec.Struct, frozen=True, omit_defaults=True):

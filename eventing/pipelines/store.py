@@ -5,7 +5,7 @@ comes second finds it there. Every method raises `BusError`.
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import anyio
@@ -19,6 +19,7 @@ from eventing.pipelines.state import Run
 from eventing.stored import Stored
 
 AT_ONCE = 32  # messages read or written side by side
+LOOKED_AT = 2000  # records that one page looks at
 RETRIES = "Kfn-Retries"
 
 
@@ -121,10 +122,31 @@ class Store:
         async for one in self._walk(plans(self.namespace, self.name)):
             yield one
 
-    async def records(self, first: int = 1) -> AsyncIterator[Stored]:
-        """The records of all runs, that which was changed last at the end."""
+    async def records(self, first: int = 1, last: int = 0) -> AsyncIterator[Stored]:
+        """The records of all runs, or of those between two sequences; that which was changed last at the end."""
         async for one in self._walk(self.runs.records, first):
+            if last and one.sequence > last:
+                return
             yield one
+
+    async def newest(self, limit: int, before: int, wanted: Callable[[Run], bool]) -> tuple[list[Run], int]:
+        """At most so many runs, that which was changed last first, and where to go on; 0 is the newest, and the end."""
+        found: list[tuple[int, Run]] = []
+        state_ = (await self._bus.api(f"STREAM.INFO.{self.stream}"))["state"]
+        top = min(before - 1, int(state_["last_seq"])) if before else int(state_["last_seq"])
+        width, looked = 256, 0
+        while top >= state_["first_seq"] and len(found) < limit and looked < LOOKED_AT:
+            bottom = max(state_["first_seq"], top - width + 1)
+            end = top if looked or before else 0  # what moves on meanwhile is on the first page
+            window = [one async for one in self.records(bottom, end)]
+            looked += len(window)
+            for one in reversed(window):
+                run = state.loads(one.data)
+                if wanted(run) and len(found) < limit:
+                    found.append((one.sequence, run))
+                    bottom = one.sequence if len(found) == limit else bottom
+            top, width = bottom - 1, width * 2
+        return [run for _, run in found], top + 1 if top >= state_["first_seq"] else 0
 
     async def forget(self, run: str) -> None:
         await self._bus.purge(self.stream, self.runs.all_of(run))
