@@ -30,10 +30,15 @@ INGRESS = f"http://kfn-broker-ingress.{SYSTEM_NAMESPACE}.svc.cluster.local"
 @click.option(
     "--token-file", type=options.FILE, help=f"The token that shows a Broker's events (kfn events tail); else ${TOKEN}; none: nobody."
 )
+@click.option("--adapter-image", default="", help="What the pods of ApiServerSources run: kfn's own image. Without it there are none.")
+@click.option("--adapter-pull-policy", type=click.Choice(("Always", "IfNotPresent", "Never")), default="IfNotPresent", show_default=True)
+@click.option("--adapter-pull-secret", multiple=True, help="The name of a Secret, in the source's namespace, to pull it with.")
+@click.option("--adapter-memory", default="512Mi", show_default=True, help="How much one such pod may take.")
 @options.common(f"{SYSTEM_NAMESPACE}/kfn-eventing")
 def command(
     host: str, port: int, nats: str, nats_user: str, nats_password_file: str | None, nats_credentials: str | None, nats_replicas: int,
-    gateway: str, ingress_url: str, token_file: str | None, **flags: Any,
+    gateway: str, ingress_url: str, token_file: str | None, adapter_image: str, adapter_pull_policy: str,
+    adapter_pull_secret: tuple[str, ...], adapter_memory: str, **flags: Any,
 ) -> int:  # fmt: skip
     """Run the event bus: take events, keep them in NATS, deliver them to functions.
 
@@ -49,6 +54,7 @@ def command(
     inside = _address(gateway)
     password = options.secret("--nats-password-file", nats_password_file, PASSWORD, "password for NATS") if nats_user else ""
     token = options.optional("--token-file", token_file, TOKEN)
+    listen = flags["admin_host"]
     process = options.take("eventing", flags)
 
     def run() -> int:
@@ -60,7 +66,7 @@ def command(
         bus = Settings(
             nats_url=nats, nats_user=nats_user, nats_password=password, nats_credentials=nats_credentials or "", replicas=nats_replicas,
             host=host, port=port, gateway=inside, ingress_url=ingress_url.rstrip("/"), token=token,
-            adapters=Pods(),
+            adapters=Pods(adapter_image, adapter_pull_policy, adapter_pull_secret, listen, adapter_memory),
         )  # fmt: skip
         part = eventing.Part(eventing.Chosen(bus))
         return shell.main(process, part, eventing.NEEDS, say=lambda line: click.echo(line))

@@ -48,6 +48,7 @@ COMMANDS = {
     "controller": "cli.controller",
     "autoscaler": "cli.autoscaler",
     "eventing": "cli.eventing",
+    "source-adapter": "cli.sourceadapter",
     "keeper": "cli.keeper",
     "completion": "cli.completion",
 }
@@ -84,6 +85,7 @@ SUMMARIES = {
     "controller": "Run the controllers of functions and builds as a process of its own, on a cluster.",
     "autoscaler": "Run the autoscaler as a process of its own, on a cluster.",
     "eventing": "Run the event bus as a process of its own, on a cluster.",
+    "source-adapter": "Run what a source of events runs in a pod of its own, on a cluster.",
     "keeper": "Keep the slots of limited instances for gateways on several machines.",
     "completion": "Print a shell completion script.",
 }

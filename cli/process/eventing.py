@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import anyio
@@ -36,7 +36,7 @@ class Part:
 
     @asynccontextmanager
     async def __call__(self, shell: Shell) -> AsyncIterator[Mapping[str, str]]:
-        settings = self._chosen.bus
+        settings = replace(self._chosen.bus, api_server=shell.api_server)
         sock = web.listen(settings.host, settings.port)
         bus = eventing.Eventing(shell.client, settings, alone=False)
         leading = Leading(shell, self._chosen.terms)

@@ -62,6 +62,7 @@ class Shell:
 
     process: Process
     transport: Transport
+    api_server: str = ""  # its URL
     health: Health = field(default_factory=Health)
     registries: list[CollectorRegistry] = field(default_factory=list)
     pages: list[Callable[[], str]] = field(default_factory=list)
@@ -105,8 +106,9 @@ def main(process: Process, part: Part, kinds: Sequence[Kind[Any]], say: Callable
 
 
 async def run(process: Process, part: Part, kinds: Sequence[Kind[Any]], say: Callable[[str], None]) -> None:
-    transport = HttpTransport(kube.load(process.kubeconfig or None, process.context or None))
-    shell = Shell(process, transport)
+    config = kube.load(process.kubeconfig or None, process.context or None)
+    transport = HttpTransport(config)
+    shell = Shell(process, transport, config.server)
     try:
         with web.listen(process.admin_host, process.admin_port) as sock:
             page = admin.app(shell.health, shell.registries, shell.pages, shell.routes)

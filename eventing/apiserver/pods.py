@@ -12,7 +12,7 @@ from kfn.kube import errors
 from kfn.kube.client import Client
 
 MANAGER = "kfn-eventing"
-FIX = "let the service account of kfn-eventing make Deployments: set the chart's value eventing.apiServerSource.enabled=true"
+FIX = "let the service account of kfn-eventing make Deployments: set the chart's value eventing.apiServerSources.enabled=true"
 
 
 class AdapterPods:

@@ -16,7 +16,7 @@ from kfn.kube.client import Client
 from kfn.kube.informer import Informer
 from kfn.kube.reconcile import Done
 
-VALUE = "eventing.apiServerSource.enabled"  # of the chart
+VALUE = "eventing.apiServerSources.enabled"  # of the chart
 SOON = 2.0  # seconds until the next look at one that is not ready
 LATER = 30.0  # at one that is: rights may be taken away, and namespaces may get other labels
 

@@ -334,7 +334,14 @@ class TestRights:
         without = {(group, resource) for group, resource, _, _ in role_of(rendered({"builds": {"enabled": False}}), "controller")}
         assert not {("kfn.dev", "builds"), ("batch", "jobs")} & without
 
-    @pytest.mark.parametrize(("value", "role"), [("bindings", "kfn-eventing-bindings"), ("containerSources", "kfn-eventing-containers")])
+    @pytest.mark.parametrize(
+        ("value", "role"),
+        [
+            ("bindings", "kfn-eventing-bindings"),
+            ("containerSources", "kfn-eventing-containers"),
+            ("apiServerSources", "kfn-eventing-apiservers"),
+        ],
+    )
     def test_a_right_over_users_workloads_is_there_to_be_given_and_given_only_where_it_is_wanted(self, value: str, role: str) -> None:
         """So it can be given in one namespace by a RoleBinding."""
         for wanted in (False, True):
