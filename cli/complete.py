@@ -40,10 +40,6 @@ def subscriptions(context: click.Context, parameter: click.Parameter, typed: str
     return _names("SUBSCRIPTION", context, typed)
 
 
-def webhooks(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
-    return _names("WEBHOOK_SOURCE", context, typed)
-
-
 def of(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
     """Names of the objects of a kind, which is given by its name in `kfn.api.kinds`."""
     return lambda context, parameter, typed: _names(kind, context, typed)

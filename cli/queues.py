@@ -1,28 +1,24 @@
 """kfn source nats, kfn source kafka: sources that read from message systems."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import complete, objects, output, places, session
+from cli import output, places, session, sourced
 from cli.trigger import destination
 
 if TYPE_CHECKING:
     from kfn.api.secretvalue import SecretValue, TlsSpec
 
-Cells = Callable[[Any, bool], dict[str, str]]
-Fields = Callable[[Any], list[tuple[str, str]]]
-
 _COMMON = (
-    click.option("-s", "--sink", required=True, help="broker:NAME, ksvc:NAME, svc:NAME or a URL.", shell_complete=complete.brokers),
+    sourced.sink,
     click.option("--dead-letter-sink", default="", help="Who gets what the sink refuses; as --sink. Without it, it is held."),
     click.option("--secret", "secret_name", default="", metavar="NAME", help="The Secret that keys are taken from (default: kfn-sources)."),
     click.option("--tls/--no-tls", default=False, help="Only over TLS."),
     click.option("--ca-key", default="", metavar="KEY", help="The key of the Secret with the servers' authority; means --tls."),
     click.option("--cert-key", default="", metavar="KEY", help="The key with the client's certificate; goes with --private-key."),
     click.option("--private-key", default="", metavar="KEY", help="The key with that certificate's private key."),
-    click.option("--ce-override", "overrides", multiple=True, metavar="NAME=VALUE", help="An attribute for every event; may be repeated."),
+    sourced.override,
     click.option("--wait/--no-wait", default=True, help="Wait until it reads."),
 )
 
@@ -79,7 +75,7 @@ def create_nats(session: session.Session, name: str, sink: str, wait: bool, **gi
 
 
 def _nats_cells(source: Any, wide: bool) -> dict[str, str]:
-    return {"NAME": source.metadata.name, "SUBJECT": source.spec.subject, **_cells(source)}
+    return sourced.row(source, SUBJECT=source.spec.subject)
 
 
 def _nats_fields(source: Any) -> list[tuple[str, str]]:
@@ -88,15 +84,6 @@ def _nats_fields(source: Any) -> list[tuple[str, str]]:
     spec, stream = source.spec, source.spec.jetstream
     where = f"{stream.stream}, consumer {durable(source)}" if stream else "none: what nobody hears is lost"
     return [("Servers", ", ".join(spec.servers)), ("Subject", spec.subject), ("Stream", where), ("Queue group", spec.queue_group)]
-
-
-def _cells(source: Any) -> dict[str, str]:
-    return {
-        "SINK": source.status.sink_uri,
-        "AGE": output.age(source.metadata.creation_timestamp),
-        "READY": objects.ready(source.status.conditions),
-        "REASON": objects.reason(source.status.conditions),
-    }
 
 
 def _value(secret: str, key: str) -> "SecretValue | None":
@@ -116,11 +103,10 @@ def _tls(given: dict[str, Any]) -> "TlsSpec | None":
 
 def _delivering(session: session.Session, sink: str, given: dict[str, Any]) -> dict[str, Any]:
     """The fields that say where events go."""
-    from cli.sources import pairs
     from kfn.api.meta import DeliverySpec
     from kfn.api.sourced import CloudEventOverrides
 
-    dead, extensions, delivery = given["dead_letter_sink"], pairs(given["overrides"]), None
+    dead, extensions, delivery = given["dead_letter_sink"], sourced.pairs(given["overrides"]), None
     if dead:
         to = destination(dead, session.namespace, "--dead-letter-sink")
         delivery = DeliverySpec(dead_letter_sink=to, retry=10, backoff_policy="exponential", backoff_delay="PT0.2S")
@@ -131,45 +117,5 @@ def _delivering(session: session.Session, sink: str, given: dict[str, Any]) -> d
     }
 
 
-def _looking(group: click.Group, kind: str, word: str, cells: Cells, fields: Fields) -> None:
-    """list, describe and delete, which are the same for every kind. `kind` is its name in `kfn.api.kinds`."""
-
-    @group.command("list", help=f"List {word}s.")
-    @output.option
-    @session.options
-    def list_(session: session.Session, output: str) -> None:
-        from kfn.api import kinds
-
-        places.show_all(session, getattr(kinds, kind), output, cells, f"No {word}s in namespace {session.namespace}.")
-
-    @group.command("describe", help=f"Show a {word}.")
-    @click.argument("name", shell_complete=complete.of(kind))
-    @output.option
-    @session.options
-    def describe(session: session.Session, name: str, output: str) -> None:
-        from cli import output as out
-        from cli.session import run
-        from kfn.api import kinds
-
-        async def work() -> Any:
-            async with session.client() as client:
-                return await objects.get(client, getattr(kinds, kind), name, session.namespace, word)
-
-        source = run(work)
-        if output in ("json", "yaml"):
-            out.objects(output, [source], cells, empty="", single=True)
-            return
-        told = [("Name", name), ("Namespace", session.namespace), *fields(source), ("Sink", source.status.sink_uri)]
-        out.fields([*told, ("Age", cells(source, True)["AGE"])])
-        out.conditions(source.status.conditions)
-
-    @group.command("delete", help=f"Delete {word}s. What they are at stays where it is, and so do their Secrets.")
-    @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete.of(kind))
-    @session.options
-    def delete(session: session.Session, names: tuple[str, ...]) -> None:
-        from kfn.api import kinds
-
-        places.delete(session, getattr(kinds, kind), names, word)
-
-
-_looking(nats, "NATS_SOURCE", "nats source", _nats_cells, _nats_fields)
+_STAY = "What they are at stays where it is, and so do their Secrets."
+sourced.looking(nats, "NATS_SOURCE", "nats source", _nats_cells, _nats_fields, _STAY)

@@ -40,7 +40,7 @@ def create(
     kfn source apiserver create maps --resource ConfigMap:v1 --sink broker:default
     """
     from cli.session import run
-    from cli.sources import pairs
+    from cli.sourced import pairs
     from cli.waiting import until_ready
     from kfn.api import kinds
     from kfn.api.apiserversource import ApiServerSource, ApiServerSourceSpec

@@ -19,6 +19,7 @@ RESPONSE_START_TIMEOUT_SECONDS = 300
 EVERY_MINUTE = "* * * * *"
 SUBSCRIBABLE = "messaging.knative.dev/subscribable"
 INIT_CONTAINER = "init-container"
+SOURCE_CONTAINER = "source"
 
 # Volumes that a function may write to; a mount of any other is read-only unless it says otherwise.
 _WRITABLE = ("emptyDir", "persistentVolumeClaim", "ephemeral", "csi")
@@ -145,7 +146,12 @@ def sink_binding(obj: Json) -> None:
 
 
 def container_source(obj: Json) -> None:
-    _destinations(obj.setdefault("spec", {}), obj)
+    spec = obj.setdefault("spec", {})
+    pod = spec.get("template", {}).get("spec")
+    containers = pod.get("containers") if isinstance(pod, dict) else None
+    if isinstance(containers, list) and all(isinstance(one, dict) for one in containers):
+        _name(containers, SOURCE_CONTAINER)  # `kn` gives it none
+    _destinations(spec, obj)
 
 
 def api_server_source(obj: Json) -> None:

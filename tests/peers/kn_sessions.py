@@ -169,6 +169,40 @@ async def ping(kn: Command, image: str) -> None:
     assert "deleted" in (await kn("source", "ping", "delete", "beat")).out
 
 
+async def bindings(kn: Command, image: str) -> None:
+    await kn("service", "create", "hello", "--image", image)
+    await kn("broker", "create", "default")
+    made = await kn("source", "binding", "create", "b", "--subject", "Service:serving.knative.dev/v1:hello", "--sink", "broker:default")
+    assert "Sink binding 'b' created" in made.out
+    ran = await kn("source", "container", "create", "c", "--image", image, "--sink", "broker:default")
+    assert "ContainerSource 'c' created" in ran.out
+
+    async def ready() -> bool:
+        described = [(await kn("source", kind, "describe", name)).out for kind, name in (("binding", "b"), ("container", "c"))]
+        return all("++ Ready" in one for one in described)
+
+    await eventually(ready, 90, "the sources are not ready")
+    env = (await kn.json("service", "describe", "hello"))["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert "/default" in next(one["value"] for one in env if one["name"] == "K_SINK")
+    for kind, name in (("binding", "b"), ("container", "c")):
+        assert name in (await kn("source", kind, "list")).out
+    listed = (await kn("source", "list")).out
+    assert "SinkBinding" in listed and "ContainerSource" in listed
+    assert "SinkBinding" in (await kn("source", "list-types")).out
+    await kn("source", "binding", "update", "b", "--ce-override", "team=shop")
+    assert (await kn.json("source", "binding", "describe", "b"))["spec"]["ceOverrides"]["extensions"] == {"team": "shop"}
+    wrong = await kn.refused("source", "binding", "create", "bad", "--subject", "deployment:apps/v1:hello", "--sink", "broker:default")
+    assert "spec.subject.kind" in wrong
+    for kind, name in (("binding", "b"), ("container", "c")):
+        assert "deleted" in (await kn("source", kind, "delete", name)).out
+
+    async def unbound() -> bool:
+        container = (await kn.json("service", "describe", "hello"))["spec"]["template"]["spec"]["containers"][0]
+        return not any(one["name"] == "K_SINK" for one in container.get("env", []))
+
+    await eventually(unbound, 60, "the function keeps its sink")
+
+
 async def cluster_local(kn: Command, image: str) -> None:
     inside = f"hello.{kn.namespace}.svc.cluster.local"
     created = await kn("service", "create", "hello", "--image", image, "--cluster-local")
