@@ -17,7 +17,7 @@ from gateway.answers import Answer
 from gateway.census import Census
 from gateway.drain import Cordons
 from gateway.early import Early
-from gateway.errors import BadRequest, Refusal, Stopping, UnknownHost
+from gateway.errors import BadRequest, Refusal, RevisionGone, Stopping, UnknownHost
 from gateway.exchange import Exchange
 from gateway.instance import Instance
 from gateway.line import Line, Shared
@@ -284,11 +284,24 @@ class Chain:
     def _tagged(self, exchange: Exchange, backend: route.Backend) -> tuple[RevisionKey, ...]:
         """A request that names a tag, by its host or by header: who may take it, and what its instance is told of that."""
         asked = exchange.head.tag
+        if asked[:1] == b"@":  # in no tag
+            return self._pinned(exchange, backend, asked[1:].decode("latin-1"))
         turns, fields = route.by_tag(backend, asked) if self.settings.tag_header else (backend.turns, route.tag_fields(asked))
         exchange.head = heads.with_fields(exchange.head, fields)
         if turns is not backend.turns:
             exchange.backend = route.Backend(backend.route, turns, asked.decode("latin-1"))  # the tag's, for logs and traces
         return turns
+
+    def _pinned(self, exchange: Exchange, backend: route.Backend, revision: str) -> tuple[RevisionKey, ...]:
+        """A request from inside that names one Revision of the Service, whether it gets traffic or not: a pipeline's run keeps to it."""
+        if not exchange.client.local:
+            return backend.turns
+        key = RevisionKey(backend.route[0], revision)
+        line = self.lines.get(key)
+        if line is None or not line.known or line.policy.service != backend.route[1]:
+            raise RevisionGone(f"Service {backend.route[1]} has no Revision {revision[:253]} any more.")
+        exchange.backend = route.Backend(backend.route, (key,))
+        return exchange.backend.turns
 
     def _unknown(self, host: str) -> str:
         if not host:

@@ -32,6 +32,13 @@ class UnknownHost(Refusal):
     grpc = 12  # UNIMPLEMENTED
 
 
+class RevisionGone(Refusal):
+    """The Revision that the request asks for is not there any more, or not of this Service."""
+
+    status, title = 410, "Gone"
+    grpc = 9  # FAILED_PRECONDITION
+
+
 class HeadTimeout(Refusal):
     """The request's head did not arrive in time."""
 

@@ -40,14 +40,15 @@ NO_BODY_STATUS = (204, 304)
     TRACESTATE,
     TIMING,
     TAG,
-) = range(19)
+    PIN,
+) = range(20)
 REQUEST_FIELDS = {
     b"host": HOST, b"content-length": LENGTH, b"transfer-encoding": ENCODING, b"connection": CONNECTION, b"upgrade": UPGRADE,
     b"keep-alive": HOP, b"proxy-connection": HOP, b"te": HOP, b"http2-settings": HOP, b"k-proxy-request": HOP,
     b"proxy-authorization": HOP, b"k-network-hash": HASH,
     b"expect": EXPECT, b"x-forwarded-for": XFF, b"x-forwarded-proto": XFP, b"x-forwarded-host": XFH, b"forwarded": FORWARDED,
     b"traceparent": TRACE, b"tracestate": TRACESTATE, b"kfn-timing": TIMING, b"x-request-id": REQUEST_ID,
-    b"k-network-probe": PROBE, b"accept": ACCEPT, b"knative-serving-tag": TAG,
+    b"k-network-probe": PROBE, b"accept": ACCEPT, b"knative-serving-tag": TAG, b"kfn-revision": PIN,
     # The same names with underscores: servers that make CGI or WSGI variables of them cannot tell them apart.
     b"content_length": HOP, b"transfer_encoding": HOP, b"x_forwarded_for": HOP, b"x_forwarded_proto": HOP, b"x_forwarded_host": HOP,
     b"x_request_id": HOP,
@@ -84,7 +85,7 @@ class RequestHead(NamedTuple):
     parent: bytes | None  # the client's traceparent, of which our span is a child; b"": it has no parent; None: it is not recorded
     timing: bool  # Kfn-Timing: wants to know where the time went
     proto: bytes = b"http"  # or https: how the client came, as the instance is told
-    tag: bytes = b""  # Knative-Serving-Tag; it is not in `wire`
+    tag: bytes = b""  # Knative-Serving-Tag, or `@` and Kfn-Revision; it is not in `wire`
 
 
 class ResponseHead(NamedTuple):
@@ -155,6 +156,8 @@ def request(
             probe_hash = value
         elif what == TIMING:
             timing = True
+        elif what == PIN:
+            tag = b"@%b" % value
         elif what == TAG:
             tag = b"%b,%b" % (tag, value) if tag else value
     if encoding is not None:

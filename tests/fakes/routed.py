@@ -53,10 +53,12 @@ class Cluster:
         status = RouteStatus(url=f"http://{name}.{namespace}.{domain}", traffic=targets, annotations=own)
         self.api.put(kinds.ROUTE, Route(metadata=ObjectMeta(name=name, namespace=namespace), status=status))
 
-    def revision(self, name: str = "hello-00001", *, conditions: Sequence[Condition] = (), probe: Probe | None = None, **spec: Any) -> None:
+    def revision(
+        self, name: str = "hello-00001", *, conditions: Sequence[Condition] = (), probe: Probe | None = None, service: str = "", **spec: Any
+    ) -> None:
         container = Container(image="x", readiness_probe=probe)
         revision = Revision(
-            metadata=ObjectMeta(name=name, namespace="default"),
+            metadata=ObjectMeta(name=name, namespace="default", labels={names.SERVICE: service} if service else {}),
             spec=RevisionSpec(containers=[container], **spec),
             status=RevisionStatus(conditions=list(conditions)),
         )

@@ -120,6 +120,27 @@ async def test_a_tag_header_is_only_passed_on_where_that_is_off() -> None:
         assert DEFAULT not in instances["a"].received[0].headers
 
 
+async def test_one_revision_of_the_service_is_reached_from_inside_whether_it_gets_traffic_or_not() -> None:
+    cluster = Cluster()
+    cluster.route(traffic=[_target("new", 100)])
+    async with AsyncExitStack() as stack, routed(cluster, local_port=0) as gw:
+        for name, service in (("old", "hello"), ("new", "hello"), ("foreign", "other")):
+            instance = await stack.enter_async_context(upstream(_named(name)))
+            cluster.revision(name, service=service)
+            cluster.instance(instance.port, name)
+            if name == "old":
+                old = instance
+        inside, host = await HttpClient.connect(gw.gateway.local_port), "hello.default.svc.cluster.local"
+        assert (await inside.ask("GET", host=host, Kfn_Revision="old")).text == "old"
+        assert (await inside.ask("GET", host=host)).text == "new"
+        assert "kfn-revision" not in old.received[0].headers
+        for name in ("foreign", "none"):
+            answer = await inside.ask("GET", host=host, Kfn_Revision=name)
+            assert (answer.status, f"no Revision {name} any more" in answer.text) == (410, True)
+        await inside.close()
+        assert (await gw.get(Kfn_Revision="old")).text == "new", "whoever is outside has no choice"
+
+
 async def test_a_request_with_a_tag_and_a_body_arrives_whole() -> None:
     cluster = Cluster()
     async with AsyncExitStack() as stack, routed(cluster) as gw:
