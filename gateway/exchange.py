@@ -17,7 +17,7 @@ from gateway.http1.tunnel import Tunnel, splice
 from gateway.instance import Instance
 from gateway.observe import account, watch
 from gateway.readahead import ReadAhead
-from gateway.sides import Client, Reply, Upstream
+from gateway.sides import Client, Reply, Upstream, is_event
 
 if TYPE_CHECKING:
     from gateway.chain import Chain
@@ -39,8 +39,7 @@ class Exchange:
         self._chain = chain
         self.client = client
         self.head = head
-        self.keep_alive = keep_alive
-        self.reply = reply
+        self.keep_alive, self.reply = keep_alive, reply
         self.backend: Backend | None = None
         self.line: Line | None = None
         self.instance: Instance | None = None
@@ -53,8 +52,7 @@ class Exchange:
         self.body_done = head.length == 0
         self.trailers: heads.Headers = ()  # the request's
         self.ended = False
-        self.arrived = 0.0
-        self.due = inf
+        self.arrived, self.due = 0.0, inf
         self.dialled: float | None = None  # a new connection was needed, and begun
         self.sent: float | None = None
         self.first_byte: float | None = None
@@ -65,6 +63,8 @@ class Exchange:
         self._doomed: Refusal | None = None  # to be refused when its turn on the connection comes
 
     # The chain: arrive, wait, forward.
+
+    is_event = property(is_event)
 
     def start(self) -> None:
         """It is this request's turn on its connection."""

@@ -3,7 +3,7 @@
 It neither reads nor writes a socket: a request in the line is a `Waiter`, to be given an instance or a refusal later.
 """
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from random import random
 from typing import Protocol
@@ -18,6 +18,7 @@ from gateway.pick import pick
 from gateway.policy import Policy
 from gateway.settings import Settings
 from gateway.slots.lease import Slots
+from gateway.waiting import EVENTS, HTTP, Waiting
 from kfn.load import LoadSink, RevisionKey
 
 UNKNOWN = Policy()  # of a revision of which only instances have been seen, or a request
@@ -25,7 +26,12 @@ COLD_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.
 
 
 class Waiter(Protocol):
-    """A request that waits. Exactly one of these is called, once, unless it leaves the line before."""
+    """A request that waits. Exactly one of `go` and `refuse` is called, once, unless it leaves the line before."""
+
+    @property
+    def is_event(self) -> bool:
+        """A delivery of the event bus. Asked when it has to wait, not before."""
+        ...
 
     def go(self, instance: Instance) -> None: ...
 
@@ -73,7 +79,7 @@ class Line:
         self.meter = Meter(shared.clock())
         self.instances: dict[tuple[str, int], Instance] = {}
         self.usable: list[Instance] = []
-        self.waiting: OrderedDict[Waiter, None] = OrderedDict()
+        self.waiting: Waiting[Waiter] = Waiting()
         self.cold_starts: Sequence[ColdStart] = ()
         self.cold_count = 0
         self.cold_seconds: dict[str, float] = {}
@@ -101,7 +107,7 @@ class Line:
     def leave(self, waiter: Waiter) -> None:
         """The waiter's client has gone, or its time is over."""
         if waiter in self.waiting:
-            del self.waiting[waiter]
+            self.waiting.leave(waiter)
             self._shared.waiting -= 1
             if not self.waiting:
                 self._told = 0
@@ -117,12 +123,12 @@ class Line:
             self.advance()
 
     def advance(self) -> None:
-        """Let as many go on as there are places, in order."""
+        """Let as many go on as there are places, in their turn."""
         while self.waiting:
             instance = self._free(())
             if instance is None:
                 return
-            waiter, _ = self.waiting.popitem(last=False)
+            waiter = self.waiting.pop(self.policy.event_weight, self._shared.clock())
             self._shared.waiting -= 1
             instance.active += 1
             if self.lease is not None:
@@ -258,13 +264,13 @@ class Line:
                 shared.sink.poke(self.key, len(self.waiting) + 1)  # what made it fail may be over: let the autoscaler try
             raise self._failed()
         retry_after = shared.settings.retry_after
-        if len(self.waiting) >= shared.settings.line:
-            raise LineFull(f"{len(self.waiting)} requests wait for revision {self.key} already.", retry_after)
+        is_event = waiter.is_event
+        many = self.waiting.count(EVENTS if is_event else HTTP)
+        if many >= shared.settings.line:
+            raise LineFull(f"{many} {'events' if is_event else 'requests'} wait for revision {self.key} already.", retry_after)
         if shared.waiting >= shared.settings.line_in_all:
             raise LineFull(f"{shared.waiting} requests wait in this gateway already.", retry_after)
-        self.waiting[waiter] = None
-        if first:
-            self.waiting.move_to_end(waiter, last=False)
+        self.waiting.join(waiter, shared.clock(), event=is_event, first=first)
         shared.waiting += 1
         if self.lease is not None:
             self.lease.joined()
@@ -290,8 +296,7 @@ class Line:
             self._shared.sink.poke(self.key, self._told)
 
     def _refuse_all(self, why: Refusal) -> None:
-        while self.waiting:
-            waiter, _ = self.waiting.popitem(last=False)
+        for waiter in self.waiting.clear():
             self._shared.waiting -= 1
             waiter.refuse(why)
         self._told = 0

@@ -9,6 +9,7 @@ from kfn.api.meta import Condition, ObjectMeta
 from kfn.api.serving import Revision
 
 _BARE = Revision()
+EVENT_WEIGHT = 25
 TIMEOUT = 300.0  # Knative's default `revision-timeout-seconds`
 
 
@@ -31,6 +32,7 @@ class Policy:
     idle: float = 0.0
     probe: ProbeBy = ProbeBy()
     failure: str = ""
+    event_weight: int = EVENT_WEIGHT  # places for waiting events, for each 100 for waiting requests
     service: str = ""  # whose revision it is, for metrics and traces
     configuration: str = ""
 
@@ -44,6 +46,7 @@ def of(revision: Revision) -> Policy:
         idle=float(spec.idle_timeout_seconds or 0),
         probe=_probe(spec.containers),
         failure=_failure(revision.status.conditions),
+        event_weight=_event_weight(revision.metadata.annotations.get(names.EVENT_WEIGHT, "")),
         service=intern(revision.metadata.labels.get(names.SERVICE, "")),
         configuration=intern(revision.metadata.labels.get(names.CONFIGURATION, "")),
     )
@@ -54,6 +57,11 @@ def kept(revision: Revision) -> Revision:
     meta = revision.metadata
     name = ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid, resource_version=meta.resource_version)
     return Revision(metadata=name, spec=_BARE.spec, status=_BARE.status)
+
+
+def _event_weight(text: str) -> int:
+    """What the API would not have taken counts as nothing said."""
+    return int(text) if text.isascii() and text.isdecimal() and 0 < int(text[:9]) <= names.EVENT_WEIGHT_MOST else EVENT_WEIGHT
 
 
 def _probe(containers: list[Container]) -> ProbeBy:

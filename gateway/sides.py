@@ -8,6 +8,7 @@ Towards the instance: an `Upstream`, which is a connection (HTTP/1.1) or a strea
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from gateway import heads
 from gateway.answers import Answer
 from gateway.heads import Headers
 
@@ -152,3 +153,8 @@ class Connection(Protocol):
     def stop(self) -> None:
         """The gateway stops: go now if nothing is under way, else after the answers."""
         ...
+
+
+def is_event(exchange: "Exchange") -> bool:
+    """A delivery of the event bus, by its user agent. Only who is inside is believed: such a one has turns of its own in the line."""
+    return exchange.client.local and heads.field(exchange.head, b"user-agent") == b"kfn-eventing"

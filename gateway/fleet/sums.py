@@ -23,7 +23,7 @@ LEAST = frozenset({
 ALL = frozenset({
     "kfn_gateway_active_requests", "kfn_gateway_waiting_requests", "kfn_gateway_requests_in_line", "kfn_gateway_client_connections",
     "kfn_gateway_upstream_connections", "kfn_gateway_waiting_body_bytes", "kfn_gateway_waiting_body_limit_bytes", "kfn_gateway_slots",
-    "kfn_gateway_workers",
+    "kfn_gateway_workers", "kfn_gateway_waiting_events",
 })  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from gateway.observe.account import BUCKETS
 from gateway.observe.exposition import family, histogram, labels, sample
 from gateway.slots import metrics as slotmetrics
 from gateway.tls import metrics as httpsmetrics
+from gateway.waiting import EVENTS, NONE
 from kfn.load import RevisionKey
 
 if TYPE_CHECKING:
@@ -54,6 +55,14 @@ def _failures(name: str, of: str, line: Line) -> str:
     return "".join(f'{name}{{{of},kind="{kind}"}} {times}\n' for kind, times in (line.meter.failures or {}).items())
 
 
+def _waited(name: str, of: str, line: Line) -> str:
+    return "".join(f'{name}{{{of},class="{kind}"}} {times}\n' for kind, times in (line.waiting.went or NONE).items())
+
+
+def _waited_for(name: str, of: str, line: Line) -> str:
+    return "".join(f'{name}{{{of},class="{kind}"}} {seconds}\n' for kind, seconds in (line.waiting.seconds or NONE).items())
+
+
 def _info(name: str, of: str, line: Line) -> str:
     more = labels([("service_name", line.policy.service), ("configuration_name", line.policy.configuration)])
     return f"{name}{{{of},{more}}} 1\n"
@@ -68,6 +77,9 @@ REVISIONS = (
     Family("kfn_gateway_request_seconds", "histogram", "Time of a request in the gateway, waiting included.", _seconds),
     Family("kfn_gateway_active_requests", "gauge", "Requests inside now, waiting ones included.", _one(lambda li: li.meter.concurrency)),
     Family("kfn_gateway_waiting_requests", "gauge", "Requests that have no place on an instance.", _one(lambda li: len(li.waiting))),
+    Family("kfn_gateway_waiting_events", "gauge", "Of these, deliveries of events.", _one(lambda li: li.waiting.count(EVENTS))),
+    Family("kfn_gateway_waited_requests_total", "counter", "Requests that got a place after they waited, by class.", _waited),
+    Family("kfn_gateway_waited_seconds_total", "counter", "How long they waited, all together, by class.", _waited_for),
     Family("kfn_gateway_instances", "gauge", "Instances that take requests.", _one(lambda li: len(li.usable))),
     Family("kfn_gateway_cold_starts_total", "counter", "Requests that waited for an instance to start.", _one(lambda li: li.cold_count)),
     Family("kfn_gateway_cold_start_seconds_total", "counter", "Time of cold starts, by phase.", _phases),

@@ -54,6 +54,10 @@ def validate_template(annotations: Mapping[str, str], base: str) -> list[FieldEr
     low, high = _int(found.get("min-scale")), _int(found.get("max-scale"))
     if low is not None and high and low > high:
         errors.append(FieldError(path(base, names.AUTOSCALING + "min-scale"), f"{low} is more than max-scale ({high}); lower it"))
+    weight = annotations.get(names.EVENT_WEIGHT)
+    if weight is not None and not 1 <= (_int(weight) or 0) <= names.EVENT_WEIGHT_MOST:
+        wrong = f"{weight[:40]!r} is no number from 1 to {names.EVENT_WEIGHT_MOST}: places for waiting events, for each 100 for requests"
+        errors.append(FieldError(path(base, names.EVENT_WEIGHT), wrong))
     if names.PROGRESS_DEADLINE in annotations and (wrong := _seconds(annotations[names.PROGRESS_DEADLINE], 1, math.inf)):
         errors.append(FieldError(path(base, names.PROGRESS_DEADLINE), wrong))
     return errors

@@ -40,6 +40,7 @@ class Request:
     began: float | None = None
     ended: float | None = None
     left: bool = False
+    is_event: bool = False
 
     def go(self, instance: Instance) -> None:
         self.gateway.begin(self, instance)

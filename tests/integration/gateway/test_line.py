@@ -1,11 +1,14 @@
 """Requests that wait: order, limits, what they are told, and that nobody keeps a place that is not used."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 import pytest
+from anyio.abc import TaskGroup
 
+from gateway.observe import metrics
 from kfn.api.core import HTTPGetAction, Probe
 from kfn.api.meta import Condition
 from kfn.load import RevisionKey
@@ -314,3 +317,93 @@ async def test_the_only_instance_is_used_even_if_it_hangs() -> None:
 
 async def answer_at_once(request: Received, reader: Reader, writer: Writer) -> bytes | None:
     return ok()
+
+
+class TestEventsAndRequestsInOneLine:
+    async def test_a_backlog_of_events_stands_before_no_request_and_yet_goes_on(self) -> None:
+        order: list[str] = []
+
+        async def work(request: Received, reader: Reader, writer: Writer) -> bytes | None:
+            order.append(request.line.split()[1])
+            await anyio.sleep(0.002)
+            return ok()
+
+        async with upstream(work) as instance, routed(_limited(1), local_port=0) as gw, _clients() as clients, _tasks() as tasks:
+            gw.cluster.instance(instance.port)
+            inside = [await clients(gw.gateway.local_port) for _ in range(64)]
+
+            async def deliver(client: HttpClient) -> None:
+                while True:
+                    await client.ask("POST", "/event", User_Agent="kfn-eventing")
+
+            for one in inside:
+                tasks.start_soon(deliver, one)
+            await gw.until(lambda: gw.line().waiting.count("event") >= 60)
+            person = await clients(gw.gateway.port)
+            passed = []
+            for n in range(30):
+                before = len(order)
+                assert (await person.ask("GET", f"/{n}")).status == 200
+                passed.append(order.index(f"/{n}") - before)
+            assert max(passed) <= 3, f"events that went before each request: {passed}"
+            assert order.count("/event") >= 25, "events go on meanwhile"
+            crowd = [await clients(gw.gateway.port) for _ in range(30)]
+            begin = len(order)
+
+            async def ask(client: HttpClient) -> None:
+                while True:
+                    await client.ask("GET", "/crowd")
+
+            for one in crowd:
+                tasks.start_soon(ask, one)
+            await gw.until(lambda: order.count("/crowd") >= 200)
+            share = order[begin:].count("/event") / (len(order) - begin)
+            assert 0.1 < share < 0.35, "a fifth of the places is for events while both wait"
+            shown = "".join([piece async for piece in metrics.page(gw.gateway)])
+            assert 'class="event"' in shown and 'class="http"' in shown
+
+    async def test_from_outside_nobody_gets_turns_of_its_own(self) -> None:
+        async with routed(_limited(1), local_port=0) as gw:
+            client = await gw.client()
+            await client.send(f"GET / HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: kfn-eventing\r\n\r\n".encode())
+            await gw.until(lambda: len(gw.line().waiting) == 1)
+            assert gw.line().waiting.count("event") == 0
+            await client.close()
+            await gw.until(lambda: not gw.line().waiting)
+
+    async def test_each_class_has_a_bound_of_its_own(self) -> None:
+        async with routed(_limited(1), local_port=0, line=1) as gw:
+            event = await HttpClient.connect(gw.gateway.local_port)
+            await event.send(f"POST / HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: kfn-eventing\r\nContent-Length: 0\r\n\r\n".encode())
+            await gw.until(lambda: gw.line().waiting.count("event") == 1)
+            person = await gw.client()
+            await person.send(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            await gw.until(lambda: len(gw.line().waiting) == 2)
+            assert (await gw.get()).status == 503
+            await event.close()
+            await person.close()
+            await gw.until(lambda: not gw.line().waiting)
+
+
+@asynccontextmanager
+async def _clients() -> AsyncIterator[Callable[[int], Awaitable[HttpClient]]]:
+    """Closed at the end, in whatever state."""
+    made: list[HttpClient] = []
+
+    async def connect(port: int) -> HttpClient:
+        made.append(await HttpClient.connect(port))
+        return made[-1]
+
+    try:
+        yield connect
+    finally:
+        for one in made:
+            await one.close()
+
+
+@asynccontextmanager
+async def _tasks() -> AsyncIterator[TaskGroup]:
+    """Over at the end."""
+    async with anyio.create_task_group() as tasks:
+        yield tasks
+        tasks.cancel_scope.cancel()

@@ -23,6 +23,7 @@ KEY = RevisionKey("default", "hello-00001")
 class Request:
     got: Instance | None = None
     refused: Refusal | None = None
+    is_event: bool = False
 
     def go(self, instance: Instance) -> None:
         assert self.got is None
