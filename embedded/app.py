@@ -26,7 +26,7 @@ from builder.cluster import app as builds
 from builder.cluster import settings as builds_settings
 from controller import app as controller
 from controller import settings as controller_settings
-from embedded import addresses, admin, buildjobs, buildprocess, datadir, https, imagekeeper, tls
+from embedded import addresses, admin, buildjobs, buildprocess, datadir, https, imagekeeper, jobs, tls
 from embedded.api import app as api
 from embedded.api.http import http_app
 from embedded.api.journal import JournalError
@@ -125,6 +125,7 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
         machines = node.Node(_client(server, "system:node:kfn-local"), node_settings.Settings(data=data, images=data / "images"), front)
         await stack.enter_async_context(running("node", machines.run))
         await stack.enter_async_context(_builds(server, data, machines))
+        await stack.enter_async_context(running("jobs", jobs.Jobs(_client(server, "system:kfn:jobs")).run))
 
         await stack.enter_async_context(running("images", lambda: imagekeeper.run(_client(server, "system:kfn:images"), data / "images")))
 

@@ -23,6 +23,7 @@ from eventing.doors import Doors
 from eventing.follow import Follower, SubscriptionFollower
 from eventing.gate import Gate
 from eventing.ingress import Ingress
+from eventing.jobsink.door import JobDoor
 from eventing.leader import Leader
 from eventing.metrics import Metrics
 from eventing.pipelines.part import Part
@@ -132,7 +133,8 @@ class Eventing:
             self.routes.extend(self._pipelines.routes)
             self.routes.extend(Shown(ingress, self._bus, self.settings).routes)
             self.routes.extend(Doors(ingress, self._bus, self.settings, self._world.uid_of).routes)
-            app = web.app(ingress, self.metrics, lambda: self._bus.is_up, [*self.routes, *self._hooks.routes])
+            jobs = JobDoor(self._client, self._world.job_sinks.informer.get, self.settings, self.metrics)
+            app = web.app(ingress, self.metrics, lambda: self._bus.is_up, [*self.routes, *self._hooks.routes, *jobs.routes])
             async with (
                 self._pipelines.waiters.listening(),
                 serving(app, host=self.settings.host, port=self.settings.port, sock=sock) as port,

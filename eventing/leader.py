@@ -18,6 +18,7 @@ from eventing.channel import Channels, is_stored
 from eventing.courier import Courier
 from eventing.flows.flow import Flows
 from eventing.gate import Gate
+from eventing.jobsink.sinks import JobSinks
 from eventing.kept import Streams
 from eventing.metrics import Metrics
 from eventing.pipelines.part import Part
@@ -68,6 +69,7 @@ class Leader:
         self._sequences = Flows(client, kinds.SEQUENCE, world.sequences.informer, channels, subscriptions, consumers)
         self._parallels = Flows(client, kinds.PARALLEL, world.parallels.informer, channels, subscriptions, consumers)
         self.sweep = Sweep(bus, metrics, dispatchers, self.ready, world.consuming, world.suspect)
+        self._job_sinks = JobSinks(client, world.job_sinks.informer, ingress_url)
         self._webhooks = Webhooks(client, world.webhooks.informer, resolver, hooks, ingress_url)
         self._bindings = Bindings(client, world.bindings.informer, resolver)
         self._containers = Containers(client, world.containers.informer, resolver)
@@ -104,6 +106,7 @@ class Leader:
         tasks.start_soon(run, world.pings.keys, pings.reconcile)
         tasks.start_soon(run, world.nats.keys, nats.reconcile)
         tasks.start_soon(run, world.api_servers.keys, self._api_servers(tasks).reconcile)
+        tasks.start_soon(run, world.job_sinks.keys, self._job_sinks.reconcile)
         tasks.start_soon(run, world.webhooks.keys, self._webhooks.reconcile)
         tasks.start_soon(run, world.bindings.keys, self._bindings.reconcile)
         tasks.start_soon(run, world.containers.keys, self._containers.reconcile)

@@ -48,6 +48,8 @@ class Metrics:
         pings = ["namespace", "source", "outcome"]
         self._pings = Counter("kfn_source_pings", "Events of PingSources: delivered, or lost.", pings, registry=self.registry)
         self.adapters = Numbers(self.registry)
+        jobs = ["namespace", "sink", "status"]
+        self._jobs = Counter("kfn_events_jobs", "Requests to JobSinks, by status.", jobs, registry=self.registry)
         webhooks = ["namespace", "source", "status"]
         self._webhooks = Counter("kfn_source_webhooks", "Requests to WebhookSources, by status.", webhooks, registry=self.registry)
         source = ["kind", "namespace", "source"]
@@ -106,6 +108,9 @@ class Metrics:
         of = dict(zip(("kind", "namespace", "source"), (source.kind, *source.key.split("/")), strict=True))
         self._sourced.remove_by_labels(of)
         self._source_lag.remove_by_labels(of)
+
+    def job(self, namespace: str, sink: str, status: int) -> None:
+        self._jobs.labels(namespace, sink, str(status)).inc()
 
     def forget_webhook(self, source: str) -> None:
         namespace, _, name = source.partition("/")

@@ -62,6 +62,7 @@ class World:
         self.nats = Watched(Informer(client, kinds.NATS_SOURCE), _of_queue)
         self.pings = Watched(Informer(client, kinds.PING_SOURCE), _of_source)
         self.api_servers = Watched(Informer(client, kinds.API_SERVER_SOURCE), _of_source)
+        self.job_sinks = Watched(Informer(client, kinds.JOB_SINK), _of_flow)
         self.webhooks = Watched(Informer(client, kinds.WEBHOOK_SOURCE), _of_source)
         self.pipelines = Watched(Informer(client, kinds.PIPELINE), _of_pipeline)
         self.bindings = Watched(Informer(client, kinds.SINK_BINDING), _of_source)
@@ -70,7 +71,7 @@ class World:
     @property
     def reconciled(self) -> tuple[Watched[Any], ...]:
         eventing = self.brokers, self.triggers, self.channels, self.in_memory, self.subscriptions, self.sequences, self.parallels
-        sources = self.nats, self.pings, self.api_servers, self.webhooks, self.bindings, self.containers
+        sources = self.nats, self.pings, self.api_servers, self.job_sinks, self.webhooks, self.bindings, self.containers
         return *eventing, *sources, self.pipelines
 
     @property
@@ -99,13 +100,14 @@ class World:
         self.subscriptions.informer.on_change(self._subscription_changed)
         self.services.on_change(lambda old, new: self._address_changed("Service", old, new))
         self.sequences.informer.on_change(lambda old, new: self._address_changed("Sequence", old, new))
+        self.job_sinks.informer.on_change(lambda old, new: self._address_changed("JobSink", old, new))
         self.parallels.informer.on_change(lambda old, new: self._address_changed("Parallel", old, new))
         self.pipelines.informer.on_change(lambda old, new: self._address_changed("Pipeline", old, new))
 
     @property
     def addressed(self) -> tuple[Informer[Any], ...]:
         """What can be a destination."""
-        flows = self.brokers, self.channels, self.in_memory, self.sequences, self.parallels, self.pipelines
+        flows = self.brokers, self.channels, self.in_memory, self.sequences, self.parallels, self.pipelines, self.job_sinks
         return self.services, *(one.informer for one in flows)
 
     def suspect(self, place: str) -> None:

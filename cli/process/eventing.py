@@ -18,7 +18,8 @@ from kfn.part import authority, running
 
 NEEDS = (
     kinds.BROKER, kinds.TRIGGER, kinds.CHANNEL, kinds.IN_MEMORY_CHANNEL, kinds.SUBSCRIPTION,
-    kinds.SEQUENCE, kinds.PARALLEL, kinds.PING_SOURCE, kinds.SERVICE,
+    kinds.SEQUENCE, kinds.PARALLEL, kinds.PING_SOURCE, kinds.API_SERVER_SOURCE,
+    kinds.JOB_SINK, kinds.SERVICE,
 )  # fmt: skip
 
 

@@ -340,6 +340,7 @@ class TestRights:
             ("bindings", "kfn-eventing-bindings"),
             ("containerSources", "kfn-eventing-containers"),
             ("apiServerSources", "kfn-eventing-apiservers"),
+            ("jobSinks", "kfn-eventing-jobs"),
         ],
     )
     def test_a_right_over_users_workloads_is_there_to_be_given_and_given_only_where_it_is_wanted(self, value: str, role: str) -> None:

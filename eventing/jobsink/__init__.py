@@ -1,0 +1,1 @@
+"""JobSinks: a Job for each event."""
