@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from cli.session import Session
     from kfn.kube.client import Client
 
-Ask = Callable[[str, str, Mapping[str, str]], Awaitable[Any]]
-"""(method, path below the Broker, query) to the answer, decoded. Raises CliError for any refusal."""
+Ask = Callable[..., Awaitable[Any]]
+"""(method, path below the Broker, query, body=None) to the answer, decoded. Raises CliError for any refusal."""
 
 TOKEN, SECRET, KEY = "KFN_EVENTS_TOKEN", "kfn-tokens", "events"
 SECONDS = 60.0  # a page of a replay waits for each event to be on disk
 
 
 @asynccontextmanager
-async def open_door(session: "Session", place: str) -> AsyncIterator[Ask]:
-    """`place` is a Broker's name, or `channel:NAME`."""
-    async with _behind(session, place) as (transport, paths):
+async def open_door(session: "Session", place: str, headers: Mapping[str, str] | None = None) -> AsyncIterator[Ask]:
+    """`place` is a Broker's name, `channel:NAME` or `pipeline:NAME`; `headers` go with every question."""
+    async with _behind(session, place, headers) as (transport, paths):
 
-        async def ask(method: str, path: str, query: Mapping[str, str]) -> Any:
-            return await _first(transport, method, [f"{at}/{path}" for at in paths], query)
+        async def ask(method: str, path: str, query: Mapping[str, str], body: Any = None) -> Any:
+            return await _first(transport, method, [f"{at}/{path}".rstrip("/") for at in paths], query, body)
 
         yield ask
 
@@ -85,14 +85,14 @@ async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
 
 
 async def find(session: "Session", client: "Client", place: str) -> tuple[Any, str]:
-    """The Broker, Channel or InMemoryChannel that NAME, broker:NAME, channel:NAME or inmemorychannel:NAME means, and its path below its
-    namespace."""
+    """What NAME, broker:NAME, channel:NAME, inmemorychannel:NAME or pipeline:NAME means, and its path below its namespace."""
     from kfn.api import kinds
 
     places: dict[str, tuple[kinds.Kind[Any], str]] = {
         "broker": (kinds.BROKER, ""),
         "channel": (kinds.CHANNEL, "channels/"),
         "inmemorychannel": (kinds.IN_MEMORY_CHANNEL, "inmemorychannels/"),
+        "pipeline": (kinds.PIPELINE, "pipelines/"),
     }
     word, colon, name = place.partition(":")
     if not colon:
@@ -100,7 +100,8 @@ async def find(session: "Session", client: "Client", place: str) -> tuple[Any, s
     if word not in places or not name:
         raise CliError(f"{place!r}: write the broker's name, or channel:NAME", 2)
     kind, below = places[word]
-    otherwise = f"`kfn {word} create {name}` makes it" if word != "inmemorychannel" else ""
+    makes = {"inmemorychannel": "", "pipeline": "`kfn pipeline apply -f FILE` makes it"}
+    otherwise = makes.get(word, f"`kfn {word} create {name}` makes it")
     found = await objects.get(client, kind, name, session.namespace, word, otherwise=otherwise)
     if found.status.address is None:
         raise CliError(f"{word} {name!r} has no address yet: {objects.reason(found.status.conditions) or 'it is being made'}", 75)
@@ -108,7 +109,7 @@ async def find(session: "Session", client: "Client", place: str) -> tuple[Any, s
 
 
 @asynccontextmanager
-async def _behind(session: "Session", place: str) -> AsyncIterator[tuple[Any, list[str]]]:
+async def _behind(session: "Session", place: str, given: Mapping[str, str] | None = None) -> AsyncIterator[tuple[Any, list[str]]]:
     """What carries requests, and the paths of the place at every door that there is."""
     async with session.client() as client:
         found, below = await find(session, client, place)
@@ -119,7 +120,7 @@ async def _behind(session: "Session", place: str) -> AsyncIterator[tuple[Any, li
             headers = {"Kfn-Token": await _token(client)}
     if not paths:
         raise CliError(f"no pod of kfn-eventing runs in {SYSTEM_NAMESPACE}, or you may not see it", 5)
-    async with _transport(session, server, headers) as transport:
+    async with _transport(session, server, {**headers, **(given or {})}) as transport:
         yield transport, [f"{at}{below}" for at in paths]
 
 
@@ -138,10 +139,10 @@ async def _transport(session: "Session", server: str, headers: dict[str, str]) -
         await transport.aclose()
 
 
-async def _first(transport: Any, method: str, paths: list[str], query: Mapping[str, str]) -> Any:
+async def _first(transport: Any, method: str, paths: list[str], query: Mapping[str, str], body: Any = None) -> Any:
     """What the first says that can be reached: any replica can do it, and a pod may just be ending."""
     for place, path in enumerate(paths, start=1):
-        answer = await transport.request(method, path, query=query)
+        answer = await transport.request(method, path, query=query, body=body)
         if answer.status < 300:
             return answer.body
         if answer.status < 500 or place == len(paths):
