@@ -103,6 +103,8 @@ class Pipelines:
             bare = Pipeline(metadata=ObjectMeta(name=meta.name, namespace=meta.namespace, generation=meta.generation), spec=pipeline.spec)
             await store.put_plan(meta.generation, msgspec.json.encode(bare))
             steps = await steps_of(store)
+            for broker in await brokers_of(store) - {_broker(pipeline)}:
+                await self._attached.remove((meta.namespace, broker), meta.uid)  # an older generation took its events from there
             for wanted in (
                 config.of_watch(self._settings, meta.namespace, meta.name),
                 *(config.of_step(self._settings, meta.namespace, meta.name, step) for step in sorted(steps)),
@@ -138,7 +140,7 @@ class Pipelines:
         meta = pipeline.metadata
         if plan.start is None:
             return true("BrokerReady", "NoEvents", "Runs are started by HTTP.")
-        name = plan.start.broker or "default"
+        name = _broker(pipeline)
         broker = self._brokers.get(meta.namespace, name)
         if broker is None or broker.metadata.deletion_timestamp or not is_ours(broker):
             return false("BrokerReady", "BrokerDoesNotExist", f'Broker "{name}" does not exist in namespace {meta.namespace}.')
@@ -163,13 +165,13 @@ class Pipelines:
             await self._client.patch(kinds.PIPELINE, meta.name, meta.namespace, {"status": encode(status)}, subresource="status")
 
     async def _remove(self, key: str, pipeline: Pipeline) -> Done:
-        meta, start = pipeline.metadata, pipeline.spec.on
+        meta, broker = pipeline.metadata, _broker(pipeline)
         await self._engines.stop(key)
         if FINALIZER not in meta.finalizers:
             return Done()
         try:
-            if start is not None:
-                await self._attached.remove((meta.namespace, start.broker or "default"), meta.uid)
+            if broker:
+                await self._attached.remove((meta.namespace, broker), meta.uid)
             await self._bus.delete_stream(Store(self._bus, meta.namespace, meta.name).stream)
             await finalizer.remove(self._client, kinds.PIPELINE, meta, FINALIZER)
         except kube.NotFound:
@@ -208,6 +210,17 @@ class Follower:
 def is_stored(pipeline: Pipeline) -> bool:
     """Whether whoever looks after it has said that runs can be stored."""
     return conditions.is_true(pipeline.status.conditions, "RunsStored")
+
+
+def _broker(pipeline: Pipeline) -> str:
+    """Where the events come from that start runs; empty if none do."""
+    return (pipeline.spec.on.broker or "default") if pipeline.spec.on is not None else ""
+
+
+async def brokers_of(store: Store) -> set[str]:
+    """Of every plan that is kept. Raises `BusError`."""
+    found = {_broker(_stored.decode(one.data)) async for one in store.plans()}
+    return found - {""}
 
 
 async def steps_of(store: Store) -> frozenset[str]:

@@ -5,6 +5,7 @@ comes second finds it there. Every method raises `BusError`.
 """
 
 import json
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from eventing.pipelines.state import Run
 from eventing.stored import Stored
 
 AT_ONCE = 32  # messages read or written side by side
+LATELY = 8 << 20  # bytes of outputs that are kept in memory
 LOOKED_AT = 2000  # records that one page looks at
 RETRIES = "Kfn-Retries"
 
@@ -38,6 +40,8 @@ class Store:
         self._bus, self.namespace, self.name = bus, namespace, name
         self.stream = stream(namespace, name)
         self.runs = Runs(namespace, name)
+        self._lately: OrderedDict[str, bytes] = OrderedDict()  # outputs that were stored by us: the next step wants them at once
+        self._room = LATELY
 
     async def record(self, run: str) -> Kept | None:
         found = await stored.last(self._bus, self.stream, self.runs.record(run))
@@ -66,10 +70,18 @@ class Store:
 
     async def put_output(self, run: str, task: Task, data: bytes) -> None:
         """The first that is stored counts."""
-        await self._once(self.runs.output(run, task), data, {})
+        subject = self.runs.output(run, task)
+        if await self._once(subject, data, {}):
+            self._lately[subject] = data
+            self._room -= len(data)
+            while self._room < 0 or len(self._lately) > 1024:
+                self._room += len(self._lately.popitem(last=False)[1])
 
     async def output(self, run: str, task: Task) -> bytes | None:
-        found = await stored.last(self._bus, self.stream, self.runs.output(run, task))
+        subject = self.runs.output(run, task)
+        if (known := self._lately.get(subject)) is not None:
+            return known
+        found = await stored.last(self._bus, self.stream, subject)
         return found.data if found else None
 
     async def outputs(self, run: str, tasks: list[Task]) -> list[bytes | None]:
@@ -160,8 +172,10 @@ class Store:
             yield one
             at = one.sequence + 1
 
-    async def _once(self, subject: str, data: bytes, headers: dict[str, str]) -> None:
+    async def _once(self, subject: str, data: bytes, headers: dict[str, str]) -> bool:
+        """False: something is there."""
         try:
             await self._bus.put(self.stream, subject, headers, data, last=0)
         except errors.Changed:
-            return
+            return False
+        return True
