@@ -32,7 +32,7 @@ from embedded.api.http import http_app
 from embedded.api.journal import JournalError
 from embedded.api.local import LocalTransport
 from embedded.api.server import ApiServer
-from embedded.nats import NatsError, NatsServer, nats_server
+from embedded.nats import NatsError, NatsServer, nats_server, secret
 from embedded.node import app as node
 from embedded.node import settings as node_settings
 from eventing import app as eventing
@@ -49,6 +49,7 @@ from kfn.version import VERSION
 
 log = logging.getLogger(__name__)
 
+_LIFE = 400 * 86400.0  # seconds that a function has its credentials for NATS: they are in a file that is written at its start only
 _BUILDS = max(2, os.cpu_count() or 1)  # at once
 
 
@@ -112,7 +113,7 @@ async def _platform(settings: Settings) -> AsyncIterator[dict[str, Any]]:
     async with AsyncExitStack() as stack:
         doors = stack.enter_context(addresses.claimed(data))
         server = await stack.enter_async_context(api.open_server(data / "state.db"))
-        nats = await stack.enter_async_context(nats_server(data / "nats"))
+        nats = await stack.enter_async_context(nats_server(data / "nats", keys=secret(data / "nats")))
         nats.on_restart = lambda: datadir.note_pid(data, "nats-server", nats.pid)
         certificate = tls.ensure(data / "tls", ["localhost", "127.0.0.1", "::1"])
 
@@ -236,9 +237,7 @@ def _client(server: ApiServer, user: str) -> Client:
 
 
 def _bus_settings(nats: NatsServer, gateway: tuple[str, int], token: str, api_server: str) -> eventing_settings.Settings:
-    return eventing_settings.Settings(
-        nats_url=nats.url, nats_user=nats.user, nats_password=nats.password, gateway=gateway, token=token, api_server=api_server
-    )
+    return eventing_settings.Settings(**nats.login, gateway=gateway, token=token, api_server=api_server, nats_credential_life=_LIFE)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The nats-server child of an embedded platform: JetStream on files below one directory, on loopback, with a password.
+"""The nats-server child of an embedded platform: JetStream on files below one directory, on loopback, with accounts or a password.
 
 Started, watched, started again when it dies, and ended with us, however we go. Who connects and what for is eventing's.
 """
@@ -13,15 +13,19 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anyio
 
 from embedded.datadir import write_private
 from kfn import process_death
+from kfn.busauth import server as accounts
+from kfn.busauth.keys import SHORTEST, Keys
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +40,7 @@ class NatsError(Exception):
 
 @dataclass
 class NatsServer:
-    """A running child. Address and password stay the same when it is started again; `pid` changes."""
+    """A running child. Address and login stay the same when it is started again; `pid` changes. It has `keys`, or user and password."""
 
     url: str
     user: str
@@ -44,26 +48,40 @@ class NatsServer:
     pid: int
     restarts: int = 0
     on_restart: Callable[[], None] = lambda: None
+    keys: Keys | None = None
+
+    @property
+    def login(self) -> dict[str, Any]:
+        """Settings of eventing."""
+        given = {"nats_keys": self.keys.secret} if self.keys is not None else {"nats_user": self.user, "nats_password": self.password}
+        return {"nats_url": self.url, **given}
 
 
 @asynccontextmanager
 async def nats_server(
-    dir: Path, *, max_store: int = 16 << 30, max_payload: int = 2 * MIB, min_free: int = 64 * MIB
+    dir: Path, *, keys: Keys | None = None, max_store: int = 16 << 30, max_payload: int = 2 * MIB, min_free: int = 64 * MIB
 ) -> AsyncIterator[NatsServer]:
-    """Run nats-server on `dir` while the block runs. Sizes are bytes. Raises `NatsError` if it does not come up."""
+    """Run nats-server on `dir` while the block runs. With `keys` it has accounts, and what is stored is the platform's. Sizes are
+    bytes. Raises `NatsError` if it does not come up."""
     dir = _checked(dir, min_free)
     await _end_stale(dir)
-    password = secrets.token_urlsafe(32)
+    password = secrets.token_urlsafe(32) if keys is None else ""
+    if keys is not None:
+        try:
+            accounts.adopt(dir, keys)
+        except OSError as error:
+            raise NatsError(f"{dir}: the streams there cannot be made the platform's: {error.strerror or error}") from error
+    login = _login(password) if keys is None else accounts.configuration(keys, dir / "accounts", int(time.time()))
     for attempt in range(5):
         port = _free_port()
-        _write_config(dir, port, password, max_store, max_payload)
+        _write_config(dir, port, login, max_store, max_payload)
         try:
             child = await _start(dir, port)
             break
         except NatsError as error:  # somebody may have taken the port since we looked
             if attempt == 4 or "address already in use" not in str(error):
                 raise
-    server = NatsServer(f"nats://127.0.0.1:{port}", USER, password, child.pid)
+    server = NatsServer(f"nats://127.0.0.1:{port}", USER if keys is None else "", password, child.pid, keys=keys)
     watcher = _Watcher(dir, port, server, child)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watcher.run)
@@ -233,10 +251,28 @@ def _checked(dir: Path, min_free: int) -> Path:
     return dir
 
 
-def _write_config(dir: Path, port: int, password: str, max_store: int, max_payload: int) -> None:
+def secret(dir: Path) -> Keys:
+    """The keys of the platform whose server is on `dir`, made at its first start and kept."""
+    file = dir / "secret"
+    try:
+        value = file.read_text().strip()
+        file.chmod(0o600)
+    except FileNotFoundError:
+        value = ""
+    if len(value) < SHORTEST:
+        value = secrets.token_urlsafe(48)
+        dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(file, value + "\n")
+    return Keys(value.encode())
+
+
+def _login(password: str) -> str:
+    return f'authorization {{ user: "{USER}", password: "{password}" }}\n'
+
+
+def _write_config(dir: Path, port: int, login: str, max_store: int, max_payload: int) -> None:
     text = f"""listen: "127.0.0.1:{port}"
 server_name: "kfn"
-authorization {{ user: "{USER}", password: "{password}" }}
 max_payload: {max_payload}
 log_file: {json.dumps(str(dir / "nats.log"))}
 logfile_size_limit: {10 * MIB}
@@ -247,7 +283,7 @@ jetstream {{
   max_memory_store: {64 * MIB}
   sync_interval: always
 }}
-"""
+{login}"""
     write_private(dir / "nats.conf", text)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import nats.errors
 
-from eventing import errors, streams
+from eventing import errors, login, streams
 from eventing.connection import Connection
 from eventing.settings import Settings
 
@@ -192,9 +192,7 @@ class Bus:
 
     async def _connect(self) -> None:
         settings = self._settings
-        options: dict[str, Any] = {"user": settings.nats_user or None, "password": settings.nats_password or None}
-        if settings.nats_credentials:
-            options["user_credentials"] = settings.nats_credentials
+        self.client.tls = login.tls(settings)
         await self.client.connect(
             settings.nats_url,
             name="kfn-eventing",
@@ -207,7 +205,7 @@ class Bus:
             disconnected_cb=self._on_disconnect,
             reconnected_cb=self._on_reconnect,
             closed_cb=self._on_close,
-            **options,
+            **login.options(settings),
         )
         self._up.set()
 

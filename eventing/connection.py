@@ -5,7 +5,8 @@ Whom to connect to, and what is sent, is the bus's.
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+import ssl
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -27,6 +28,7 @@ class Connection(nats.NATS):  # type: ignore[misc]
         self._serving: set[asyncio.Task[Any]] = set()
         self._listening: set[asyncio.Task[Any]] = set()  # one for each subscription
         self._ended = False
+        self.tls: Callable[[], ssl.SSLContext] | None = None  # makes what secures an attempt, from files that may be replaced
 
     async def end(self, patience: float) -> None:
         """Send what is pending, close, and wait until every task is over."""
@@ -75,7 +77,15 @@ class Connection(nats.NATS):  # type: ignore[misc]
         _cancel(self._serving)  # of an attempt that failed after they were started: they would serve beside the new ones
         if self._transport is not None:
             self._transport.close()  # else the new socket takes its place, and it stays open
+        if self.tls is not None:
+            self.options["tls"] = self.tls()
         await super()._connect_to_server(s)
+
+    def _connect_command(self) -> bytes:
+        if self.tls is not None and not self._server_info.get("tls_required"):
+            raise nats.errors.Error("the server offers no TLS, and is told nothing: not who we are either")
+        command: bytes = super()._connect_command()
+        return command
 
     def _cut(self) -> None:
         """Close the socket of a peer that does not read any more: a close alone waits for it to take what is written."""

@@ -11,7 +11,7 @@ from eventing.broker import is_ours
 from eventing.conditions import is_true
 from eventing.running import Dispatchers
 from eventing.subscription import ALL, channel_of, delivery, dispatcher_key, wanted
-from eventing.trigger import broker_name, parsed, to_run
+from eventing.trigger import broker_name, is_pulled, parsed, to_run
 from kfn.api import eventing as api
 from kfn.api import messaging
 from kfn.kube.informer import Informer
@@ -34,7 +34,7 @@ class Follower:
             await self._dispatchers.stop(key)
         elif status.observed_generation != meta.generation:
             return Done()  # the leader is about to look at it; what runs, runs on
-        elif is_true(status.conditions, "Ready"):
+        elif is_true(status.conditions, "Ready") and not is_pulled(trigger):
             filter, how, _ = parsed(trigger, broker)
             await self._dispatchers.ensure(key, to_run(trigger, status.subscriber_uri, status.dead_letter_sink_uri, how), filter)
         else:

@@ -7,7 +7,8 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from eventing import subjects
+from eventing import login, subjects
+from eventing.access.accounts import Accounts
 from eventing.apiserver.inside import Inside
 from eventing.apiserver.pods import AdapterPods
 from eventing.apiserver.sources import ApiServerSources, Runner
@@ -73,6 +74,7 @@ class Leader:
         self._webhooks = Webhooks(client, world.webhooks.informer, resolver, hooks, ingress_url)
         self._bindings = Bindings(client, world.bindings.informer, resolver)
         self._containers = Containers(client, world.containers.informer, resolver)
+        self._accounts = Accounts(client, world, settings, login.authority(settings)) if settings.nats_keys else None
         self._clockwork: Clockwork | None = None
         self._client, self._resolver, self._courier, self._metrics, self._settings = client, resolver, courier, metrics, settings
 
@@ -112,6 +114,8 @@ class Leader:
         tasks.start_soon(run, world.containers.keys, self._containers.reconcile)
         tasks.start_soon(run, world.pipelines.keys, self._pipelines.lead(self._client, self._consumers, self._ingress_url, tasks))
         tasks.start_soon(self.sweep.run)
+        if self._accounts is not None:
+            tasks.start_soon(self._accounts.run)
 
     def _api_servers(self, tasks: TaskGroup) -> ApiServerSources:
         settings = self._settings

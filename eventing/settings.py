@@ -1,6 +1,6 @@
 """What eventing is told at its start. Sizes are bytes, times are seconds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from eventing.apiserver.manifest import Pods
 
@@ -18,8 +18,13 @@ class Settings:
 
     nats_url: str = "nats://127.0.0.1:4222"
     nats_user: str = ""
-    nats_password: str = ""
+    nats_password: str = field(default="", repr=False)
     nats_credentials: str = ""  # path of a .creds file
+    nats_keys: bytes = field(default=b"", repr=False)  # what all keys of a server with the platform's accounts are made from
+    nats_credential_life: float = 86400.0  # how long a function's credentials hold; they are renewed when half of it is over
+    nats_ca: str = ""  # path of the authorities that sign NATS's certificate, where they are not those of the machine
+    nats_certificate: str = ""  # path of a certificate that NATS asks for, and of its key
+    nats_key: str = ""
     host: str = "127.0.0.1"
     port: int = 0
     ingress_url: str = ""

@@ -80,7 +80,7 @@ class Triggers:
             return Done(again_after=0.05)
         filter, how, subscription = parsed(trigger, broker)
         found = await self._find(trigger, broker, filter, subscription)
-        if all(condition.status == "True" for condition in found.all):
+        if all(condition.status == "True" for condition in found.all) and not is_pulled(trigger):
             wanted = to_run(trigger, found.subscriber_url, found.dead_letter_url, how)
             await self._dispatchers.ensure(key, wanted, filter)
         else:
@@ -168,6 +168,11 @@ def to_run(trigger: api.Trigger, subscriber_url: str, dead_letter_url: str, how:
     return Subscription(
         meta.namespace, broker_name(trigger), meta.name, meta.uid, subscriber_url, dead_letter_url, how, ordered=ordered
     )  # fmt: skip
+
+
+def is_pulled(trigger: api.Trigger) -> bool:
+    """Whether somebody else takes its events from its consumer."""
+    return trigger.metadata.annotations.get(names.PULLED, "").lower() == "true"
 
 
 def parsed(trigger: api.Trigger, broker: api.Broker | None) -> tuple[match.Filter, Policy, Condition]:

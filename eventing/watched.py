@@ -65,6 +65,7 @@ class World:
         self.job_sinks = Watched(Informer(client, kinds.JOB_SINK), _of_flow)
         self.webhooks = Watched(Informer(client, kinds.WEBHOOK_SOURCE), _of_source)
         self.pipelines = Watched(Informer(client, kinds.PIPELINE), _of_pipeline)
+        self.namespaces = Keys()  # whose part of NATS may have changed
         self.bindings = Watched(Informer(client, kinds.SINK_BINDING), _of_source)
         self.containers = Watched(Informer(client, kinds.CONTAINER_SOURCE), _of_source)
 
@@ -99,6 +100,9 @@ class World:
             one.informer.on_change(partial(self._channel_changed, kind))
         self.subscriptions.informer.on_change(self._subscription_changed)
         self.services.on_change(lambda old, new: self._address_changed("Service", old, new))
+        self.services.on_change(self._granted)
+        for places in (self.brokers, self.channels, self.triggers):
+            places.informer.on_change(self._granted)
         self.sequences.informer.on_change(lambda old, new: self._address_changed("Sequence", old, new))
         self.job_sinks.informer.on_change(lambda old, new: self._address_changed("JobSink", old, new))
         self.parallels.informer.on_change(lambda old, new: self._address_changed("Parallel", old, new))
@@ -210,6 +214,12 @@ class World:
                 if ref.kind == kind:
                     watched.keys.add(f"{meta.namespace}/{ref.name}")
 
+    def _granted(self, old: Any, new: Any) -> None:
+        """What may be done by NATS follows from what there is, and what functions ask for."""
+        one = new or old
+        if one is not None and not (old and new and old.metadata.annotations == new.metadata.annotations):
+            self.namespaces.add(one.metadata.namespace, after=0.02)
+
     def _address_changed(self, kind: str, old: Any, new: Any) -> None:
         one = new or old
         if one is not None and not (old and new and old.status.address == new.status.address):
@@ -237,9 +247,10 @@ def _itself(watched: Watched[T]) -> Callable[[T | None, T | None], None]:
 
 
 def _addressed(service: Service) -> Service:
-    """What must be remembered of a function: where it is. Its template may be large, and there may be thousands."""
+    """What must be remembered of a function: where it is, what it asks of NATS. Its template may be large, and there may be thousands."""
     meta = service.metadata
-    kept = ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid, resource_version=meta.resource_version)
+    asked = {k: v for k, v in service.spec.template.metadata.annotations.items() if k in (names.NATS_PUBLISH, names.NATS_PULL)}
+    kept = ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid, resource_version=meta.resource_version, annotations=asked)
     return Service(
         metadata=kept,
         status=ServiceStatus(address=service.status.address, latest_ready_revision_name=service.status.latest_ready_revision_name),

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -108,11 +107,9 @@ class Platform:
         return (self.log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1][-500:]
 
 
-def nats_login(data: Path) -> tuple[str, str]:
-    """User and password of a platform's nats-server, which are new after every start."""
-    text = (data / "nats" / "nats.conf").read_text()
-    user, password = (re.search(rf'{name}: "([^"]*)"', text) for name in ("user", "password"))
-    return user[1] if user else "", password[1] if password else ""
+def nats_secret(data: Path) -> bytes:
+    """What the keys of a platform's nats-server are made from."""
+    return (data / "nats" / "secret").read_text().strip().encode()
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import anyio
 from nats.aio.msg import Msg
 
 from cli.failures import CliError
-from cli.verifybus.platform import Platform, nats_login
+from cli.verifybus.platform import Platform, nats_secret
 from cli.verifybus.stage import BROKER, NAMESPACE
 from cli.verifybus.verdict import Id, parse
 from eventing import subjects
@@ -32,8 +32,7 @@ class Stored:
 
 @asynccontextmanager
 async def connected(platform: Platform) -> AsyncIterator[Bus]:
-    user, password = nats_login(platform.data)
-    bus = Bus(Settings(nats_url=str(platform.facts.get("nats", "")), nats_user=user, nats_password=password))
+    bus = Bus(Settings(nats_url=str(platform.facts.get("nats", "")), nats_keys=nats_secret(platform.data)))
     with anyio.fail_after(PATIENCE):
         connection = bus.connected()
         await connection.__aenter__()

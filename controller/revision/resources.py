@@ -3,6 +3,8 @@
 There is no sidecar: the gateway does what Knative's queue-proxy does, so the user's probes stay where they are.
 """
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from controller import owner
@@ -105,6 +107,8 @@ def _pod(revision: Revision, settings: Settings) -> core.PodSpec:
         "enable_service_links": False if spec.enable_service_links is None else spec.enable_service_links,
         "termination_grace_period_seconds": (spec.timeout_seconds or DEFAULT_TIMEOUT) + settings.pre_stop,
     }
+    if _speaks_nats(revision):
+        fields["volumes"] = [*spec.volumes, _credentials(revision)]
     # The token volume alone costs 270 ms of a cold start, and few functions talk to the API server.
     if spec.automount_service_account_token is None and spec.service_account_name in ("", "default"):
         fields["automount_service_account_token"] = False
@@ -119,6 +123,30 @@ def _limits(spec: RevisionSpec) -> list[core.EnvVar]:
     if spec.timeout_seconds:
         limits.append(core.EnvVar("KFN_DRAIN_TIMEOUT", str(spec.timeout_seconds)))
     return limits
+
+
+def _speaks_nats(revision: Revision) -> bool:
+    return any(revision.metadata.annotations.get(name) for name in (names.NATS_PUBLISH, names.NATS_PULL))
+
+
+def _credentials(revision: Revision) -> dict[str, Any]:
+    """What eventing writes for the function: a pod waits for it. Renewed files come by themselves."""
+    items = [{"key": f"{revision.metadata.labels.get(names.SERVICE, '')}.creds", "path": "nats.creds"}, {"key": "ca.crt", "path": "ca.crt"}]
+    return {"name": names.NATS_CREDENTIALS, "secret": {"secretName": names.NATS_CREDENTIALS, "items": items, "defaultMode": 0o444}}
+
+
+def _nats(revision: Revision) -> list[core.EnvVar]:
+    function = revision.metadata.labels.get(names.SERVICE, "")
+
+    def kept(variable: str, key: str) -> core.EnvVar:
+        return core.EnvVar(variable, value_from=core.EnvVarSource(secret_key_ref=core.KeyRef(name=names.NATS_CREDENTIALS, key=key)))
+
+    return [
+        kept("NATS_URL", "url"),
+        kept("NATS_INBOX_PREFIX", f"{function}.inbox"),
+        core.EnvVar("NATS_CREDS", f"{names.NATS_FOLDER}/nats.creds"),
+        core.EnvVar("NATS_CA", f"{names.NATS_FOLDER}/ca.crt"),
+    ]
 
 
 def _container(revision: Revision, container: core.Container, takes_traffic: bool, settings: Settings) -> core.Container:
@@ -137,8 +165,13 @@ def _container(revision: Revision, container: core.Container, takes_traffic: boo
         ports = [replace(port, name=container.ports[0].name or "user-port" if container.ports else "user-port")]
         env.insert(0, core.EnvVar("PORT", str(port.container_port)))
         probe = _probe(probe or core.Probe(tcp_socket=core.TCPSocketAction()), port.container_port)
+    mounts = container.volume_mounts
+    if takes_traffic and _speaks_nats(revision):
+        env += _nats(revision)
+        mounts = [*mounts, core.VolumeMount(names.NATS_CREDENTIALS, names.NATS_FOLDER, read_only=True)]
     return replace(
         container,
+        volume_mounts=mounts,
         name=container.name or names.DEFAULT_CONTAINER,
         env=[*container.env, *env],
         ports=ports,

@@ -138,7 +138,7 @@ class Preparer:
             secrets = await self._objects(kinds.SECRET, needed.secrets)
             config_maps = await self._objects(kinds.CONFIG_MAP, needed.config_maps)
         env = environment.resolve(self._pod, container, address, env, secrets, config_maps)
-        return env | port | {"KFN_SPAWNED_AT": f"{time.time():.6f}"}
+        return env | port | volumes.at_nats(self._volumes) | {"KFN_SPAWNED_AT": f"{time.time():.6f}"}
 
     def _port(self, container: Container, address: str, running: bool) -> int:
         """The container's port, the same after a restart unless somebody else listens there by then."""

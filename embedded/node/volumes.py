@@ -11,7 +11,7 @@ from typing import Any
 
 from embedded.node import environment
 from embedded.node.errors import BadPod
-from kfn.api import kinds
+from kfn.api import kinds, names
 from kfn.api.core import Pod
 from kfn.kube.client import Client
 from kfn.kube.errors import KubeError, NotFound
@@ -20,6 +20,12 @@ from kfn.kube.errors import KubeError, NotFound
 def variables(folders: Mapping[str, Path]) -> dict[str, str]:
     """The environment that tells a container where its volumes are."""
     return {"KFN_VOLUME_" + re.sub(r"[^A-Z0-9]", "_", name.upper()): str(path) for name, path in folders.items()}
+
+
+def at_nats(folders: Mapping[str, Path]) -> dict[str, str]:
+    """Where a function's credentials for NATS are, which its Deployment says for a container that has them at a fixed place."""
+    folder = folders.get(names.NATS_CREDENTIALS)
+    return {"NATS_CREDS": str(folder / "nats.creds"), "NATS_CA": str(folder / "ca.crt")} if folder else {}
 
 
 async def materialise(client: Client, pod: Pod, folder: Path) -> dict[str, Path]:

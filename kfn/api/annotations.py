@@ -12,6 +12,7 @@ KPA = "kpa.autoscaling.knative.dev"
 METRICS = ("concurrency", "rps")
 WINDOW_MIN, WINDOW_MAX = 6.0, 3600.0
 HOSTS_MAX = 32  # of the user's own for one function
+NATS_MAX = 32  # Brokers, and Triggers, of one function
 INSIDE = ("svc", "cluster.local")  # domains in which names are the cluster's
 
 # Knative also takes the camelCase spelling of each.
@@ -60,6 +61,9 @@ def validate_template(annotations: Mapping[str, str], base: str) -> list[FieldEr
         errors.append(FieldError(path(base, names.EVENT_WEIGHT), wrong))
     if names.PROGRESS_DEADLINE in annotations and (wrong := _seconds(annotations[names.PROGRESS_DEADLINE], 1, math.inf)):
         errors.append(FieldError(path(base, names.PROGRESS_DEADLINE), wrong))
+    for key, rule in ((names.NATS_PUBLISH, _places), (names.NATS_PULL, _triggers)):
+        if key in annotations and (wrong := rule(annotations[key])):
+            errors.append(FieldError(path(base, key), wrong))
     return errors
 
 
@@ -87,6 +91,36 @@ def validate_object(annotations: Mapping[str, str], labels: Mapping[str, str]) -
 def hosts(value: str) -> list[str]:
     """The hosts in a `kfn.dev/hosts` annotation."""
     return [host.strip() for host in value.split(",") if host.strip()]
+
+
+def nats_publish(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """The Brokers, or `channels/NAME`, that a function may publish to by NATS."""
+    return _listed(annotations.get(names.NATS_PUBLISH, ""))
+
+
+def nats_pull(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """The Triggers whose events it may pull."""
+    return _listed(annotations.get(names.NATS_PULL, ""))
+
+
+def _listed(value: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.strip() for one in value.split(",") if one.strip()))
+
+
+def _places(value: str) -> str | None:
+    return _names([one.removeprefix("channels/") for one in _listed(value)], "brokers, or channels/NAME,")
+
+
+def _triggers(value: str) -> str | None:
+    return _names(list(_listed(value)), "triggers")
+
+
+def _names(found: list[str], what: str) -> str | None:
+    if not found:
+        return f"names nothing; write {what} with commas between them, or remove it"
+    if len(found) > NATS_MAX:
+        return f"{len(found)} names; at most {NATS_MAX} are possible"
+    return next((f"{one[:60]!r}: {wrong}" for one in found if (wrong := naming.dns_name(one))), None)
 
 
 def _hosts(value: str) -> str | None:

@@ -19,8 +19,11 @@ PROGRESS_DEADLINE = "serving.knative.dev/progress-deadline"
 ROLLOUT_DURATION = "serving.knative.dev/rollout-duration"
 VISIBILITY = "networking.knative.dev/visibility"
 BROKER_CLASS = "eventing.knative.dev/broker.class"
+NATS_PUBLISH = "kfn.dev/nats-publish"  # on a template: Brokers, or channels/NAME, that the function may publish to by NATS
+NATS_PULL = "kfn.dev/nats-pull"  # on a template: Triggers whose events it may pull by NATS
 AUTH = "eventing.kfn.dev/auth"  # on a Broker or Channel: the Secret whose values are the tokens that publish there
 ORDERING = "eventing.kfn.dev/ordering"  # on a Trigger or Subscription: partitionkey, whose events come one after the other
+PULLED = "eventing.kfn.dev/pulled"  # on a Trigger: true: whoever has credentials for it pulls its events, and kfn delivers none
 PAUSED = "eventing.kfn.dev/paused"  # on a Trigger: true, or until a time; its events wait
 BROKER = "eventing.knative.dev/broker"
 AUTOSCALING = "autoscaling.knative.dev/"
@@ -31,6 +34,8 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"  # kubectl's o
 PODS_RETRIED = "kfn.dev/pods-retried"  # on a Deployment: when kfn last had its refused pods tried again
 SERVICE_NAME = "kubernetes.io/service-name"  # on an EndpointSlice: the Service it belongs to
 DEFAULT_CONTAINER = "user-container"
+NATS_CREDENTIALS = "kfn-nats"  # in a namespace: its functions' credentials for NATS
+NATS_FOLDER = "/etc/kfn/nats"  # where a function finds its own
 
 
 LABEL_MAX = 63  # characters of a DNS label, and of a label's value

@@ -1,6 +1,7 @@
 """The limit beside which the event bus stands: nats-py publishing to a stream of the same nats-server, in turn with the ingress."""
 
 import asyncio
+import base64
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,7 +10,9 @@ from contextlib import asynccontextmanager
 import nats
 from nats.js import JetStreamContext
 
-from cli.verifybus.platform import nats_login
+from cli.verifybus.platform import nats_secret
+from kfn.busauth import claims
+from kfn.busauth.keys import Keys
 from kfn.http1 import Client
 from tests.benchmarks._measure import Table, cpu
 from tests.e2e.harness import Platform
@@ -22,8 +25,12 @@ STREAM, SUBJECT = "BENCH", "bench.raw"
 @asynccontextmanager
 async def raw(platform: Platform) -> AsyncIterator[JetStreamContext]:
     """A stream with the settings of a Broker's, as far as they cost something: on disk, synced at every message."""
-    user, password = nats_login(platform.data)
-    client = await nats.connect(platform.facts["nats"], user=user, password=password)
+    keys = Keys(nats_secret(platform.data))
+    key = keys.user("bench")
+    token = claims.user(keys.platform, "bench", key.public, claims.Permissions((">",), (">",)), int(time.time()))
+    client = await nats.connect(
+        platform.facts["nats"], user_jwt_cb=token.encode, signature_cb=lambda nonce: base64.b64encode(key.sign(nonce.encode()))
+    )
     try:
         jetstream = client.jetstream()
         await jetstream.add_stream(name=STREAM, subjects=[SUBJECT], max_bytes=64 << 20, duplicate_window=120)

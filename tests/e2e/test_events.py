@@ -1,12 +1,15 @@
 """Events wake functions from zero, and their replies are events again."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import httpx
+import nats
 import pytest
 
-from tests.e2e.harness import eventually, function, running
+from eventing.sources.queues import nkey
+from tests.e2e.harness import Platform, eventually, function, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -27,7 +30,34 @@ created: 2026-01-01T00:00:00Z
 deploy:
   annotations:
     autoscaling.knative.dev/window: 6s
+    kfn.dev/nats-publish: default
 """
+
+
+async def by_nats(platform: Platform, file: Path) -> None:
+    """What the function has been given opens its broker, and nothing else."""
+    assert file.stat().st_mode & 0o777 == 0o600
+    identity = nkey.from_credentials(file.read_text())
+    told: list[str] = []
+
+    async def note(error: Exception) -> None:
+        told.append(str(error))
+
+    client = await nats.connect(
+        json.loads((platform.data / "platform.json").read_text())["nats"], user_jwt_cb=lambda: identity.jwt.encode(),
+        signature_cb=identity.sign, inbox_prefix=f"_INBOX_{identity.public[1:25]}", error_cb=note,
+    )  # fmt: skip
+    try:
+        headers = {"ce-specversion": "1.0", "ce-id": "by-nats", "ce-source": "/f", "ce-type": "nobody.wants"}
+        answer = await client.request("kfn.default.default.ev.x.-", b"", headers=headers, timeout=20)
+        assert json.loads(answer.data)["stream"] == "KFN_default_default"
+        await client.publish("$JS.API.STREAM.DELETE.KFN_default_default", b"")
+        await client.flush()
+        async with asyncio.timeout(30):
+            while not any("permissions violation" in one for one in told):
+                await asyncio.sleep(0.01)
+    finally:
+        await client.close()
 
 
 async def test_an_event_wakes_a_function_and_its_reply_comes_out(tmp_path: Path) -> None:
@@ -36,6 +66,7 @@ async def test_an_event_wakes_a_function_and_its_reply_comes_out(tmp_path: Path)
         await platform.kfn("deploy", str(function(tmp_path / "sink", SINK, func__yaml=YAML)), "-e", f"OUT={out}")
         await platform.kfn("broker", "create", "default")
         await platform.kfn("trigger", "create", "t", "--broker", "default", "--filter", "type=com.example.order", "--sink", "ksvc:sink")
+        await by_nats(platform, next((tmp_path / "data").rglob("nats.creds")))
         await platform.at_zero("sink")
         args = ("events", "publish", "--type", "com.example.order", "--source", "/test", "--data", '{"n": 1}')
         first = (await platform.kfn(*args)).last_line

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 
-from embedded.nats import NatsServer, nats_server
+from embedded.nats import NatsServer, nats_server, secret
 from eventing import subjects
 from eventing.app import Eventing
 from eventing.settings import Settings
@@ -36,7 +36,7 @@ class Stage:
     @asynccontextmanager
     async def running(self, *, alone: bool = True) -> AsyncIterator["Stage"]:
         """Eventing runs while the block does; may be entered again, as after a restart."""
-        settings = replace(self.settings, nats_url=self.server.url, nats_user=self.server.user, nats_password=self.server.password)
+        settings = replace(self.settings, **self.server.login)
         self.eventing = Eventing(Client(self.kube), settings, alone=alone)
         started = anyio.Event()
         async with anyio.create_task_group() as tasks:
@@ -139,7 +139,7 @@ async def until(condition: Callable[[], bool], what: str, seconds: float = 40) -
 @asynccontextmanager
 async def set_up(dir: Path, settings: Settings = QUICK) -> AsyncIterator[Stage]:
     """A nats-server and an API server; the test runs eventing itself, once or more often."""
-    async with nats_server(dir) as server:
+    async with nats_server(dir, keys=secret(dir)) as server:
         client = http1.Client()
         try:
             yield Stage(server, dir, FakeApi(), settings, client)

@@ -21,9 +21,7 @@ class Replica:
     """One process of several. `leads` while its lease is held."""
 
     def __init__(self, stage: Stage, nats: str = "") -> None:
-        settings = replace(
-            stage.settings, nats_url=nats or stage.server.url, nats_user=stage.server.user, nats_password=stage.server.password
-        )
+        settings = replace(stage.settings, **{**stage.server.login, "nats_url": nats or stage.server.url})
         self.kube = stage.kube
         self.eventing = Eventing(Client(stage.kube), settings, alone=False)
         self.life = anyio.CancelScope()
