@@ -60,10 +60,6 @@ class TestKnOnACluster:
         async with using(platform, tmp_path, "kn-ping") as kn:
             await kn_sessions.ping(kn, image)
 
-    async def test_workloads_are_bound_to_a_sink_and_run_for_one(self, platform: Platform, image: str, tmp_path: Path) -> None:
-        async with using(platform, tmp_path, "kn-binding") as kn:
-            await kn_sessions.bindings(kn, image)
-
     async def test_a_cluster_local_service_has_no_name_outside(self, platform: Platform, image: str, tmp_path: Path) -> None:
         async with using(platform, tmp_path, "kn-local") as kn:
             await kn_sessions.cluster_local(kn, image)
