@@ -74,6 +74,58 @@ def create_nats(session: session.Session, name: str, sink: str, wait: bool, **gi
     places.create(session, kinds.NATS_SOURCE, made, "nats source", wait=wait)
 
 
+@click.group("kafka")
+def kafka() -> None:
+    """Records of Kafka topics as events."""
+
+
+@kafka.command("create")
+@click.argument("name")
+@click.option("--server", "servers", multiple=True, required=True, metavar="HOST:PORT", help="A broker; may be repeated.")
+@click.option("--topic", "topics", multiple=True, required=True, help="May be repeated.")
+@click.option("--group", default="", help="The consumer group (default: one of this source's own).")
+@click.option("--from", "initial", type=click.Choice(["latest", "earliest"]), default="latest", help="Where a new group begins.")
+@click.option("--unordered", is_flag=True, help="Many records of a partition at once.")
+@click.option("--user-key", default="", metavar="KEY", help="The key of the Secret with the user; goes with --password-key.")
+@click.option("--password-key", default="", metavar="KEY", help="The key with the password.")
+@click.option("--mechanism-key", default="", metavar="KEY", help="The key with PLAIN (the default), SCRAM-SHA-256 or SCRAM-SHA-512.")
+@common
+@session.options
+def create_kafka(session: session.Session, name: str, sink: str, wait: bool, **given: Any) -> None:
+    """Create a Kafka source.
+
+    \b
+    kubectl create secret generic kfn-sources --from-literal user=me --from-literal password=...
+    kfn source kafka create orders --server kafka.example:9092 --topic orders --user-key user --password-key password \\
+        --tls --sink broker:default
+    """
+    from kfn.api import kinds
+    from kfn.api.kafkasource import KafkaSource, KafkaSourceSpec, NetSpec, SaslSpec
+    from kfn.api.meta import ObjectMeta
+
+    keys = [_value(given["secret_name"], given[f"{field}_key"]) for field in ("user", "password", "mechanism")]
+    net = NetSpec(sasl=SaslSpec(True, *keys) if any(keys) else None, tls=_tls(given))
+    spec = KafkaSourceSpec(
+        bootstrap_servers=list(given["servers"]), topics=list(given["topics"]), consumer_group=given["group"],
+        initial_offset=given["initial"], ordering="unordered" if given["unordered"] else "ordered",
+        net=net if net != NetSpec() else None, **_delivering(session, sink, given),
+    )  # fmt: skip
+    made = KafkaSource(metadata=ObjectMeta(name=name, namespace=session.namespace), spec=spec)
+    places.create(session, kinds.KAFKA_SOURCE, made, "kafka source", wait=wait)
+
+
+def _kafka_cells(source: Any, wide: bool) -> dict[str, str]:
+    return sourced.row(source, TOPICS=", ".join(source.spec.topics))
+
+
+def _kafka_fields(source: Any) -> list[tuple[str, str]]:
+    from kfn.api.kafkasource import group_of
+
+    spec = source.spec
+    told = [("Brokers", ", ".join(spec.bootstrap_servers)), ("Topics", ", ".join(spec.topics)), ("Group", group_of(source))]
+    return [*told, ("Begins at", spec.initial_offset), ("Ordering", spec.ordering)]
+
+
 def _nats_cells(source: Any, wide: bool) -> dict[str, str]:
     return sourced.row(source, SUBJECT=source.spec.subject)
 
@@ -118,4 +170,5 @@ def _delivering(session: session.Session, sink: str, given: dict[str, Any]) -> d
 
 
 _STAY = "What they are at stays where it is, and so do their Secrets."
+sourced.looking(kafka, "KAFKA_SOURCE", "kafka source", _kafka_cells, _kafka_fields, _STAY)
 sourced.looking(nats, "NATS_SOURCE", "nats source", _nats_cells, _nats_fields, _STAY)

@@ -19,6 +19,7 @@ def command() -> None:
 
 
 command.add_command(queues.nats)
+command.add_command(queues.kafka)
 command.add_command(apiserver)
 command.add_command(bindings.binding)
 command.add_command(bindings.container)

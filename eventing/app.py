@@ -33,6 +33,7 @@ from eventing.settings import Settings
 from eventing.settle import Settler
 from eventing.shown import Shown
 from eventing.sources.hooks import Hooks
+from eventing.sources.queues.kafka_sources import KafkaPumps, KafkaSources
 from eventing.sources.webhooks import Webhooks
 from eventing.told import SubscribersFollower
 from eventing.watched import Watched, World
@@ -74,6 +75,7 @@ class Eventing:
         self._gate = Gate(client, self._world.secret_of, self._courier.passes)
         self._dispatchers: Dispatchers
         self._pipelines: Part
+        self._kafka: KafkaPumps
         self._leader: Leader | None = None  # while we write
         self._next: Term | None = Term(client, alone=True) if alone else None
         self._changed, self._over, self._ended = anyio.Event(), anyio.Event(), False
@@ -123,6 +125,7 @@ class Eventing:
         settler.guards = self._gate.guards
         async with anyio.create_task_group() as tasks:
             self._dispatchers = Dispatchers(self._bus, settler, self.settings, self.metrics, tasks, self._world.lost)
+            self._kafka = KafkaPumps(self._courier, self.metrics, tasks, self._world.kafkas.keys.add)
             ingress = Ingress(
                 self._bus, self.settings, self.metrics, known=self._is_known, ready=self._is_ready, full=self._full,
                 suspect=self._world.suspect, gate=self._gate,
@@ -199,6 +202,7 @@ class Eventing:
             world.in_memory: told.reconcile,
             world.webhooks: webhooks.reconcile,
             world.pipelines: self._pipelines.follow,
+            world.kafkas: KafkaSources(self._client, world.kafkas.informer, resolver, self._kafka, writing=False).reconcile,
         }
 
         async def nothing(key: str) -> reconcile.Done:
@@ -211,7 +215,7 @@ class Eventing:
     async def _begin(self, term: "Term", resolver: Resolver, tasks: TaskGroup) -> None:
         self._leader = Leader(
             term.client, self._world, self._bus, self._courier, resolver, self._dispatchers, self.metrics, self.settings, self.ingress_url,
-            self._hooks, self._gate, self._pipelines,
+            self._hooks, self._gate, self._pipelines, self._kafka,
         )  # fmt: skip
         if not term.alone:
             self._leader.take_over()

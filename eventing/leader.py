@@ -31,6 +31,7 @@ from eventing.sources.clockwork import Clockwork
 from eventing.sources.containers import Containers
 from eventing.sources.hooks import Hooks
 from eventing.sources.ping import Pings
+from eventing.sources.queues.kafka_sources import KafkaPumps, KafkaSources
 from eventing.sources.queues.nats_sources import NatsSources
 from eventing.sources.webhooks import Webhooks
 from eventing.subscription import Subscriptions
@@ -51,7 +52,7 @@ class Leader:
 
     def __init__(
         self, client: Client, world: World, bus: Bus, courier: Courier, resolver: Resolver, dispatchers: Dispatchers, metrics: Metrics,
-        settings: Settings, ingress_url: str, hooks: Hooks, gate: Gate, pipelines: Part,
+        settings: Settings, ingress_url: str, hooks: Hooks, gate: Gate, pipelines: Part, kafka: KafkaPumps,
     ) -> None:  # fmt: skip
         self._world = world
         streams = Streams(bus, settings)
@@ -71,6 +72,7 @@ class Leader:
         self._parallels = Flows(client, kinds.PARALLEL, world.parallels.informer, channels, subscriptions, consumers)
         self.sweep = Sweep(bus, metrics, dispatchers, self.ready, world.consuming, world.suspect)
         self._job_sinks = JobSinks(client, world.job_sinks.informer, ingress_url)
+        self._kafkas = KafkaSources(client, world.kafkas.informer, resolver, kafka)
         self._webhooks = Webhooks(client, world.webhooks.informer, resolver, hooks, ingress_url)
         self._bindings = Bindings(client, world.bindings.informer, resolver)
         self._containers = Containers(client, world.containers.informer, resolver)
@@ -107,6 +109,7 @@ class Leader:
         tasks.start_soon(run, world.parallels.keys, self._parallels.reconcile)
         tasks.start_soon(run, world.pings.keys, pings.reconcile)
         tasks.start_soon(run, world.nats.keys, nats.reconcile)
+        tasks.start_soon(run, world.kafkas.keys, self._kafkas.reconcile)
         tasks.start_soon(run, world.api_servers.keys, self._api_servers(tasks).reconcile)
         tasks.start_soon(run, world.job_sinks.keys, self._job_sinks.reconcile)
         tasks.start_soon(run, world.webhooks.keys, self._webhooks.reconcile)

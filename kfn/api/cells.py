@@ -1,5 +1,6 @@
 """What kubectl shows in a cell: ages, a pod's status in one word, ports, selectors. Pure functions of an object's JSON."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,11 @@ def dig(obj: Any, *steps: str) -> Any:
     for step in steps:
         obj = obj.get(step) if isinstance(obj, dict) else None
     return obj
+
+
+def listed(obj: Json, *steps: str) -> str:
+    """A list as an API server prints one."""
+    return json.dumps(dig(obj, *steps) or [], separators=(",", ":"))
 
 
 def ready(obj: Json, field: str) -> str:

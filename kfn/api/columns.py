@@ -91,6 +91,12 @@ BY_KIND: dict[str, tuple[Column, ...]] = {
     ),
     "sinkbindings.sources.knative.dev": (at("Sink", "status", "sinkUri"), AGE, *_READY),
     "containersources.sources.knative.dev": (at("Sink", "status", "sinkUri"), AGE, *_READY),
+    "kafkasources.sources.knative.dev": (
+        Column("Topics", lambda o, now: cells.listed(o, "spec", "topics"), ".spec.topics"),
+        Column("BootstrapServers", lambda o, now: cells.listed(o, "spec", "bootstrapServers"), ".spec.bootstrapServers"),
+        AGE,
+        *_READY,
+    ),
     "natssources.kfn.dev": (at("Subject", "spec", "subject"), at("Sink", "status", "sinkUri"), AGE, *_READY),
     "apiserversources.sources.knative.dev": (at("Sink", "status", "sinkUri"), AGE, *_READY),
     "jobsinks.sinks.knative.dev": _ADDRESSED,

@@ -209,6 +209,17 @@ def nats_source(obj: Json) -> None:
     _destinations(spec, obj)
 
 
+def kafka_source(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    spec["consumers"] = spec.get("consumers", 1)
+    spec["initialOffset"] = spec.get("initialOffset") or "latest"
+    spec["ordering"] = spec.get("ordering") or "ordered"
+    net = spec.get("net")
+    if isinstance(net, dict):
+        _secrets(net.get("sasl"), net.get("tls"))
+    _destinations(spec, obj)
+
+
 def _secrets(*groups: Any) -> None:
     """A value that names no Secret is in the one that eventing may read."""
     for group in groups:
@@ -286,6 +297,7 @@ BY_KIND: dict[str, Callable[[Json], None]] = {
     "sinkbindings.sources.knative.dev": sink_binding,
     "containersources.sources.knative.dev": container_source,
     "natssources.kfn.dev": nats_source,
+    "kafkasources.sources.knative.dev": kafka_source,
     "apiserversources.sources.knative.dev": api_server_source,
     "jobsinks.sinks.knative.dev": job_sink,
     "webhooksources.kfn.dev": webhook_source,

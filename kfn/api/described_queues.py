@@ -1,6 +1,6 @@
 """What each field of the sources is for that read from message systems; `described.py` has the others."""
 
-from kfn.api import natssource, secretvalue
+from kfn.api import kafkasource, natssource, secretvalue
 from kfn.api.base import Base
 
 FIELDS: dict[type[Base], dict[str, str]] = {
@@ -21,9 +21,26 @@ FIELDS: dict[type[Base], dict[str, str]] = {
     },
     natssource.JetStreamSpec: {
         "stream": "The stream's name.",
-        "durable": "The consumer's name; made of the object's own by default.",
+        "durable": "The consumer's name; by default one of this very object.",
         "deliverPolicy": "Where a new consumer begins: all, new, last or lastPerSubject.",
     },
+    kafkasource.SaslSpec: {
+        "enable": "True: log in.",
+        "user": "The user.",
+        "password": "The user's password.",
+        "type": "The mechanism: PLAIN by default, SCRAM-SHA-256 or SCRAM-SHA-512.",
+    },
+    kafkasource.NetSpec: {"sasl": "Who we are.", "tls": "TLS, and the client's certificate."},
+    kafkasource.KafkaSourceSpec: {
+        "consumers": "0 pauses it. Above that it has no effect: every replica of eventing is a member of the group.",
+        "bootstrapServers": "Brokers, as host:port.",
+        "net": "How the brokers are talked to.",
+        "topics": "What is read.",
+        "consumerGroup": "The consumer group; by default one of this very object.",
+        "initialOffset": "Where a new group begins: latest (the default) or earliest.",
+        "ordering": "ordered (the default): one record of a partition at a time; unordered: many.",
+    },
+    kafkasource.KafkaSourceStatus: {"consumers": "1 while it reads."},
     natssource.NatsSourceSpec: {
         "servers": "URLs of the servers, without credentials.",
         "subject": "What is read, such as orders.>.",

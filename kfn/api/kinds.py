@@ -12,6 +12,7 @@ from kfn.api import (
     eventing,
     flows,
     jobsink,
+    kafkasource,
     messaging,
     natssource,
     pipeline,
@@ -110,6 +111,10 @@ PING_SOURCE = Kind(
     ("status",),
     ("duck.knative.dev/source",),
 )
+KAFKA_SOURCE = Kind(
+    kafkasource.GROUP, "v1", "KafkaSource", "kafkasources", kafkasource.KafkaSource, True, (), ("all", "knative", "sources"), ("status",),
+    ("duck.knative.dev/source",),
+)  # fmt: skip
 NATS_SOURCE = Kind(
     natssource.GROUP, "v1alpha1", "NatsSource", "natssources", natssource.NatsSource, True, (), ("all", "kfn", "sources"), ("status",),
     ("duck.knative.dev/source",),
@@ -167,7 +172,7 @@ VALIDATING_WEBHOOKS = Kind(
 
 ALL: tuple[Kind[Any], ...] = (
     SERVICE, CONFIGURATION, REVISION, ROUTE, BROKER, TRIGGER, CHANNEL, IN_MEMORY_CHANNEL, SUBSCRIPTION, SEQUENCE, PARALLEL, PING_SOURCE,
-    NATS_SOURCE, API_SERVER_SOURCE, JOB_SINK, SINK_BINDING, CONTAINER_SOURCE, WEBHOOK_SOURCE, PIPELINE, BUILD,
+    NATS_SOURCE, KAFKA_SOURCE, API_SERVER_SOURCE, JOB_SINK, SINK_BINDING, CONTAINER_SOURCE, WEBHOOK_SOURCE, PIPELINE, BUILD,
     DEPLOYMENT, JOB, POD, CORE_SERVICE, ENDPOINT_SLICE, EVENT, NAMESPACE, CONFIG_MAP, SECRET, SERVICE_ACCOUNT, LEASE,
 )  # fmt: skip
 

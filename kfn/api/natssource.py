@@ -51,7 +51,6 @@ class NatsSource(Base, frozen=True):
 
 
 def durable(source: NatsSource) -> str:
-    """The consumer's name: of the object's own, in which no underscore and no dot may stand."""
-    meta = source.metadata
+    """The consumer's name: of this very object, unless it names one, so that two platforms never share one by chance."""
     given = source.spec.jetstream.durable if source.spec.jetstream is not None else ""
-    return given or f"kfn_{meta.namespace}_{meta.name}".replace(".", "__")
+    return given or f"kfn_{source.metadata.uid}"

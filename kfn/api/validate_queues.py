@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from kfn.api import naming, natssource
+from kfn.api import kafkasource, naming, natssource
 from kfn.api.errors import FieldError
 from kfn.api.secretvalue import SecretValue, TlsSpec
 from kfn.api.validate_eventing import delivery, destination
@@ -14,6 +14,8 @@ from kfn.api.validate_sources import overrides
 _WORD = re.compile(r"[\x21-\x7e]{0,200}")
 _KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 _TOKEN = re.compile(r"[^\s.*>\x00-\x1f\x7f]+")
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _NAME = re.compile(r"[^\s.*>/\\\x00-\x1f\x7f]{1,200}")
 
 
@@ -41,6 +43,46 @@ def nats(obj: natssource.NatsSource, old: natssource.NatsSource | None) -> list[
     errors += tls(spec.tls, "spec.tls")
     errors += delivery(spec.delivery, "spec.delivery")
     return errors + overrides(spec.ce_overrides)
+
+
+def kafka(obj: kafkasource.KafkaSource, old: kafkasource.KafkaSource | None) -> list[FieldError]:
+    errors = naming.subdomain_name(obj.metadata)
+    spec = obj.spec
+    errors += destination(spec.sink, "spec.sink", required=True)
+    if not spec.bootstrap_servers:
+        errors.append(FieldError("spec.bootstrapServers", "missing; give at least one, such as kafka.example:9092"))
+    for i, server in enumerate(spec.bootstrap_servers):
+        if not all(_ADDRESS.fullmatch(part.strip()) for part in server.split(",")):
+            errors.append(FieldError(f"spec.bootstrapServers[{i}]", "is not host:port, such as kafka.example:9092"))
+    if not spec.topics:
+        errors.append(FieldError("spec.topics", "missing; name at least one topic"))
+    for i, topic in enumerate(spec.topics):
+        if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
+            errors.append(FieldError(f"spec.topics[{i}]", f"{topic!r} is no topic; use letters, digits, '.', '_' and '-'"))
+    if spec.initial_offset not in ("earliest", "latest"):
+        errors.append(FieldError("spec.initialOffset", f"{spec.initial_offset!r} is neither earliest nor latest"))
+    if spec.ordering not in ("ordered", "unordered"):
+        errors.append(FieldError("spec.ordering", f"{spec.ordering!r} is neither ordered nor unordered"))
+    if spec.consumers is not None and spec.consumers < 0:
+        errors.append(FieldError("spec.consumers", f"{spec.consumers} is negative; use 0 to pause, or more"))
+    if old is not None and old.spec.consumer_group != spec.consumer_group:
+        errors.append(FieldError("spec.consumerGroup", "immutable; delete the KafkaSource and create it anew"))
+    if (key_type := obj.metadata.labels.get(kafkasource.KEY_TYPE, "string")) not in kafkasource.KEY_TYPES:
+        known = ", ".join(kafkasource.KEY_TYPES)
+        errors.append(FieldError(f"metadata.labels[{kafkasource.KEY_TYPE}]", f"{key_type!r} is not one of {known}"))
+    errors += _net(spec.net or kafkasource.NetSpec()) + delivery(spec.delivery, "spec.delivery")
+    return errors + overrides(spec.ce_overrides)
+
+
+def _net(net: kafkasource.NetSpec) -> list[FieldError]:
+    errors = tls(net.tls, "spec.net.tls")
+    if sasl := net.sasl:
+        for name in ("user", "password", "type"):
+            given = getattr(sasl, name)
+            if given is None and sasl.enable and name != "type":
+                errors.append(FieldError(f"spec.net.sasl.{name}", "missing; say in which Secret it is"))
+            errors += value(given, f"spec.net.sasl.{name}")
+    return errors
 
 
 def subject(text: str) -> bool:
@@ -113,4 +155,7 @@ def value(given: SecretValue | None, at: str) -> list[FieldError]:
     return errors
 
 
-BY_KIND: dict[str, Callable[[Any, Any], list[FieldError]]] = {"natssources.kfn.dev": nats}
+BY_KIND: dict[str, Callable[[Any, Any], list[FieldError]]] = {
+    "natssources.kfn.dev": nats,
+    "kafkasources.sources.knative.dev": kafka,
+}

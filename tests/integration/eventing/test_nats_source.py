@@ -111,11 +111,11 @@ class TestJetStream:
             for n in range(20):
                 await stream.publish("orders.eu", b"%d" % n)
             async with stage(tmp_path / "bus") as bus:
-                jetstream = natssource.JetStreamSpec("ORDERS")
+                jetstream = natssource.JetStreamSpec("ORDERS", "kfn")
                 put(bus, server, Destination(uri=there.url), jetstream=jetstream, delivery=OFTEN)
                 await bus.ready(kinds.NATS_SOURCE, "orders")
                 await there.wait(20)
-                assert (await stream.consumer_info("ORDERS", "kfn_default_orders")).num_ack_pending == 20, "none is acknowledged"
+                assert (await stream.consumer_info("ORDERS", "kfn")).num_ack_pending == 20, "none is acknowledged"
                 kube = bus.kube
             async with nats_server(tmp_path / "bus") as own:
                 again = Stage(own, tmp_path / "bus", kube, bus.settings, bus.http)
@@ -131,7 +131,7 @@ class TestJetStream:
                     await until(lambda: {int(one.body) for one in there.got} >= set(range(30)), "each has come")
                     assert {one.id for one in there.got} == {f"ORDERS:{n}" for n in range(1, 31)}
                     with anyio.fail_after(30):
-                        while (await stream.consumer_info("ORDERS", "kfn_default_orders")).num_ack_pending:
+                        while (await stream.consumer_info("ORDERS", "kfn")).num_ack_pending:
                             await anyio.sleep(0.05)
                     assert condition(again, "Connected")[0] == "True"
 
@@ -149,21 +149,21 @@ class TestJetStream:
             there.answer = answer
             stream = client.jetstream()
             await stream.add_stream(name="ORDERS", subjects=["orders.>"])
-            put(bus, server, Destination(uri=there.url), jetstream=natssource.JetStreamSpec("ORDERS"))
+            put(bus, server, Destination(uri=there.url), jetstream=natssource.JetStreamSpec("ORDERS", "kfn"))
             await bus.ready(kinds.NATS_SOURCE, "orders")
             await stream.publish("orders.eu", b"poison")
             await stream.publish("orders.eu", b"fine")
             await until(lambda: b"fine" in [one.body for one in there.got], "the next one passes")
-            assert (await stream.consumer_info("ORDERS", "kfn_default_orders")).num_ack_pending == 1, "the other is held"
+            assert (await stream.consumer_info("ORDERS", "kfn")).num_ack_pending == 1, "the other is held"
             delivery = DeliverySpec(dead_letter_sink=Destination(uri=dead.url))
-            put(bus, server, Destination(uri=there.url), jetstream=natssource.JetStreamSpec("ORDERS"), delivery=delivery)
+            put(bus, server, Destination(uri=there.url), jetstream=natssource.JetStreamSpec("ORDERS", "kfn"), delivery=delivery)
             letter = (await dead.wait(1))[0].event
             assert (letter.data, letter.attributes["knativeerrorcode"]) == (b"poison", "400")
             assert letter.attributes["knativeerrordest"] == there.url
 
     async def test_a_stream_that_is_not_there_is_said_and_waited_for(self, tmp_path: Path) -> None:
         async with stage(tmp_path / "bus") as bus, nats_server(tmp_path / "other") as server, sink() as there, talking(server) as client:
-            put(bus, server, Destination(uri=there.url), jetstream=natssource.JetStreamSpec("ORDERS"))
+            put(bus, server, Destination(uri=there.url), jetstream=natssource.JetStreamSpec("ORDERS", "kfn"))
             await until(lambda: "there is no stream 'ORDERS'" in condition(bus, "Connected")[2], "the condition says so")
             await client.jetstream().add_stream(name="ORDERS", subjects=["orders.>"])
             await client.jetstream().publish("orders.eu", b"1")

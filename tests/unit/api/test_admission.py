@@ -43,6 +43,16 @@ def broker(**spec: Any) -> Json:
     return {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "metadata": {"name": "b", "namespace": "default"}, "spec": spec}
 
 
+def kafka(**spec: Any) -> Json:
+    spec = {"sink": {"uri": "http://x.example"}, "bootstrapServers": ["k.example:9092"], "topics": ["orders"], **spec}
+    return {
+        "apiVersion": "sources.knative.dev/v1",
+        "kind": "KafkaSource",
+        "metadata": {"name": "orders", "namespace": "default"},
+        "spec": spec,
+    }
+
+
 def nats(**spec: Any) -> Json:
     spec = {"sink": {"uri": "http://x.example"}, "servers": ["nats://n.example:4222"], "subject": "orders.>", **spec}
     return {"apiVersion": "kfn.dev/v1alpha1", "kind": "NatsSource", "metadata": {"name": "orders", "namespace": "default"}, "spec": spec}
@@ -268,6 +278,14 @@ class TestDefaults:
         assert spec["auth"]["token"]["secretKeyRef"] == {"name": "kfn-sources", "key": "t"}
         assert (spec["jetstream"]["deliverPolicy"], spec["eventType"]) == ("all", "dev.kfn.sources.nats")
 
+    def test_a_kafka_source_has_knatives_defaults_and_keeps_its_group(self) -> None:
+        old = create(kafka(consumerGroup="g"))
+        assert {name: old["spec"][name] for name in ("consumers", "initialOffset", "ordering")} == {
+            "consumers": 1, "initialOffset": "latest", "ordering": "ordered",
+        }  # fmt: skip
+        with pytest.raises(Invalid, match="immutable"):
+            admit(kinds.KAFKA_SOURCE, "UPDATE", kafka(consumerGroup="h"), old, "ann")
+
     def test_a_ping_source_fires_every_minute_unless_it_says_otherwise(self) -> None:
         stored = create(ping())
         assert stored["spec"]["schedule"] == "* * * * *"
@@ -385,6 +403,14 @@ BAD: list[tuple[Json, str, str]] = [
     (webhook(secret={"name": "Mine!", "key": "k"}), "spec.secret.name", "lower-case"),
     (webhook(secret={"key": "a/b"}), "spec.secret.key", "no key of a Secret"),
     (webhook(ceOverrides={"extensions": {"id": "b"}}), "spec.ceOverrides.extensions[id]", "CloudEvents' own"),
+    (kafka(bootstrapServers=[]), "spec.bootstrapServers", "kafka.example:9092"),
+    (kafka(bootstrapServers=["k.example"]), "spec.bootstrapServers[0]", "host:port"),
+    (kafka(topics=[]), "spec.topics", "at least one"),
+    (kafka(topics=["a b"]), "spec.topics[0]", "is no topic"),
+    (kafka(initialOffset="middle"), "spec.initialOffset", "earliest nor latest"),
+    (kafka(ordering="some"), "spec.ordering", "nor unordered"),
+    (kafka(consumers=-1), "spec.consumers", "0 to pause"),
+    (kafka(net={"sasl": {"enable": True, "user": {"secretKeyRef": {"key": "u"}}}}), "spec.net.sasl.password", "in which Secret"),
     (nats(servers=[]), "spec.servers", "nats://nats.example:4222"),
     (nats(servers=["nats://me:pass@n.example"]), "spec.servers[0]", "put them into a Secret"),
     (nats(servers=["http://n.example"]), "spec.servers[0]", "tls://host:4222"),

@@ -5,8 +5,9 @@ import base64
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from eventing.sources.queues import natsmessage, nkey
+from eventing.sources.queues import kafkamessage, natsmessage, nkey
 from eventing.sources.queues.natsmessage import Made, Message
+from eventing.sources.queues.offsets import Progress
 
 SEED = "SUAAAAICAMCAKBQHBAEQUCYMBUHA6EARCIJRIFIWC4MBSGQ3DQOR4H776Y"
 MADE = Made("nats://n.example:4222", "dev.kfn.sources.nats")
@@ -51,3 +52,58 @@ class TestNkeys:
             with pytest.raises(nkey.NkeyError) as refused:
                 read(text)
             assert not text or text not in str(refused.value)
+
+
+def record(key: bytes | None = None, value: bytes | None = b"x", **headers: bytes) -> kafkamessage.Record:
+    return kafkamessage.Record("t", 1, 7, 1_700_000_000_123, key, value, [(name.replace("_", "-"), one) for name, one in headers.items()])
+
+
+class TestKafkaRecords:
+    @pytest.mark.parametrize(
+        ("type_", "key", "told"),
+        [
+            ("string", b"eu", "eu"),
+            ("string", b"\xff\x00", "/wA="),
+            ("string", b"a\nb", "YQpi"),
+            ("int", b"\x00\x00\x00\x2a", "42"),
+            ("int", b"\xff" * 8, "-1"),
+            ("int", b"abc", "YWJj"),
+            ("float", b"\x3f\x00\x00\x00", "0.5"),
+            ("byte-array", b"eu", "ZXU="),
+        ],
+    )
+    def test_a_key_is_told_by_its_type(self, type_: str, key: bytes, told: str) -> None:
+        event = kafkamessage.event(record(key), kafkamessage.Made("ns", "ks", type_))
+        assert (event.attributes["key"], event.attributes["partitionkey"]) == (told, told)
+
+    def test_a_plain_record_is_as_knative_makes_it(self) -> None:
+        event = kafkamessage.event(record(X_One=b"1", bad=b"\xff"), kafkamessage.Made("ns", "ks"))
+        assert event.attributes == {
+            "specversion": "1.0", "id": "partition:1/offset:7", "source": "/apis/v1/namespaces/ns/kafkasources/ks#t",
+            "type": "dev.knative.kafka.event", "subject": "partition:1#7", "time": "2023-11-14T22:13:20.123Z", "kafkaheaderxone": "1",
+        }  # fmt: skip
+
+    def test_a_structured_event_passes_and_one_that_is_not_valid_goes_as_it_is(self) -> None:
+        whole = b'{"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "data": {"n": 1}}'
+        event = kafkamessage.event(record(b"k", whole, content_type=b"application/cloudevents+json"), kafkamessage.Made("ns", "ks"))
+        assert (event.id, event.data, event.attributes["partitionkey"], "key" in event.attributes) == ("1", b'{"n": 1}', "k", False)
+        broken = kafkamessage.event(record(b"k", b"{", content_type=b"application/cloudevents+json"), kafkamessage.Made("ns", "ks"))
+        assert (broken.type, broken.data) == ("dev.knative.kafka.event", b"{")
+
+
+class TestOffsets:
+    def test_what_may_be_committed_ends_before_the_first_that_is_not_done(self) -> None:
+        progress = Progress(5)
+        assert progress.settled == 5
+        assert [progress.begin(offset) for offset in (5, 6, 9)] == [True] * 3
+        progress.done(6)
+        progress.done(9)
+        assert progress.settled == 5
+        progress.done(5)
+        assert progress.settled == 10
+
+    def test_nothing_is_begun_twice(self) -> None:
+        progress = Progress(5)
+        assert progress.begin(7)
+        assert not progress.begin(6)
+        assert not progress.begin(7)
