@@ -53,10 +53,13 @@ def _notes(notes: Mapping[str, Any], base: str) -> Iterator[str]:
 
 
 def _destinations(value: Any, path: str) -> Iterator[str]:
-    """Where events go: no token and no certificate goes along yet."""
+    """Where events go: over HTTP, and no token goes along yet."""
     for steps in (("subscriber",), ("sink",), ("reply",), ("delivery", "deadLetterSink")):
         one = _map(value, *steps)
         at = ".".join((path, *steps))
+        uri = str(one.get("uri") or "")
+        if "://" in uri and not uri.startswith(("http://", "https://")):
+            yield f"{at}.uri: events are delivered over http and https only; everything that goes to {uri!r} fails"
         for field in ("audience", "CACerts"):
             if one.get(field):
                 yield f"{at}.{field}: has no effect; events are delivered without it"

@@ -151,6 +151,15 @@ async def test_an_event_given_up_without_a_sink_is_kept_in_the_brokers_dead_lett
         assert len(subscriber.got) == 1
 
 
+async def test_an_address_that_nobody_can_deliver_to_is_one_and_what_goes_there_ends_at_the_dead_letter_sink(tmp_path: Path) -> None:
+    async with stage(tmp_path) as bus, sink() as dead:
+        await bus.broker(delivery=DeliverySpec(retry=1, backoff_delay="PT0.01S", dead_letter_sink=Destination(uri=dead.url)))
+        await bus.trigger("t", "bad://uri")
+        await bus.publish_surely("1")
+        [got] = await dead.wait(1)
+        assert got.event.attributes["knativeerrordest"] == "bad://uri"
+
+
 async def test_a_dead_letter_sink_that_fails_is_tried_until_it_takes_the_event(tmp_path: Path) -> None:
     async with stage(tmp_path) as bus, sink() as subscriber, sink() as dead:
         answers = iter([500, 503, 204])

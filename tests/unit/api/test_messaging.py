@@ -42,6 +42,11 @@ class TestAChannel:
         assert "spec.channelTemplate: has no effect" in warning and "InMemoryChannel" in warning
 
 
+def test_an_address_that_nobody_can_deliver_to_is_taken_with_a_warning() -> None:
+    [warning] = warnings(kinds.SUBSCRIPTION, admitted(kinds.SUBSCRIPTION, channel=CHANNEL, subscriber={"uri": "bad://uri"}))
+    assert warning.startswith("spec.subscriber.uri: events are delivered over http and https only")
+
+
 class TestAnInMemoryChannel:
     def test_says_by_an_annotation_how_it_is_subscribed_to(self) -> None:
         made = admitted(kinds.IN_MEMORY_CHANNEL)
