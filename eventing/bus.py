@@ -14,11 +14,13 @@ import anyio
 import nats.errors
 
 from eventing import errors, login, streams
+from eventing.acks import Acks, Again
 from eventing.connection import Connection
 from eventing.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_FAILURES = (nats.errors.Error, OSError, TimeoutError)
 _FULL = frozenset((10023, 10047, 10077, 10122, 10167))  # limits of stream, server or account; too many requests
 _TOO_LARGE = 10054
 _NOT_FOUND = frozenset((10014, 10059))
@@ -45,6 +47,7 @@ class Bus:
         self._lost = anyio.Event()
         self._listeners: dict[Callable[[], object], None] = {}
         self.client = Connection()
+        self._acks = Acks(self.client)
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
@@ -111,13 +114,14 @@ class Bus:
         sent = {**headers, "Nats-Expected-Stream": stream}
         while True:
             await self.up(end - anyio.current_time())
-            with anyio.CancelScope() as attempt:
-                forget = self.on_reconnect(attempt.cancel)
-                try:
-                    answer = await self._request(subject, payload, max(0.05, end - anyio.current_time()), sent)
-                finally:
-                    forget()
-                return Published(int(answer.get("seq", 0)), bool(answer.get("duplicate")))
+            left = max(0.05, end - anyio.current_time())
+            try:
+                answer = _read(await self._acks.publish(subject, payload, sent, left))
+            except Again:
+                continue
+            except _FAILURES as error:
+                raise _unanswered(error, left) from None
+            return Published(int(answer.get("seq", 0)), bool(answer.get("duplicate")))
 
     async def ensure_stream(self, wanted: streams.Config) -> None:
         """Create the stream, or change what differs. Raises `BusError`."""
@@ -176,19 +180,9 @@ class Bus:
 
     async def _request(self, subject: str, payload: bytes, timeout: float, headers: dict[str, str] | None) -> dict[str, Any]:
         try:
-            message = await self.client.request(subject, payload, timeout=timeout, headers=headers)
-        except nats.errors.MaxPayloadError:
-            raise errors.TooLarge("the event is larger than the NATS server accepts") from None
-        except nats.errors.NoRespondersError:
-            raise errors.Unavailable("JetStream does not answer: it is starting, has no such stream, or its disk is full") from None
-        except TimeoutError:
-            raise errors.Unavailable(f"NATS did not acknowledge within {timeout:.3g} s: it is overloaded, or its disk is full") from None
-        except (nats.errors.Error, OSError) as error:
-            raise errors.Unavailable(f"NATS: {error}") from error
-        answer: dict[str, Any] = json.loads(message.data)
-        if "error" in answer:
-            raise _translated(answer["error"])
-        return answer
+            return _read((await self.client.request(subject, payload, timeout=timeout, headers=headers)).data)
+        except _FAILURES as error:
+            raise _unanswered(error, timeout) from None
 
     async def _connect(self) -> None:
         settings = self._settings
@@ -207,6 +201,7 @@ class Bus:
             closed_cb=self._on_close,
             **login.options(settings),
         )
+        await self._acks.start()
         self._up.set()
 
     async def _on_error(self, error: Exception) -> None:
@@ -225,6 +220,7 @@ class Bus:
         self._said = ""
         self._up.set()
         log.info("NATS: connected again")
+        self._acks.again()
         for listener in list(self._listeners):
             listener()
 
@@ -232,6 +228,23 @@ class Bus:
         if not self._closing:
             log.error("NATS: the connection was closed for good")
             self._lost.set()
+
+
+def _read(data: bytes) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(data)
+    if "error" in answer:
+        raise _translated(answer["error"])
+    return answer
+
+
+def _unanswered(error: BaseException, timeout: float) -> errors.BusError:
+    if isinstance(error, nats.errors.MaxPayloadError):
+        return errors.TooLarge("the event is larger than the NATS server accepts")
+    if isinstance(error, nats.errors.NoRespondersError):
+        return errors.Unavailable("JetStream does not answer: it is starting, has no such stream, or its disk is full")
+    if isinstance(error, TimeoutError):
+        return errors.Unavailable(f"NATS did not acknowledge within {timeout:.3g} s: it is overloaded, or its disk is full")
+    return errors.Unavailable(f"NATS: {error}")
 
 
 def _translated(error: dict[str, Any]) -> errors.BusError:

@@ -30,6 +30,7 @@ from kfn.cloudevents import nats as binding
 log = logging.getLogger(__name__)
 
 ALLOW = "POST, OPTIONS"
+DOORS = ("jobsinks", "webhooks")  # paths that begin so go on with a namespace, which may be called as channels are
 BODY_TIME = 60.0
 DISCARDED = 16 << 20
 _RETRY = {"Retry-After": "1"}
@@ -105,6 +106,14 @@ class Ingress:
 
     async def _store(self, namespace: str, broker: str, events: Sequence[Event], trace: dict[str, str]) -> None:
         """Store all, or refuse; what a refused batch did store is stored once, however often it is sent again."""
+        if len(events) == 1:
+            try:
+                await self._publish(namespace, broker, events[0], trace)
+            except errors.BusError as error:
+                self._failed(namespace, broker, [error])
+                status, headers = _status(error)
+                raise Refusal(status, str(error), headers) from None
+            return
         failed: dict[int, errors.BusError] = {}
         away: list[errors.BusError] = []  # once that many had to give up, NATS is gone, and the rest need not wait for the same
         limit = self._settings.batch_at_once
@@ -121,24 +130,22 @@ class Ingress:
                 if isinstance(error, errors.Unavailable):
                     away.append(error)
 
-        if len(events) == 1:
-            await one(0, events[0])
-        else:
-            async with anyio.create_task_group() as tasks:
-                for index, event in enumerate(events):
-                    tasks.start_soon(one, index, event)
+        async with anyio.create_task_group() as tasks:
+            for index, event in enumerate(events):
+                tasks.start_soon(one, index, event)
         if not failed:
             return
-        if any(isinstance(error, errors.Full) for error in failed.values()):
-            self._full()
-        if any(isinstance(error, errors.Unavailable | errors.NoStream) for error in failed.values()):
-            self._suspect(f"{namespace}/{broker}")
+        self._failed(namespace, broker, list(failed.values()))
         worst = next((e for e in failed.values() if not isinstance(e, errors.Unavailable | errors.Full)), next(iter(failed.values())))
         status, headers = _status(worst)
-        if len(events) == 1:
-            raise Refusal(status, str(worst), headers)
         report = {"accepted": len(events) - len(failed), "failed": [{"index": i, "error": str(e)} for i, e in sorted(failed.items())]}
         raise Refusal(status, json.dumps(report), {**headers, "Content-Type": "application/json"})
+
+    def _failed(self, namespace: str, broker: str, found: Sequence[errors.BusError]) -> None:
+        if any(isinstance(error, errors.Full) for error in found):
+            self._full()
+        if any(isinstance(error, errors.Unavailable | errors.NoStream) for error in found):
+            self._suspect(f"{namespace}/{broker}")
 
     async def _publish(self, namespace: str, broker: str, event: Event, trace: dict[str, str]) -> None:
         subject = subjects.event(namespace, broker, event.type, event.attributes.get("partitionkey", ""))
@@ -160,6 +167,16 @@ class _Channels(Convertor[str]):
 
 register_url_convertor("channels", _Channels())
 AT, AT_CHANNEL = "/{namespace}/{broker}", "/{namespace}/{channels:channels}/{channel}"
+
+
+def params_of(path: str) -> dict[str, str] | None:
+    """As a route would find them, of a path that is `AT` or `AT_CHANNEL` and nothing else; None for any other."""
+    match path.split("/"):
+        case ["", namespace, broker] if namespace and broker:
+            return {"namespace": namespace, "broker": broker}
+        case ["", namespace, kind, name] if namespace and name and f"{kind}/" in subjects.CHANNELS.values() and namespace not in DOORS:
+            return {"namespace": namespace, "channels": kind, "channel": name}
+    return None
 
 
 def place(request: Request) -> str:
@@ -191,6 +208,8 @@ def _arrived(event: Event) -> Event:
 
 async def read_body(request: Request, limit: int) -> bytes:
     """The body. One that is too large is read on for a while, so that its sender gets to read why."""
+    if request.headers.get("content-length") == "0":
+        return b""
     chunks, size = [], 0
     try:
         with anyio.fail_after(BODY_TIME):
