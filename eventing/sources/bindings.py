@@ -32,7 +32,7 @@ FINALIZER = "sinkbindings.eventing.kfn.dev"
 AVAILABLE = "SinkBindingAvailable"
 RESYNC = 60.0  # seconds; between two looks at subjects that are as they should be
 AGAIN = 5.0  # seconds; while they are not
-GRANT = "see 'Sink bindings' in docs/eventing.md for the right (value eventing.bindings.enabled of the chart)"
+GRANT = "give it by the chart's value eventing.bindings.enabled, or in this namespace only: docs/bindings.md"
 
 
 class Bindings:

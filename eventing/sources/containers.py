@@ -20,7 +20,7 @@ from kfn.kube.reconcile import Done
 BINDING, ADAPTER = "SinkBindingReady", "ReceiveAdapterReady"
 RESYNC = 30.0  # seconds; between two looks at a Deployment that runs
 AGAIN = 1.0  # seconds; at one that does not run yet
-GRANT = "see 'Container sources' in docs/eventing.md for the right (value eventing.containerSources.enabled of the chart)"
+GRANT = "give it by the chart's value eventing.containerSources.enabled, or in this namespace only: docs/bindings.md"
 
 
 class Containers:
