@@ -168,6 +168,6 @@ class Engine:
         now, limit = anyio.current_time(), self._parts.settings.pipeline_max_bytes
         if now - self._read_at > 1:
             self._used, self._read_at = (await self._parts.bus.api(f"STREAM.INFO.{self.store.stream}"))["state"]["bytes"], now
-        self._used += size + 4096
+        self._used += 2 * size + 4096  # an output may be as large
         if self._used > ROOM * limit:
             raise errors.Full(f"the runs that are kept use {self._used >> 20} of {limit >> 20} MiB; try again when some have ended")

@@ -51,7 +51,7 @@ class Ledger:
     async def begin(self, run: Run) -> Run:
         """Store the first record, unless there is one, and put under way what is due. Raises `BusError`."""
         try:
-            kept = Kept(run, await self._store.save(run, 0))
+            kept = Kept(run, await self._store.save(run, 0), run.started)
         except errors.Changed:
             found = await self.read(run.id, fresh=True)
             assert found is not None, run.id
@@ -65,6 +65,11 @@ class Ledger:
         """As we know it, which another replica may have changed; `fresh`: as it is."""
         kept = await self._load(run, fresh=fresh)
         return kept.run if kept else None
+
+    def written(self, run: str) -> float:
+        """When the record was written that was read last."""
+        kept = self._kept.get(run)
+        return kept.at if kept else 0.0
 
     async def happen(self, run: str, what: Happening) -> Run | None:
         """Write it, for as long as it takes; None if there is no such run."""
@@ -100,7 +105,7 @@ class Ledger:
             if run != kept.run:
                 sequence = await self._save(run, kept.sequence)
                 if sequence:
-                    self._remember(Kept(run, sequence))
+                    self._remember(Kept(run, sequence, now))
                     await self._follow(graph, kept.run, run)
                     return
             kept, fresh = await self._load(id, fresh=True), True

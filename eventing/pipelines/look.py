@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 YOUNG = 60.0  # seconds: its record may be on its way still
 SOON = 2.0
+STILL = 0.8  # of the time between two looks: nothing has been written for so long
 
 End = Callable[[Run], Awaitable[None]]
 """Do what is left to do for a run that is over."""
@@ -51,6 +52,6 @@ class Looker:
             return None
         if what not in ("start", "again") and not any(step.window for step in run.steps.values()):
             return None  # a timer whose window is closed
-        if message.metadata.num_delivered > 1:
+        if now - self._ledger.written(id) >= self._settings.pipeline_look * STILL:
             await self._ledger.heal(run)
         return max(0.05, min(next_look(run) - utcnow().timestamp(), self._settings.pipeline_look))

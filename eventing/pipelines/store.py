@@ -27,10 +27,11 @@ RETRIES = "Kfn-Retries"
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A record, and the sequence that it was stored with."""
+    """A record, the sequence that it was stored with, and when."""
 
     run: Run
     sequence: int
+    at: float
 
 
 class Store:
@@ -45,7 +46,7 @@ class Store:
 
     async def record(self, run: str) -> Kept | None:
         found = await stored.last(self._bus, self.stream, self.runs.record(run))
-        return Kept(state.loads(found.data), found.sequence) if found else None
+        return Kept(state.loads(found.data), found.sequence, found.at.timestamp()) if found else None
 
     async def save(self, run: Run, over: int) -> int:
         """The sequence of it; raises `Changed` if another record is there than the one with the sequence `over`."""

@@ -158,6 +158,12 @@ class TestAMap:
         assert not is_wanted(play.run, Task("ocr", 0))
 
 
+    def test_keeps_to_what_came_first_of_an_item(self) -> None:
+        play = Play(MAPPED).done("split").does(Listed(Task("ocr", 0), 3)).items("ocr", 0)
+        before = play.run
+        assert play.does(Failed(Task("ocr", 0, 0), 9, "late"), Tried(Task("ocr", 0, 0), 9, "late")).run == before
+
+
 class TestAJoin:
     def test_of_any_begins_with_the_first_and_drops_the_rest(self) -> None:
         play = Play(graph(Node("a"), Node("b"), Node("j", need("a", "b"), join=Join(any=True)))).done("b")
