@@ -36,22 +36,19 @@ def apply(session: session.Session, file: str, wait: bool) -> None:
 
     given = pipelinefile.read(file, session.namespace)
 
-    async def work() -> list[Any]:
+    async def work() -> None:
         async with session.client() as client:
-            made = [await _put(client, one) for one in given]
-            if not wait:
-                return made
-            return [
-                await until_ready(
-                    client, kinds.PIPELINE, one.metadata.name, one.metadata.namespace, timeout=READY, generation=one.metadata.generation,
-                    say=lambda why: click.echo(f"  {why}", err=True),
-                )
-                for one in made
-            ]  # fmt: skip
+            for one in [await _put(client, one) for one in given]:
+                meta, ready = one.metadata, one
+                if wait:
+                    ready = await until_ready(
+                        client, kinds.PIPELINE, meta.name, meta.namespace, timeout=READY, generation=meta.generation,
+                        say=lambda why: click.echo(f"  {why}", err=True),
+                    )  # fmt: skip
+                if ready.status.address:
+                    click.echo(ready.status.address.url)
 
-    for one in run(work):
-        if one.status.address:
-            click.echo(one.status.address.url)
+    run(work)
 
 
 async def _put(client: "Client", given: Any) -> Any:

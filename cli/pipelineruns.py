@@ -12,9 +12,9 @@ from cli.failures import CliError
 if TYPE_CHECKING:
     from cli.busdoor import Ask
 
-RUNNING, SUCCEEDED = "running", "succeeded"
-STATUSES = (RUNNING, SUCCEEDED, "failed", "cancelled")
-MARKS = {"succeeded": "✓", "failed": "✗", "running": "…", "cancelled": "✗"}
+RUNNING, SUCCEEDED, FAILED, CANCELLED = "running", "succeeded", "failed", "cancelled"
+STATUSES = (RUNNING, SUCCEEDED, FAILED, CANCELLED)
+MARKS = {SUCCEEDED: "✓", FAILED: "✗", RUNNING: "…", CANCELLED: "✗"}
 LOOK_FIRST, LOOK_LAST = 0.05, 1.0  # seconds between two looks at a run, at first and at last
 PAGE = 100
 ERROR_SHOWN = 300  # characters of a step's error in the table
@@ -44,8 +44,8 @@ def start(session: session.Session, name: str, data: str | None, wait: bool, tim
     content = body(data, "--data")
     try:
         given = None if content is None else json.loads(content)
-    except ValueError as error:
-        raise CliError(f"--data is not JSON: {error}", 2) from error
+    except (ValueError, RecursionError) as error:
+        raise CliError(f"--data is not JSON, or nested too deeply: {error}", 2) from error
 
     async def work() -> Any:
         from cli.busdoor import open_door
@@ -154,7 +154,7 @@ def cancel(session: session.Session, name: str, run_: str) -> None:
     from cli.session import run
 
     found = run(_ask, session, name, "DELETE", f"runs/{_id(run_)}", {})
-    click.echo(f"run {run_} {found['status']}", err=True)
+    click.echo(f"run {run_} {'is' if found['status'] == CANCELLED else 'was over:'} {found['status']}", err=True)
 
 
 async def _ask(session: session.Session, name: str, method: str, path: str, query: dict[str, str]) -> Any:

@@ -132,7 +132,7 @@ class Pipelines:
             try:
                 await self._resolver.url(step.target, plan.namespace, field)
             except Unresolved as error:
-                return false("StepsResolved", error.reason, str(error))
+                return false("StepsResolved", error.reason, str(error).replace(f"{field}.ref:", f"{field}:"))  # a step says `fn`
         return true("StepsResolved")
 
     async def _started(self, pipeline: Pipeline, plan: Plan) -> Condition:

@@ -56,7 +56,6 @@ TRIGGER = ConditionSet(
     "Ready", ("BrokerReady", "DependencyReady", "SubscriberResolved", "SubscriptionReady", "DeadLetterSinkResolved", "OIDCIdentityCreated")
 )
 
-PIPELINE = ConditionSet("Ready", ("BrokerReady", "StepsResolved"))
 BUILD = ConditionSet("Succeeded")
 
 

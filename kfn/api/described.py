@@ -278,7 +278,7 @@ _FIELDS: dict[type[Base], dict[str, str]] = {
     pipeline.PipelineSpec: {
         "on": "The events that start a run. In a file that kubectl reads, quote the key: YAML's on is true.",
         "http": "Whether a POST to the Pipeline's address starts a run; by default where there is no on.",
-        "key": "Runs with the same value of this expression, such as data.tenant, run in order.",
+        "key": "Not taken yet: an expression by whose value runs are put in order.",
         "timeout": "How long a run may take, such as 10m.",
         "defaults": "What the steps have in common.",
         "steps": "The steps by their names, by which expressions read what they answered.",

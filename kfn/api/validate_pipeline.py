@@ -30,6 +30,8 @@ def pipeline(obj: Pipeline, old: Pipeline | None) -> list[FieldError]:
         errors.append(FieldError("spec.http", "is false and there is no spec.on, so nothing could start it; set one of them"))
     if spec.on is not None:
         errors += _start(spec.on)
+    if spec.key:
+        errors.append(FieldError("spec.key", "is not taken yet: runs go on beside each other, in no order; remove it"))
     errors += too_many("spec.steps", spec.steps, STEPS_MAX)
     for name, step in spec.steps.items():
         errors += _step(name, step)

@@ -157,7 +157,6 @@ class TestAMap:
         assert not is_wanted(play.run, Task("ocr", 0, 5))
         assert not is_wanted(play.run, Task("ocr", 0))
 
-
     def test_keeps_to_what_came_first_of_an_item(self) -> None:
         play = Play(MAPPED).done("split").does(Listed(Task("ocr", 0), 3)).items("ocr", 0)
         before = play.run

@@ -19,7 +19,6 @@ kind: Pipeline
 metadata: {name: invoices, namespace: default}
 spec:
   "on": {type: com.acme.scan.uploaded}
-  key: data.tenant
   timeout: 10m
   defaults: {retries: 5, backoff: {initial: 1s, factor: 2, max: 2m, jitter: true}, onError: dlq}
   steps:
@@ -90,7 +89,6 @@ class TestAPlan:
         fraud, ocr, notify = made.step("fraud"), made.step("ocr"), made.step("notify")
         assert fraud.when is not None and fraud.when.truth(scope)
         assert ocr.map is not None and ocr.map.evaluate(scope) == [1, 2]
-        assert made.key is not None and made.key.evaluate(scope) == "acme"
         assert notify.input.evaluate(scope) == {"total": 1001, "risk": 0}, "a step that was skipped is an empty object"
         assert notify.input.evaluate({**scope, "fraud": {"score": 0.5}}) == {"total": 1001, "risk": 0.5}
 
@@ -105,7 +103,7 @@ class TestAPlan:
     def test_is_started_by_http_where_nothing_is_said_of_events(self) -> None:
         assert not plan(invoices()).http
         assert plan(invoices(http=True)).http
-        obj = invoices(key="")
+        obj = invoices()
         del obj["spec"]["on"]
         assert plan(obj).http
 
@@ -183,7 +181,7 @@ class TestWhatIsRefused:
             ({"steps": {}}, "spec.steps", "at least one step"),
             ({"timeout": "10"}, "spec.timeout", "not a duration"),
             ({"defaults": {"retries": 1000}}, "spec.defaults.retries", "between 0 and 100"),
-            ({"key": "join.total"}, "spec.key", "known here: data, event"),
+            ({"key": "data.tenant"}, "spec.key", "not taken yet"),
             ({"output": "jion.total"}, "spec.output", "did you mean 'join'?"),
             ({"on": {}}, "spec.on.type", "missing"),
             ({"on": {"type": "t", "filters": [{"exakt": {}}]}}, "spec.on.filters[0]", "set exactly one of"),
@@ -197,7 +195,7 @@ class TestWhatIsRefused:
         assert said in errors.get(path, ""), errors
 
     def test_what_nothing_could_start(self) -> None:
-        obj = invoices(http=False, key="")
+        obj = invoices(http=False)
         del obj["spec"]["on"]
         assert "nothing could start it" in refused(obj)["spec.http"]
 
