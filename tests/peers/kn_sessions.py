@@ -169,6 +169,29 @@ async def ping(kn: Command, image: str) -> None:
     assert "deleted" in (await kn("source", "ping", "delete", "beat")).out
 
 
+async def apiserver(kn: Command, image: str) -> None:
+    """Without labels: kn (of knative.dev/client 0.50) panics where it shows them, whoever the server is."""
+    await kn("broker", "create", "default")
+    made = await kn("source", "apiserver", "create", "maps", "--resource", "ConfigMap:v1", "--mode", "Resource", "--sink", "broker:default")
+    assert "ApiServer source 'maps' created" in made.out
+
+    async def described() -> bool:
+        shown = (await kn("source", "apiserver", "describe", "maps")).out
+        return "SinkProvided" in shown and "SufficientPermissions" in shown
+
+    await eventually(described, 60, "the source says nothing")
+    assert "ConfigMap:v1" in (await kn("source", "apiserver", "list")).out
+    assert "maps" in (await kn("source", "list")).out
+    assert "ApiServerSource" in (await kn("source", "list-types")).out
+    await kn("source", "apiserver", "update", "maps", "--resource", "Secret:v1", "--mode", "Reference")
+    spec = (await kn.json("source", "apiserver", "describe", "maps"))["spec"]
+    assert (spec["mode"], spec["serviceAccountName"]) == ("Reference", "default")
+    assert {one["kind"] for one in spec["resources"]} >= {"Secret"}
+    wrong = await kn.refused("source", "apiserver", "create", "bad", "--resource", "ConfigMap:V 1", "--sink", "broker:default")
+    assert "spec.resources[0].apiVersion" in wrong
+    assert "deleted" in (await kn("source", "apiserver", "delete", "maps")).out
+
+
 async def bindings(kn: Command, image: str) -> None:
     await kn("service", "create", "hello", "--image", image)
     await kn("broker", "create", "default")

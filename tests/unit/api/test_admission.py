@@ -63,6 +63,26 @@ def webhook(**spec: Any) -> Json:
     return {"apiVersion": "kfn.dev/v1alpha1", "kind": "WebhookSource", "metadata": {"name": "gh", "namespace": "default"}, "spec": spec}
 
 
+def api_server(**spec: Any) -> Json:
+    spec = {"sink": {"uri": "http://x.example"}, "resources": [{"apiVersion": "v1", "kind": "Pod"}], **spec}
+    return {
+        "apiVersion": "sources.knative.dev/v1",
+        "kind": "ApiServerSource",
+        "metadata": {"name": "a", "namespace": "default"},
+        "spec": spec,
+    }
+
+
+def job_sink(*containers: Json, **pod: Any) -> Json:
+    job = {"spec": {"template": {"spec": {"containers": list(containers), **pod}}}}
+    return {
+        "apiVersion": "sinks.knative.dev/v1alpha1",
+        "kind": "JobSink",
+        "metadata": {"name": "j", "namespace": "default"},
+        "spec": {"job": job},
+    }
+
+
 def ping(**spec: Any) -> Json:
     spec = {"sink": {"ref": {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "name": "default"}}, **spec}
     return {"apiVersion": "sources.knative.dev/v1", "kind": "PingSource", "metadata": {"name": "p", "namespace": "default"}, "spec": spec}
@@ -176,6 +196,17 @@ CORPUS = [
     trigger(),
     trigger(filter={"attributes": {"type": "a", "source": ""}}, delivery={"retry": 3, "backoffDelay": "PT0.2S"}),
     ping(data="x", contentType="text/plain", timezone="Europe/Berlin", schedule="@daily"),
+    api_server(),
+    api_server(
+        resources=[
+            {"apiVersion": "apps/v1", "kind": "Deployment", "selector": {"matchExpressions": [{"key": "b/c", "operator": "Exists"}]}}
+        ],
+        owner={"apiVersion": "serving.knative.dev/v1", "kind": "Revision"},
+        namespaceSelector={},
+        mode="Resource",
+        filters=[{"exact": {"kind": "Pod"}}],
+    ),
+    job_sink({"name": "c", "image": "i", "env": [{"name": "K_EXECUTION_MODE", "value": "other"}]}, restartPolicy="OnFailure"),
     webhook(),
     webhook(
         secret={"name": "mine", "key": "a.b"},
@@ -285,6 +316,15 @@ class TestDefaults:
         }  # fmt: skip
         with pytest.raises(Invalid, match="immutable"):
             admit(kinds.KAFKA_SOURCE, "UPDATE", kafka(consumerGroup="h"), old, "ann")
+
+    def test_an_api_server_source_names_objects_with_the_rights_of_the_default_account(self) -> None:
+        stored = create(api_server())["spec"]
+        assert (stored["mode"], stored["serviceAccountName"]) == ("Reference", "default") and "namespaceSelector" not in stored
+        assert create(api_server(namespaceSelector={}))["spec"]["namespaceSelector"] == {}
+
+    def test_a_job_sinks_containers_are_told_that_they_run_as_a_batch(self) -> None:
+        [container] = create(job_sink({"name": "c", "image": "i"}))["spec"]["job"]["spec"]["template"]["spec"]["containers"]
+        assert container["env"] == [{"name": "K_EXECUTION_MODE", "value": "batch"}]
 
     def test_a_ping_source_fires_every_minute_unless_it_says_otherwise(self) -> None:
         stored = create(ping())
@@ -397,6 +437,22 @@ BAD: list[tuple[Json, str, str]] = [
     (trigger(subscriber={"uri": "f.default"}), "spec.subscriber.uri", "http://"),
     (trigger(filter={"attributes": {"Type": "a"}}), "spec.filter.attributes[Type]", "such as 'type'"),
     (trigger(filters=[{"exact": {"type": "a"}, "prefix": {"type": "a"}}]), "spec.filters[0]", "exactly one of"),
+    (api_server(sink={}), "spec.sink", "missing"),
+    (api_server(resources=[]), "spec.resources", "at least one"),
+    (api_server(resources=[{"apiVersion": "v1"}]), "spec.resources[0].kind", "such as Pod"),
+    (api_server(resources=[{"apiVersion": "V 1", "kind": "Pod"}]), "spec.resources[0].apiVersion", "apps/v1"),
+    (
+        api_server(resources=[{"apiVersion": "v1", "kind": "Pod", "selector": {"matchLabels": {"a b": "c"}}}]),
+        "spec.resources[0].selector.matchLabels[a b]",
+        "no label",
+    ),
+    (api_server(owner={"kind": "Revision"}), "spec.owner.apiVersion", "write v1"),
+    (api_server(mode="Both"), "spec.mode", "use Reference or Resource"),
+    (api_server(serviceAccountName="A b"), "spec.serviceAccountName", "lower-case"),
+    (api_server(filters=[{"exact": {}}]), "spec.filters[0].exact", "missing"),
+    (job_sink(), "spec.job.spec.template.spec.containers", "at least one"),
+    (job_sink({"name": "c"}), "spec.job.spec.template.spec.containers[0].image", "missing"),
+    (job_sink({"name": "c", "image": "i"}, restartPolicy="Always"), "spec.job.spec.template.spec.restartPolicy", "Never or OnFailure"),
     (webhook(sink={}), "spec.sink", "missing"),
     (webhook(signatureHeader="X Sig"), "spec.signatureHeader", "no name of an HTTP header"),
     (webhook(eventType="a b"), "spec.eventType", "a space"),
