@@ -15,7 +15,7 @@ from eventing.apiserver import changes
 from eventing.apiserver.config import Config, Resource
 from eventing.apiserver.numbers import Numbers
 from eventing.apiserver.outbox import Change, Outbox
-from eventing.courier import Courier
+from eventing.courier import Courier, child_trace
 from eventing.delivery import DEFAULT, policy
 from eventing.match import AllOf, Filter, matches, parse
 from eventing.retry import Outcome
@@ -42,12 +42,24 @@ _POLICY = policy(DEFAULT)
 
 
 class Adapter:
-    """`run` until cancelled. `url` may change meanwhile; `waiting_for` says what it has not found yet, "" once it follows everything."""
+    """`run` until cancelled. `url` may change meanwhile; `token` gives what the sink is shown.
 
-    def __init__(self, client: Client, courier: Courier, numbers: Numbers, config: Config, url: str, outbox: Outbox | None = None) -> None:
+    `waiting_for` says what it has not found yet, "" once it follows everything."""
+
+    def __init__(
+        self,
+        client: Client,
+        courier: Courier,
+        numbers: Numbers,
+        config: Config,
+        url: str,
+        outbox: Outbox | None = None,
+        token: Callable[[], str] = str,
+    ) -> None:
         self._client, self._courier, self._numbers, self._config, self.url = client, courier, numbers, config, url
         self._filter: Filter = parse(TriggerSpec(filters=list(config.filters))) if config.filters else AllOf()
         self._outbox = Outbox() if outbox is None else outbox
+        self._token = token
         self._more = anyio.Event()
         self._full, self._room = anyio.Event(), anyio.Event()
         self._missing: dict[Resource, str] = dict.fromkeys(config.resources, "not asked for yet")
@@ -174,8 +186,8 @@ class Adapter:
         """Try until there is nothing more to try; how it ended."""
         event, attempt = self._event(change), 1
         while True:
-            outcome = (await self._courier.deliver(event, self.url, _POLICY, {}, sender=self._config.namespace)).outcome
-            if 200 <= outcome.status < 300:  # what it says beside that is nobody's
+            outcome = await self._attempt(event)
+            if 200 <= outcome.status < 300:
                 return "sent"
             if outcome.status not in _AWAY and not retry.retriable(outcome):
                 return self._lost(event, "refused", outcome)
@@ -185,6 +197,14 @@ class Adapter:
             await anyio.sleep(max(min(retry.backoff(_POLICY, attempt), LONGEST), min(outcome.retry_after or 0.0, LONGEST)))
             attempt += 1
 
+    async def _attempt(self, event: Event) -> Outcome:
+        """What it answers beside a status is nobody's."""
+        token = self._token()
+        extra = {"authorization": f"Bearer {token}"} if token else {}
+        sender = "" if token else self._config.namespace
+        outcome, _ = await self._courier.call(event, self.url, _POLICY, child_trace({}), sender=sender, extra=extra)
+        return outcome
+
     def _lost(self, event: Event, how: str, outcome: Outcome) -> str:
         why = outcome.problem or f"the sink answered {outcome.status}"
         log.warning("api server source %s: event %s (%s) is %s: %s", self._config.key, event.id, event.type, how, why)
@@ -193,7 +213,7 @@ class Adapter:
     async def _last(self) -> None:
         """Send what waits, each once, for as long as the sink takes it."""
         while change := self._outbox.take():
-            outcome = (await self._courier.deliver(self._event(change), self.url, _POLICY, {}, sender=self._config.namespace)).outcome
+            outcome = await self._attempt(self._event(change))
             if not 200 <= outcome.status < 300:
                 self._outbox.put_back(change)
                 log.warning("api server source %s: %d changes are not sent as it ends", self._config.key, len(self._outbox))

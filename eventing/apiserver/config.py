@@ -8,7 +8,7 @@ import msgspec
 from kfn.api import selector
 from kfn.api.apiserversource import DEFAULT_ACCOUNT, REFERENCE, ApiServerSource
 
-SINK, CONFIG = "K_SINK", "K_SOURCE_CONFIG"  # names of variables
+SINK, CONFIG, TOKENS = "K_SINK", "K_SOURCE_CONFIG", "K_SINK_TOKENS"  # names of variables; the last is a folder
 
 
 class Resource(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,6 +1,7 @@
 """The Deployment that runs one source's adapter in the source's namespace, under its service account, and what its status says. Pure.
 
-It satisfies the restricted Pod Security Standard, and has no Secret: all that it may do is what the service account may.
+It satisfies the restricted Pod Security Standard, and has no Secret but the one that the source names, to publish with: all that it may do
+is what the service account may.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from eventing.apiserver import config as configs
 from eventing.apiserver.config import Config
 from eventing.conditions import false, true, unknown
+from kfn.api import names
 from kfn.api.apiserversource import ApiServerSource
 from kfn.api.base import Json
 from kfn.api.core import Deployment
@@ -24,6 +26,7 @@ LABELS = {
 }
 PORT = 8081
 _USER = 65532
+_TOKENS = "/etc/kfn/tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ def deployment(pods: Pods, source: ApiServerSource, config: Config, url: str) ->
 
 
 def _pod(pods: Pods, source: ApiServerSource, config: Config, url: str) -> Json:
+    tokens = source.metadata.annotations.get(names.AUTH, "")
     container: Json = {
         "name": "adapter",
         "image": pods.image,
@@ -82,7 +86,9 @@ def _pod(pods: Pods, source: ApiServerSource, config: Config, url: str) -> Json:
             {"name": configs.CONFIG, "value": configs.dumps(config)},
             {"name": "HOME", "value": "/tmp"},  # noqa: S108 - nothing is written there
             {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"},
+            *([{"name": configs.TOKENS, "value": _TOKENS}] if tokens else []),
         ],
+        **({"volumeMounts": [{"name": "tokens", "mountPath": _TOKENS, "readOnly": True}]} if tokens else {}),
         "ports": [{"name": "admin", "containerPort": PORT}],
         "startupProbe": _probe("/healthz", period=1, failures=60),
         "livenessProbe": _probe("/healthz", period=10, failures=6),
@@ -104,9 +110,10 @@ def _pod(pods: Pods, source: ApiServerSource, config: Config, url: str) -> Json:
         "terminationGracePeriodSeconds": 20,
         **({"imagePullSecrets": [{"name": one} for one in pods.pull_secrets]} if pods.pull_secrets else {}),
         "securityContext": {
-            "runAsNonRoot": True, "runAsUser": _USER, "runAsGroup": _USER, "seccompProfile": {"type": "RuntimeDefault"},
+            "runAsNonRoot": True, "runAsUser": _USER, "runAsGroup": _USER, "fsGroup": _USER, "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [container],
+        **({"volumes": [{"name": "tokens", "secret": {"secretName": tokens, "defaultMode": 0o440}}]} if tokens else {}),
     }  # fmt: skip
 
 

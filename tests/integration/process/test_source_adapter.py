@@ -33,7 +33,10 @@ async def test_it_lives_and_ends_as_every_process_here(tmp_path: Path) -> None:
     told = config.Config("default", "maps", "https://api", "s", (config.Resource("v1", "ConfigMap"),), ("default",))
     async with served(tmp_path) as api, sink() as there:
         await api.client.create(kinds.CONFIG_MAP, put("old"), "default")
-        process = await started(api.kubeconfig, tmp_path / "log", K_SINK=there.url, K_SOURCE_CONFIG=config.dumps(told))
+        (tmp_path / "tokens").mkdir()
+        (tmp_path / "tokens/one").write_text("open sesame\n")
+        env = {config.SINK: there.url, config.CONFIG: config.dumps(told), config.TOKENS: str(tmp_path / "tokens")}
+        process = await started(api.kubeconfig, tmp_path / "log", **env)
         try:
             assert process.stdout is not None
             with anyio.fail_after(60):
@@ -42,6 +45,7 @@ async def test_it_lives_and_ends_as_every_process_here(tmp_path: Path) -> None:
             await there.wait(1)
             await api.client.create(kinds.CONFIG_MAP, put("new"), "default")
             await there.wait(2)
+            assert {got.headers["authorization"] for got in there.got} == {"Bearer open sesame"}
             admin = line.split("admin=")[1].split()[0]
             async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
                 assert (await http.get(f"{admin}/readyz")).status_code == 200

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from eventing.apiserver import access, changes, config, manifest
@@ -167,6 +168,16 @@ class TestPod:
         assert pod["imagePullSecrets"] == [{"name": "regcred"}]
         [owner] = made["metadata"]["ownerReferences"]
         assert (owner["kind"], owner["uid"], owner["controller"]) == ("ApiServerSource", "source-uid", True)
+
+    def test_it_has_a_secret_only_if_the_source_names_one_to_publish_with(self) -> None:
+        one = msgspec.structs.replace(
+            source(), metadata=ObjectMeta(name="m", namespace="n", annotations={"eventing.kfn.dev/auth": "kfn-events"})
+        )
+        made = manifest.deployment(manifest.Pods("kfn:1"), one, config.of(one, "https://x", ("n",)), "http://sink")
+        pod = made["spec"]["template"]["spec"]
+        assert [volume["secret"]["secretName"] for volume in pod["volumes"]] == ["kfn-events"]
+        mounted = pod["containers"][0]["volumeMounts"][0]["mountPath"]
+        assert {"name": config.TOKENS, "value": mounted} in pod["containers"][0]["env"]
 
     def test_a_change_of_what_it_does_is_seen_by_its_hash(self) -> None:
         hashes = {one["metadata"]["annotations"][manifest.HASH] for one in (self.made(), self.made(), self.made(mode="Resource"))}
