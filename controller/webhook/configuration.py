@@ -11,7 +11,7 @@ from typing import Any
 from controller.webhook.settings import Settings
 from kfn.api.admission import rules
 from kfn.api.base import Json
-from kfn.api.podspecable import kind_of
+from kfn.api.podspecable import KNOWN
 from kfn.binding import EXCLUDE
 
 NAME = "webhook.kfn.dev"
@@ -50,8 +50,10 @@ def binding(settings: Settings, bundle: bytes) -> Json:
 
 
 def binding_rules(subjects: Iterable[tuple[str, str]]) -> list[Json]:
-    """What is asked about for subjects of these (apiVersion, kind): their creation and change, and nothing else."""
-    asked = sorted({(kind.group, kind.version, kind.plural) for kind in (kind_of(*one) for one in subjects)})
+    """What is asked about for subjects of these (apiVersion, kind): their creation and change. Only of kinds that are known to carry pods:
+    who writes a SinkBinding about Secrets or Leases must not have all of the cluster's sent here."""
+    named = set(subjects)
+    asked = sorted((kind.group, kind.version, kind.plural) for kind in KNOWN if (kind.api_version, kind.kind) in named)
     return [
         {"apiGroups": [group], "apiVersions": [version], "operations": ["CREATE", "UPDATE"], "resources": [plural], "scope": "Namespaced"}
         for group, version, plural in asked

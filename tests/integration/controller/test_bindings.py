@@ -56,6 +56,7 @@ class TestBindings:
         async with leading() as (_, api, _):
             put(api, "one", Subject("apps/v1", "Deployment", name="a"))
             await until(api, {"deployments"})
+            put(api, "odd", Subject("v1", "Secret", name="a"))
             put(api, "two", Subject("batch/v1", "Job", name="a"))
             await until(api, {"deployments", "jobs"})
             api.remove(kinds.SINK_BINDING, "one")

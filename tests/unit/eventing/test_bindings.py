@@ -89,6 +89,7 @@ class TestSubjects:
             await at.client.delete(kinds.SINK_BINDING, "b", "default")
             await at.is_gone()
             after = await at.client.get(DEPLOYMENT, "a", "default")
+            assert after.metadata.generation == 3, "made, bound, let go: every other change would have been a rollout for nothing"
             assert (after.spec, after.metadata.labels) == (before.spec, before.metadata.labels)
 
     async def test_what_comes_later_has_it_from_the_first_moment(self) -> None:
