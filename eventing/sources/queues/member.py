@@ -85,10 +85,10 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._tasks.start_soon(self._commit_often)
                 self._tasks.start_soon(self._measure)
                 self._tasks.start_soon(self._read)
+        except (kafka.KafkaConnectionError, TimeoutError) as error:
+            raise Broken(f"no broker answers at {', '.join(self._options['bootstrap_servers'])}") from error
         except kafka.KafkaError as error:
             raise Broken(_text(error)) from error
-        except TimeoutError:
-            raise Broken("the brokers do not answer") from None
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(PATIENCE):
                 await self._commit(self._parts.values())

@@ -11,7 +11,6 @@ import anyio
 import nats.errors
 
 from eventing.bus import Bus
-from eventing.connection import Connection
 from eventing.settings import Settings
 from eventing.sources.queues import nkey, trust
 from eventing.sources.queues.nkey import Identity
@@ -58,7 +57,8 @@ class Remote(Bus):
         super().__init__(Settings())
         self._servers, self._name, self._say = servers, name, say
         self._options, identity = login.options()
-        self.client = _Secure(login.tls)
+        context = self._options.pop("tls", None)
+        self.client.tls = (lambda: context) if context is not None else None  # asked for by us, whatever the server says
         if identity is not None:
             self._options["signature_cb"] = identity.sign
             if identity.jwt:
@@ -108,19 +108,6 @@ class Remote(Bus):
 
     def dropped(self) -> None:
         """A message came faster than it could be kept."""
-
-
-class _Secure(Connection):
-    """nats-py speaks TLS where the server asks for it; here it is we who ask."""
-
-    def __init__(self, tls: bool) -> None:
-        super().__init__()
-        self._tls = tls
-
-    def _connect_command(self) -> bytes:
-        if self._tls and not self._server_info.get("tls_required"):
-            raise nats.errors.Error("the server does not ask for TLS, and spec.tls is enabled; nothing was sent to it")
-        return bytes(super()._connect_command())
 
 
 def _text(value: bytes) -> str:

@@ -204,4 +204,4 @@ class TestWhoWeAre:
     async def test_a_server_without_tls_is_told_nothing_where_tls_is_asked_for(self, tmp_path: Path) -> None:
         async with stage(tmp_path / "bus") as bus, nats_server(tmp_path / "other") as server, sink() as there:
             put(bus, server, Destination(uri=there.url), tls=TlsSpec(enable=True))
-            await until(lambda: "does not ask for TLS" in condition(bus, "Connected")[2], "the condition says so")
+            await until(lambda: "offers no TLS" in condition(bus, "Connected")[2], "the condition says so")

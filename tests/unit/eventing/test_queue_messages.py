@@ -1,11 +1,19 @@
 """What a message becomes, and who we are to a server: the pure parts of the sources that read from message systems."""
 
 import base64
+import subprocess
+import sys
 
+import anyio
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from eventing.sources.queues import kafkamessage, natsmessage, nkey
+from eventing.courier import Courier
+from eventing.delivery import Policy
+from eventing.metrics import Metrics
+from eventing.settings import Settings
+from eventing.sources.carrier import Carrier, Route
+from eventing.sources.queues import kafkamessage, kafkapump, natsmessage, nkey
 from eventing.sources.queues.natsmessage import Made, Message
 from eventing.sources.queues.offsets import Progress
 
@@ -107,3 +115,48 @@ class TestOffsets:
         assert progress.begin(7)
         assert not progress.begin(6)
         assert not progress.begin(7)
+
+
+class TestKafkaLogins:
+    @pytest.mark.parametrize(
+        ("login", "protocol", "mechanism"),
+        [
+            (kafkapump.Login(), "PLAINTEXT", None),
+            (kafkapump.Login(sasl=True, user=b"me\n", password=b"pw\n"), "SASL_PLAINTEXT", "PLAIN"),
+            (kafkapump.Login(tls=True, sasl=True, user=b"me", password=b"pw", type=b"SCRAM-SHA-512\n"), "SASL_SSL", "SCRAM-SHA-512"),
+            (kafkapump.Login(tls=True), "SSL", None),
+        ],
+    )
+    def test_they_are_what_aiokafka_takes(self, login: kafkapump.Login, protocol: str, mechanism: str | None) -> None:
+        options = login.options()
+        assert (options["security_protocol"], options.get("sasl_mechanism")) == (protocol, mechanism)
+        assert (options.get("sasl_plain_username"), options.get("sasl_plain_password")) == (("me", "pw") if mechanism else (None, None))
+        assert "pw" not in repr(login)
+
+    def test_what_is_wrong_is_named_and_not_shown(self) -> None:
+        with pytest.raises(ValueError, match=r"spec\.net\.sasl\.type is not one of PLAIN"):
+            kafkapump.Login(sasl=True, type=b"hunter2").options()
+        with pytest.raises(ValueError, match=r"spec\.net\.tls\.caCert is no certificate in PEM"):
+            kafkapump.Login(tls=True, ca=b"hunter2").options()
+        with pytest.raises(ValueError, match=r"spec\.net\.tls\.cert and spec\.net\.tls\.key are no certificate"):
+            kafkapump.Login(tls=True, cert=b"hunter2", key=b"hunter2").options()
+
+
+class TestWithoutAiokafka:
+    async def test_the_condition_says_which_package_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "aiokafka", None)
+        monkeypatch.delitem(sys.modules, "eventing.sources.queues.member", raising=False)
+        told = anyio.Event()
+        metrics = Metrics()
+        reading = kafkapump.Reading(("127.0.0.1:9",), ("t",), "g", True, True, kafkapump.Login())
+        route = Route("kafka", "default/orders", "http://127.0.0.1:9", Policy())
+        pump = kafkapump.KafkaPump(Carrier(Courier(Settings()), metrics), metrics, reading, route, kafkamessage.Made("ns", "ks"), told.set)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(pump.run)
+            await told.wait()
+            tasks.cancel_scope.cancel()
+        assert pump.problem == "KafkaSources need a package more: pip install 'kfn[kafka]' (aiokafka is not there)"
+
+    def test_nothing_of_it_is_loaded_when_eventing_starts(self) -> None:
+        code = "import sys, eventing.app; print([name for name in sys.modules if name.startswith('aiokafka')])"
+        assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
