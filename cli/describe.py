@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import click
 
 from cli import complete, insight, objects, output, reasons, session
+from cli.failures import CliError
 from kfn.api import core, eventing, kinds, names, serving
 from kfn.kube.client import Client
 
@@ -14,8 +15,23 @@ from kfn.kube.client import Client
 @output.option
 @session.options
 def command(session: session.Session, name: str, output: str) -> None:
-    """Show function NAME: address, conditions, traffic, revisions, instances, triggers, cold starts."""
+    """Show function NAME: address, conditions, traffic, revisions, instances, triggers, cold starts.
+
+    \b
+    kfn describe hello
+    kfn describe sequence:checkout    # its steps, and which is not ready
+    kfn describe parallel:notify      # its branches
+    """
     from cli.session import run
+
+    word, colon, flow = name.partition(":")
+    if colon:
+        from cli import flowshown
+
+        if word not in flowshown.KINDS:
+            raise CliError(f"{name!r}: write the name of a function, sequence:NAME or parallel:NAME", 2)
+        flowshown.describe(session, word, flow, output)
+        return
 
     async def work() -> Found:
         async with session.client() as client:

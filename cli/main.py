@@ -73,7 +73,7 @@ SUMMARIES = {
     "broker": "Create, list, describe or delete brokers.",
     "trigger": "Create, list, describe, pause, replay or delete triggers.",
     "channel": "Create, list, describe or delete channels.",
-    "subscription": "Create, list, describe or delete subscriptions.",
+    "subscription": "Create, update, list, describe or delete subscriptions.",
     "source": "Create, list, describe or delete sources of events.",
     "pipeline": "Apply, list, describe, delete, run, watch, retry or cancel pipelines.",
     "events": "Publish and watch events.",

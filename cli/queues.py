@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli import output, places, session, sourced
-from cli.trigger import destination
+from cli.attachments import destination
 
 if TYPE_CHECKING:
     from kfn.api.secretvalue import SecretValue, TlsSpec

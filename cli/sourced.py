@@ -22,7 +22,7 @@ override = click.option(
 
 def spec(session: Session, sink: str, overrides: tuple[str, ...]) -> dict[str, Any]:
     """The fields of a source's spec that these options give."""
-    from cli.trigger import destination
+    from cli.attachments import destination
     from kfn.api.sourced import CloudEventOverrides
 
     extensions = pairs(overrides)

@@ -1,19 +1,21 @@
 """kfn subscription: who gets the events of a channel, and where the answers go."""
 
+from typing import Any
+
 import click
 
-from cli import complete, objects, output, session
+from cli import attachments, complete, objects, output, places, session
 from cli.failures import CliError
-from cli.trigger import destination
-from kfn.api import kinds, messaging
-from kfn.api.meta import DeliverySpec, Destination, KReference, ObjectMeta
+from kfn.api import kinds, messaging, names
+from kfn.api.base import encode
+from kfn.api.meta import KReference, ObjectMeta
 
 SINK = "ksvc:NAME, broker:NAME, channel:NAME, svc:NAME or a URL"
 
 
 @click.group("subscription")
 def command() -> None:
-    """Create, list, describe or delete subscriptions."""
+    """Create, update, list, describe or delete subscriptions."""
 
 
 @command.command("create")
@@ -23,6 +25,7 @@ def command() -> None:
 @click.option("--sink-reply", help="Where the sink's answers go; without it they are dropped.")
 @click.option("--sink-dead-letter", help="Where events go that cannot be delivered.")
 @click.option("--retry", type=click.IntRange(min=0), help="Deliveries after the first (default: the channel's, 10).")
+@attachments.ordered
 @click.option("--wait/--no-wait", default=True, help="Wait until events are delivered.")
 @session.options
 def create(
@@ -33,6 +36,7 @@ def create(
     sink_reply: str | None,
     sink_dead_letter: str | None,
     retry: int | None,
+    ordered: bool,
     wait: bool,
 ) -> None:
     """Send the events of a channel to a function, a broker, a channel or a URL.
@@ -40,37 +44,85 @@ def create(
     \b
     kfn subscription create resize --channel images --sink ksvc:resize --sink-reply channel:small
     """
-    from cli.session import run
-    from cli.waiting import until_ready
-
     if not sink and not sink_reply:
         raise CliError("--sink is missing; name it, or --sink-reply to hand the events on as they are", 2)
-
-    def to(text: str | None, flag: str) -> Destination | None:
-        return destination(text, session.namespace, flag) if text else None
-
-    delivery = None
-    if retry is not None or sink_dead_letter:
-        dead = to(sink_dead_letter, "--sink-dead-letter")
-        delivery = DeliverySpec(retry=retry, dead_letter_sink=dead, backoff_policy="exponential", backoff_delay="PT0.2S")
     spec = messaging.SubscriptionSpec(
         channel=KReference(api_version=messaging.API_VERSION, kind="Channel", name=channel),
-        subscriber=to(sink, "--sink"),
-        reply=to(sink_reply, "--sink-reply"),
-        delivery=delivery,
+        subscriber=attachments.destination(sink, session.namespace, "--sink") if sink else None,
+        reply=attachments.destination(sink_reply, session.namespace, "--sink-reply") if sink_reply else None,
+        delivery=attachments.delivery(retry, sink_dead_letter, session.namespace, "--sink-dead-letter"),
     )
-    made = messaging.Subscription(metadata=ObjectMeta(name=name, namespace=session.namespace), spec=spec)
+    meta = ObjectMeta(name=name, namespace=session.namespace, annotations=attachments.annotations(ordered))
+    attachments.create(session, kinds.SUBSCRIPTION, messaging.Subscription(metadata=meta, spec=spec), wait=wait)
+
+
+@command.command("update")
+@click.argument("name", shell_complete=complete.subscriptions)
+@click.option("-s", "--sink", help=f"Who gets the events from now on: {SINK}.", shell_complete=complete.functions)
+@click.option("--sink-reply", help='Where the sink\'s answers go; "" drops them.')
+@click.option("--sink-dead-letter", help='Where events go that cannot be delivered; "" leaves that to the channel.')
+@click.option("--retry", type=click.IntRange(min=0), help="Deliveries after the first.")
+@click.option("--ordered/--no-ordered", default=None, help="The events of one `partitionkey` one after the other, or as they come.")
+@click.option("--wait/--no-wait", default=True, help="Wait until events are delivered so.")
+@session.options
+def update(
+    session: session.Session,
+    name: str,
+    sink: str | None,
+    sink_reply: str | None,
+    sink_dead_letter: str | None,
+    retry: int | None,
+    ordered: bool | None,
+    wait: bool,
+) -> None:
+    """Change a subscription. What is not named stays as it is, and so do the events that wait.
+
+    \b
+    kfn subscription update resize --sink ksvc:resize-v2 --retry 3
+    """
+    from cli.session import run
+
+    given = {"--sink": sink, "--sink-reply": sink_reply, "--sink-dead-letter": sink_dead_letter}
+    to = {flag: _destination(text, session.namespace, flag) for flag, text in given.items() if text is not None}
+    if not to and retry is None and ordered is None:
+        raise CliError("nothing to change: name --sink, --sink-reply, --sink-dead-letter, --retry, --ordered or --no-ordered", 2)
 
     async def work() -> None:
         async with session.client() as client:
-            await objects.create(client, kinds.SUBSCRIPTION, made, session.namespace, "subscription")
+            found = await objects.get(client, kinds.SUBSCRIPTION, name, session.namespace, "subscription")
+            await client.patch(kinds.SUBSCRIPTION, name, session.namespace, changes(found, to, retry, ordered))
             if wait:
-                await until_ready(
-                    client, kinds.SUBSCRIPTION, name, session.namespace, timeout=60, say=lambda why: click.echo(f"  {why}", err=True)
-                )
+                await attachments.until_delivering(session, client, kinds.SUBSCRIPTION, name)
 
     run(work)
-    click.echo(f"subscription {name} created", err=True)
+    click.echo(f"subscription {name} updated", err=True)
+
+
+def changes(found: messaging.Subscription, to: dict[str, dict[str, Any] | None], retry: int | None, ordered: bool | None) -> dict[str, Any]:
+    """The merge patch. A Subscription that named no delivery had its channel's; one that names some has the usual pauses too."""
+    fields = {"--sink": "subscriber", "--sink-reply": "reply"}
+    spec: dict[str, Any] = {fields[flag]: where for flag, where in to.items() if flag in fields}
+    delivery: dict[str, Any] = {}
+    if "--sink-dead-letter" in to:
+        delivery["deadLetterSink"] = to["--sink-dead-letter"]
+    if retry is not None:
+        delivery["retry"] = retry
+    if delivery:
+        spec["delivery"] = {**(attachments.BACKOFF if found.spec.delivery is None else {}), **delivery}
+    patch: dict[str, Any] = {"spec": spec} if spec else {}
+    if ordered is not None:
+        patch["metadata"] = {"annotations": attachments.annotations(ordered) or {names.ORDERING: None}}
+    return patch
+
+
+def _destination(text: str, namespace: str, flag: str) -> dict[str, Any] | None:
+    """Whole, so that nothing of what was there stays in it. None takes it away."""
+    if not text:
+        if flag == "--sink":
+            raise CliError("--sink must not be empty; delete the subscription instead", 2)
+        return None
+    made = attachments.destination(text, namespace, flag)
+    return {"ref": encode(made.ref) if made.ref else None, "uri": made.uri or None}
 
 
 @command.command("list")
@@ -78,14 +130,7 @@ def create(
 @session.options
 def list_(session: session.Session, output: str) -> None:
     """List subscriptions."""
-    from cli.output import objects as show
-    from cli.session import run
-
-    async def work() -> list[messaging.Subscription]:
-        async with session.client() as client:
-            return await objects.listed(client, kinds.SUBSCRIPTION, session.namespace)
-
-    show(output, run(work), row, empty=f"No subscriptions in namespace {session.namespace}.")
+    places.show_all(session, kinds.SUBSCRIPTION, output, row, f"No subscriptions in namespace {session.namespace}.")
 
 
 @command.command("describe")
@@ -94,29 +139,17 @@ def list_(session: session.Session, output: str) -> None:
 @session.options
 def describe(session: session.Session, name: str, output: str) -> None:
     """Show a subscription."""
-    from cli import output as out
-    from cli.session import run
+    attachments.describe(session, kinds.SUBSCRIPTION, name, output, row, _fields)
 
-    async def work() -> messaging.Subscription:
-        async with session.client() as client:
-            return await objects.get(client, kinds.SUBSCRIPTION, name, session.namespace, "subscription")
 
-    found = run(work)
-    if output in ("json", "yaml"):
-        out.objects(output, [found], row, empty="", single=True)
-        return
+def _fields(found: messaging.Subscription) -> list[tuple[str, str]]:
     where = found.status.physical_subscription
-    out.fields(
-        [
-            ("Name", name),
-            ("Namespace", session.namespace),
-            ("Channel", found.spec.channel.name),
-            ("Subscriber", where.subscriber_uri),
-            ("Reply", where.reply_uri),
-            ("Dead letters", where.dead_letter_sink_uri),
-        ]
-    )
-    out.conditions(found.status.conditions)
+    return [
+        ("Channel", found.spec.channel.name),
+        ("Subscriber", where.subscriber_uri),
+        ("Reply", where.reply_uri),
+        ("Dead letters", where.dead_letter_sink_uri),
+    ]
 
 
 @command.command("delete")
@@ -124,13 +157,7 @@ def describe(session: session.Session, name: str, output: str) -> None:
 @session.options
 def delete(session: session.Session, names: tuple[str, ...]) -> None:
     """Delete subscriptions. Events not yet delivered to their subscribers are not delivered any more."""
-    from cli.session import run
-
-    async def work() -> None:
-        async with session.client() as client:
-            await objects.delete(client, kinds.SUBSCRIPTION, names, session.namespace, "subscription")
-
-    run(work)
+    places.delete(session, kinds.SUBSCRIPTION, names, "subscription")
 
 
 def row(one: messaging.Subscription, wide: bool) -> dict[str, str]:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from cli import events, failures, invoke, output, reasons, session, traffic, trigger
+from cli import attachments, events, failures, invoke, output, reasons, session, traffic, trigger
 from cli.deploy import env_vars
 from cli.failures import CliError
 from cli.logs import recent_pods
@@ -73,17 +73,17 @@ class TestTriggers:
         ],
     )
     def test_a_sink_names_an_object(self, text, kind, name, namespace):
-        ref = trigger.destination(text, "here", "--sink").ref
+        ref = attachments.destination(text, "here", "--sink").ref
         assert ref is not None
         assert (ref.kind, ref.name, ref.namespace) == (kind, name, namespace)
 
     def test_a_sink_may_be_a_url(self):
-        assert trigger.destination("https://a.example/x", "here", "--sink").uri == "https://a.example/x"
+        assert attachments.destination("https://a.example/x", "here", "--sink").uri == "https://a.example/x"
 
     @pytest.mark.parametrize("text", ["foo:bar", "ksvc:", ":x"])
     def test_another_sink_is_usage_and_names_the_flag(self, text):
         with pytest.raises(CliError, match="--dead-letter") as caught:
-            trigger.destination(text, "here", "--dead-letter")
+            attachments.destination(text, "here", "--dead-letter")
         assert caught.value.exit_code == 2
 
     def test_filters_keep_everything_after_the_first_equals_sign(self):
