@@ -8,7 +8,7 @@ budget, which it reckons from the greatest sizes that the schema allows: that is
 import copy
 from typing import Any
 
-from kfn.api import build, eventing, flows, messaging, meta, podspec, serving, shapes
+from kfn.api import build, eventing, flows, messaging, meta, pipeline, podspec, serving, shapes
 from kfn.api.base import Base, Json
 from kfn.api.limits import (
     CONCURRENCY_MAX,
@@ -195,6 +195,7 @@ _TYPES: dict[type[Base], Json] = {
     },
     flows.SequenceSpec: {"required": ["steps"]},
     flows.ParallelSpec: {"required": ["branches"]},
+    pipeline.PipelineSpec: {"required": ["steps"]},
     build.BuildSpec: {
         "x-kubernetes-validations": [
             *_IMMUTABLE_BUILD,
@@ -222,6 +223,7 @@ _ONE_DIALECT: Json = {
         "cesql": {"type": "string"},
     },
 }
+_POLICY: dict[str, Json] = {"retries": _COUNT, "onError": {"enum": ["", *pipeline.ON_ERROR]}}
 # Of one field.
 _FIELDS: dict[type[Base], dict[str, Json]] = {
     serving.Revision: {
@@ -268,6 +270,10 @@ _FIELDS: dict[type[Base], dict[str, Json]] = {
     eventing.TriggerSpec: {"filters": {"items": _ONE_DIALECT}},
     flows.SequenceSpec: {"steps": {"minItems": 1, "maxItems": STEPS_MAX}},
     flows.ParallelSpec: {"branches": {"minItems": 1, "maxItems": STEPS_MAX}},
+    pipeline.PipelineSpec: {"steps": {"minProperties": 1, "maxProperties": STEPS_MAX}},
+    pipeline.Policy: _POLICY,
+    pipeline.PipelineStep: _POLICY,
+    pipeline.Join: {"mode": {"enum": ["", *pipeline.JOIN_MODES]}, "minSuccess": {"minimum": 0, "maximum": 1}},
     meta.DeliverySpec: {
         "retry": _COUNT,
         "backoffPolicy": {"enum": ["", "linear", "exponential"]},

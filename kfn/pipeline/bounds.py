@@ -11,6 +11,7 @@ from typing import Any
 MOST = 128 * 1024 * 1024  # bytes
 ITERATIONS = 10_000  # of one evaluation; the library's own bound
 ENTRY = 16  # bytes of an item in a list
+DEEPEST = 500  # levels of what is given; the library ends the process at about 6,000, and a decoder of JSON in Python 3.13 takes 9,900
 _MACRO = re.compile(r"\b(?:map|filter|all|exists|exists_one|optMap|optFlatMap)\s*\(")
 # Texts, raw ones without escapes, and comments: what stands in them does nothing.
 _ASIDE = re.compile(
@@ -49,6 +50,16 @@ def reckon(text: str, values: Iterable[Any]) -> None:
             f"could take more than {MOST // 1024 // 1024} MiB with lists of up to {widest} items and texts of up to {longest} characters; "
             "let a function do this, or give the expression less"
         )
+
+
+def is_too_deep(value: Any) -> bool:
+    """Whether it is nested in a way that the library would not survive."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [inner for one in level if isinstance(one, (list, dict)) for inner in (one.values() if isinstance(one, dict) else one)]
+        if not level:
+            return False
+    return True
 
 
 def _depth(bare: str) -> int:

@@ -46,7 +46,8 @@ class Expression:
     names: frozenset[str]
 
     def evaluate(self, values: Mapping[str, Any]) -> Any:
-        """The value, as JSON. `values` is JSON, decoded; only the names that the expression reads are looked at."""
+        """The value, as JSON. `values` is JSON, decoded, no deeper than `Plan.scope` lets it be; only the names that the expression
+        reads are looked at."""
         given = {name: values[name] for name in self.names}
         try:
             if not bounds.harmless(self.text):

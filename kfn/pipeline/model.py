@@ -6,7 +6,8 @@ from typing import Any
 
 from kfn.api.meta import Destination
 from kfn.api.pipeline import Start
-from kfn.pipeline.expression import Expression
+from kfn.pipeline import bounds
+from kfn.pipeline.expression import EvaluationError, Expression
 from kfn.pipeline.template import Template
 
 
@@ -81,7 +82,10 @@ class Plan:
     def scope(self, event: Mapping[str, Any], run: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
         """What expressions may read: `event` (its attributes, and `data`), `data` for `event.data`, `run` (id, pipeline, namespace,
         generation, started), and every step by its name: its output, or an empty object where it has none, so that `has(fraud.score)`
-        is false. A map step's items add `item` and `index`."""
+        is false. A map step's items add `item` and `index`. Raises `EvaluationError` for what is nested too deeply for any expression."""
+        for name, value in (("event", event), *outputs.items()):
+            if bounds.is_too_deep(value):
+                raise EvaluationError(f"{name}: is nested more than {bounds.DEEPEST} levels deep; send less, or flatter data")
         return {
             **{step.name: outputs.get(step.name, {}) for step in self.steps},
             "event": event,

@@ -52,6 +52,13 @@ def refused(obj: Json) -> dict[str, str]:
     return {error.path: error.message for error in caught.value.errors}
 
 
+def nested(levels: int) -> Json:
+    inner: Json = {}
+    for _ in range(levels):
+        inner = {"a": [inner]}
+    return inner
+
+
 class TestAPlan:
     def test_has_every_step_after_the_ones_that_it_needs_and_otherwise_as_the_author_wrote_them(self) -> None:
         assert [step.name for step in plan(invoices()).steps] == ["split", "ocr", "layout", "join", "fraud", "notify"]
@@ -198,6 +205,14 @@ class TestWhatIsRefused:
         obj = invoices(http=False)
         del obj["spec"]["on"]
         assert "nothing could start it" in refused(obj)["spec.http"]
+
+    def test_data_that_is_nested_so_deeply_that_the_library_would_end_the_process(self) -> None:
+        made, deep = plan(invoices()), nested(300)
+        with pytest.raises(EvaluationError, match="event: is nested more than 500 levels"):
+            made.scope({"data": deep}, {}, {})
+        with pytest.raises(EvaluationError, match="split: is nested more than 500 levels"):
+            made.scope({}, {}, {"split": deep})
+        assert made.scope({"data": nested(200)}, {}, {"split": [1, {"a": [{}]}]})
 
     def test_at_run_time_by_the_field_that_holds_the_expression(self) -> None:
         made = plan(invoices())
