@@ -17,6 +17,7 @@ CONTAINER_CONCURRENCY = 0  # unlimited
 TIMEOUT_SECONDS = 300
 RESPONSE_START_TIMEOUT_SECONDS = 300
 EVERY_MINUTE = "* * * * *"
+DELIVERY = {"retry": 10, "backoffPolicy": "exponential", "backoffDelay": "PT0.2S"}  # of a Broker that says nothing
 SUBSCRIBABLE = "messaging.knative.dev/subscribable"
 INIT_CONTAINER = "init-container"
 SOURCE_CONTAINER = "source"
@@ -80,8 +81,11 @@ def revision_spec(spec: Json) -> None:
 
 
 def broker(obj: Json) -> None:
-    obj.setdefault("metadata", {}).setdefault("annotations", {}).setdefault(names.BROKER_CLASS, BROKER_CLASS)
-    _destinations(obj.setdefault("spec", {}), obj)
+    chosen = obj.setdefault("metadata", {}).setdefault("annotations", {}).setdefault(names.BROKER_CLASS, BROKER_CLASS)
+    spec = obj.setdefault("spec", {})
+    if chosen == BROKER_CLASS and "delivery" not in spec:
+        spec["delivery"] = dict(DELIVERY)
+    _destinations(spec, obj)
 
 
 def trigger(obj: Json) -> None:

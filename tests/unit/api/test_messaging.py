@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from eventing import delivery
 from kfn.api import admission, kinds
-from kfn.api.base import Json
+from kfn.api.base import Json, decode
 from kfn.api.errors import Invalid
 from kfn.api.kinds import Kind
+from kfn.api.meta import DeliverySpec
 from kfn.api.warnings import warnings
 
 SINK: Json = {"ref": {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "f"}}
@@ -104,3 +106,9 @@ class TestAFlow:
         [branch] = admitted(kinds.PARALLEL, branches=[{"subscriber": SINK, "filter": SINK, "reply": SINK}])["spec"]["branches"]
         assert steps[0]["ref"]["namespace"] == "default"
         assert {branch[name]["ref"]["namespace"] for name in ("subscriber", "filter", "reply")} == {"default"}
+
+
+class TestABroker:
+    def test_says_what_its_triggers_get_unless_somebody_said_so(self) -> None:
+        assert decode(DeliverySpec, admitted(kinds.BROKER)["spec"]["delivery"]) == delivery.DEFAULT
+        assert admitted(kinds.BROKER, delivery={})["spec"]["delivery"] == {}
