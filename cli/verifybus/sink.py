@@ -1,9 +1,10 @@
 """Where events arrive: an HTTP server in this process, which no fault touches, and files that instances append to and sync.
 
 Paths of the server: /fails answers 500 to marked events and records the others, /answers records replies, /dead dead letters,
-/ordered all attempts in their order, of which it answers some with 503.
+/ordered all attempts in their order, of which it answers some with 503 and some by half.
 """
 
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,12 +14,14 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from cli.verifybus.verdict import Id, parse
 from kfn.observe.web import serving
 
 FAILS, ANSWERS, DEAD, ORDERED = "fails", "answers", "dead", "ordered"
 FIRST_FAILS = 7  # of so many events of the ordered Trigger one is refused at its first attempt
+FIRST_CUT = 11  # ... and of so many one gets half an answer, and is not recorded: who takes that for delivered loses it
 MARK = "verifymark"
 # `OUT` is the file; `REPLIES` set: answer with an event that has the id of the one that came.
 HANDLER = f"""
@@ -77,13 +80,23 @@ class Sink:
             self.attempts.append(id)
             if id.number % FIRST_FAILS == 1 and not again:
                 return Response(status_code=503)
+            if id.number % FIRST_CUT == 2 and not again:
+                return _Cut()
         self.seen[path][id] += 1
         return Response(status_code=204)
+
+
+class _Cut(Response):
+    """The head of an answer of 200, whose body the connection's end cuts off."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
 
 
 @asynccontextmanager
 async def listening() -> AsyncIterator[Sink]:
     sink = Sink()
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it complains of every answer that is cut
     app = Starlette(routes=[Route("/{path}", sink.take, methods=["POST"])])
     async with serving(app) as sink.port:
         yield sink
