@@ -58,7 +58,7 @@ class Expression:
             return _plain(result)
         except (_Unfit, bounds.TooMuch) as unfit:
             raise EvaluationError(f"{self.place}: {self.text}: {unfit}") from None
-        except RuntimeError as error:
+        except (RuntimeError, TypeError) as error:
             raise EvaluationError(f"{self.place}: {self.text}: {_told(str(error))}") from None
 
     def truth(self, values: Mapping[str, Any]) -> bool:
@@ -75,6 +75,8 @@ def parse(text: str, place: str) -> Expression:
         raise BadExpression(place, "is empty; write an expression, or remove it")
     if len(text) > TEXT_MAX:
         raise BadExpression(place, f"has {len(text)} characters, at most {TEXT_MAX} are possible")
+    if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise BadExpression(place, "has half of a character (a surrogate); write the whole")
     if "??" in text:
         raise BadExpression(place, f"{text!r}: CEL has no ??; write a.?b.orValue(c)")
     names: set[str] = set()

@@ -107,7 +107,9 @@ class TestBounds:
         with pytest.raises(EvaluationError, match="larger than 4 MiB"):
             value("[a, a, a]", a="x" * 2_000_000)
 
-    @pytest.mark.parametrize("text", ["", " ", "a" * 5000, "(" * 40 + "1" + ")" * 40, "a ?? 1", "a..b", "foo(a)", "a.foo()", "'x' + 1"])
+    @pytest.mark.parametrize(
+        "text", ["", " ", "a" * 5000, "(" * 40 + "1" + ")" * 40, "a ?? 1", "a..b", "foo(a)", "a.foo()", "'x' + 1", "'\ud800'", "\x00"]
+    )
     def test_no_expression_is_refused_as_such(self, text: str) -> None:
         with pytest.raises(BadExpression):
             parse(text, "spec.x")
