@@ -23,7 +23,7 @@ BLIND = replace(NOW, pipeline_look=600)  # nobody looks at a run by time
 @asynccontextmanager
 async def connected(stage: Stage) -> AsyncIterator[Store]:
     """The stream, with nobody who works on it."""
-    bus = Bus(replace(NOW, nats_url=stage.server.url, nats_user=stage.server.user, nats_password=stage.server.password))
+    bus = Bus(replace(NOW, **stage.server.login))
     async with bus.connected():
         yield Store(bus, "default", "p")
 
