@@ -74,15 +74,24 @@ class Containers:
     async def _state(self, deployment: PodSpecable) -> Condition:
         """As its Deployment says; a pod that cannot start says more."""
         status, meta = deployment.status, deployment.metadata
-        available = next((one for one in status.get("conditions") or () if one.get("type") == "Available"), None)
+        conditions = {one.get("type"): one for one in status.get("conditions") or ()}
+        available, starting = (
+            conditions.get("Available"),
+            unknown(ADAPTER, "DeploymentUnavailable", f"Deployment {meta.name} is being started."),
+        )
         if available is None or status.get("observedGeneration") != meta.generation:
-            return unknown(ADAPTER, "DeploymentUnavailable", f"Deployment {meta.name} is being started.")
+            return starting
         if available.get("status") == "True":
             return true(ADAPTER)
-        return await self._why(deployment) or false(ADAPTER, available.get("reason", ""), available.get("message", ""))
+        if why := await self._why(deployment):
+            return why
+        progress = conditions.get("Progressing", {})
+        if progress.get("status") == "True" and progress.get("reason") != "NewReplicaSetAvailable":
+            return starting  # an image may take its time to be pulled
+        return false(ADAPTER, available.get("reason", ""), available.get("message", ""))
 
     async def _why(self, deployment: PodSpecable) -> Condition | None:
-        """What the first of its pods waits for, or ended with."""
+        """What a container of its pods ended with, or waits for."""
         labels = ",".join(f"{name}={value}" for name, value in deployment.spec["selector"]["matchLabels"].items())
         try:
             pods, _ = await self._client.list(kinds.POD, deployment.metadata.namespace, labels=labels, lenient=True)
@@ -92,9 +101,9 @@ class Containers:
             for one in (*pod.status.init_container_statuses, *pod.status.container_statuses):
                 waiting, ended = one.state.waiting, one.state.terminated or one.last_state.terminated
                 where = f"container {one.name} of pod {pod.metadata.name}"
-                if waiting is not None and waiting.message:
-                    return false(ADAPTER, waiting.reason, f"{where}: {waiting.message}")
-                if ended is not None and ended.exit_code:
+                if ended is not None and ended.exit_code and one.state.running is None:
                     why = ended.message or ended.reason
                     return false(ADAPTER, ended.reason or "Error", f"{where} ended with code {ended.exit_code}: {why}")
+                if waiting is not None and waiting.message:
+                    return false(ADAPTER, waiting.reason, f"{where}: {waiting.message}")
         return None

@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from eventing.sources import adapter
 from eventing.sources.containers import Containers
 from kfn.api import kinds
 from kfn.api.base import Json, encode
 from kfn.api.containersource import ContainerSource, ContainerSourceSpec
-from kfn.api.core import ContainerState, ContainerStateWaiting, ContainerStatus, PodStatus
+from kfn.api.core import ContainerState, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, PodStatus
 from kfn.api.meta import Addressable, Condition, Destination, ObjectMeta
 from kfn.api.podspecable import DEPLOYMENT, PodSpecable
 from kfn.kube.client import Client
@@ -22,6 +24,14 @@ POD: Json = {"containers": [{"name": "c", "image": "i"}], "dnsPolicy": "Default"
 def source(name: str = "s", uri: str = URL, **pod: Any) -> ContainerSource:
     template = {"metadata": {"labels": {"app": "mine"}, "annotations": {"n": "1"}}, "spec": {**POD, **pod}}
     return ContainerSource(metadata=ObjectMeta(name=name), spec=ContainerSourceSpec(sink=Destination(uri=uri), template=template))
+
+
+def waiting(reason: str, message: str) -> ContainerState:
+    return ContainerState(waiting=ContainerStateWaiting(reason, message))
+
+
+def ended(code: int, message: str) -> ContainerState:
+    return ContainerState(terminated=ContainerStateTerminated(code, reason="Error", message=message))
 
 
 class Stage:
@@ -55,10 +65,11 @@ class Stage:
         await eventually(is_so)
         return found
 
-    async def available(self, status: str) -> None:
+    async def available(self, status: str, progress: str = "ReplicaSetUpdated") -> None:
         there = await self.deployment()
         condition = {"type": "Available", "status": status, "reason": "Minimum", "message": "said by it"}
-        body = {"status": {"observedGeneration": there.metadata.generation, "conditions": [condition]}}
+        conditions = [condition, {"type": "Progressing", "status": "True", "reason": progress}]
+        body = {"status": {"observedGeneration": there.metadata.generation, "conditions": conditions}}
         await self.client.patch(DEPLOYMENT, there.metadata.name, "default", body, subresource="status")
 
 
@@ -127,21 +138,35 @@ class TestItsConditions:
         async with stage() as at:
             await at.put()
             await at.says("ReceiveAdapterReady", "DeploymentUnavailable")
-            await at.available("True")
+            await at.available("False")
+            await at.says("ReceiveAdapterReady", "DeploymentUnavailable")
+            await at.available("True", "NewReplicaSetAvailable")
             await at.says("Ready", "True")
             status = (await at.client.get(kinds.CONTAINER_SOURCE, "s", "default")).status
             assert ({one.type for one in status.conditions}, status.sink_uri) == ({"Ready", "SinkBindingReady", "ReceiveAdapterReady"}, URL)
 
-    async def test_a_pod_that_cannot_start_says_why(self) -> None:
+    async def test_it_is_not_ready_when_what_ran_does_not_run_any_more(self) -> None:
+        async with stage() as at:
+            await at.put()
+            await at.available("False", "NewReplicaSetAvailable")
+            assert (await at.says("ReceiveAdapterReady", "Minimum")).message == "said by it"
+
+    @pytest.mark.parametrize(
+        ("container", "reason", "told"),
+        [
+            (ContainerStatus("c", state=waiting("ImageMissing", "there is no image i here")), "ImageMissing", "there is no image i here"),
+            (ContainerStatus("c", state=waiting("CrashLoopBackOff", "in 10 s"), last_state=ended(3, "no file")), "Error", "no file"),
+        ],
+    )  # fmt: skip
+    async def test_a_pod_that_cannot_start_says_why(self, container: ContainerStatus, reason: str, told: str) -> None:
         async with stage() as at:
             await at.put()
             labels = (await at.deployment()).spec["template"]["metadata"]["labels"]
-            waiting = ContainerState(waiting=ContainerStateWaiting("ImageMissing", "there is no image i here"))
-            status = encode(PodStatus(container_statuses=[ContainerStatus(name="c", state=waiting)]))
+            status = encode(PodStatus(container_statuses=[container]))
             await at.client.create(kinds.POD, {"metadata": {"name": "p", "labels": labels}, "spec": POD}, "default")
             await at.client.patch(kinds.POD, "p", "default", {"status": status}, subresource="status")
             await at.available("False")
-            assert "there is no image i here" in (await at.says("ReceiveAdapterReady", "ImageMissing")).message
+            assert told in (await at.says("ReceiveAdapterReady", reason)).message
 
     async def test_nothing_is_started_before_there_is_a_sink(self) -> None:
         async with stage() as at:
