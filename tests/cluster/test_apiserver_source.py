@@ -99,6 +99,12 @@ class TestAJobSink:
         granted(there, "kfn-eventing-jobs")
         try:
             there.says("work", "True", "", "", kind="jobsink", within=WITHIN)
+            as_eventing = f"--as=system:serviceaccount:{NAMESPACE}:kfn-eventing"
+            until(
+                lambda: "may make Jobs only that belong to a JobSink" in there.tries("create", "job", "any", "--image=any", as_eventing),
+                lambda: f"eventing makes any Job: {there.items('jobs')}",
+            )
+            assert "no Secrets but Opaque" in there.tries("create", "secret", "generic", "any", "--type=other", as_eventing)
             path = f"/jobsinks/{there.name}/work"
             assert there.get("jobsink", "work")["status"]["address"]["url"].endswith(path)
             answers = [_post(there.platform, path, "one") for _ in range(2)]
