@@ -58,7 +58,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         self._topics, self._latest, self._ordered, self._options = sorted(topics), latest, ordered, options
         self._bring, self._told, self._waiting = bring, told, waiting
         self._parts: dict[TopicPartition, _Part] = {}
-        self._wake, self._finished = anyio.Event(), anyio.Event()
+        self._wake, self._finished, self._assigned = anyio.Event(), anyio.Event(), anyio.Event()
         self._busy = 0
         self._broken = ""
         self._tasks: TaskGroup | None = None
@@ -119,6 +119,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
             self._wake.set()
             return
         self._parts = {at: _Part(at, Progress(start), start) for at, start in starts.items()}
+        self._assigned.set()
         self._wake.set()
 
     async def _starts(self, assigned: list[TopicPartition]) -> dict[TopicPartition, int]:
@@ -215,6 +216,8 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
             part.committed = settled
 
     async def _measure(self) -> None:
+        """Nothing is told before the group has said what is ours: from then on nothing passes by."""
+        await self._assigned.wait()
         while True:
             parts = list(self._parts.values())
             missing = [topic for topic in self._topics if not self._consumer.partitions_for_topic(topic)]

@@ -144,6 +144,42 @@ async def test_kill_9_of_the_reader_in_the_middle_loses_nothing_and_keeps_the_or
         assert in_order(there)
 
 
+async def test_what_comes_after_a_new_group_has_begun_at_the_end_is_read_though_nothing_ran_meanwhile(broker: Broker) -> None:
+    await make(broker, "latest", 1)
+    async with sink() as there, writer(broker) as producer, anyio.create_task_group() as tasks:
+        await write(producer, "latest", range(3), 1)
+        for numbered in (range(3, 6), range(6, 9)):
+            scope, one = anyio.CancelScope(), pump(broker.address, "latest", "late", there.url, latest=True)
+            tasks.start_soon(_until_cancelled, scope, one.run)
+            await until(lambda one=one: one.problem == "", "it reads", 60)
+            scope.cancel()
+            await write(producer, "latest", numbered, 1)
+        tasks.start_soon(pump(broker.address, "latest", "late", there.url, latest=True).run)
+        await until(lambda: numbers(there) == set(range(3, 9)), "what came later is read", 60)
+        tasks.cancel_scope.cancel()
+
+
+async def test_in_parallel_a_record_that_is_not_done_is_not_committed_though_later_ones_are_done(broker: Broker) -> None:
+    await make(broker, "parallel", 1)
+    async with sink() as there, writer(broker) as producer, anyio.create_task_group() as tasks:
+        refused = {0}
+
+        async def answer(got: Got) -> Say:
+            return Say(503) if int(got.body) in refused else Say()
+
+        there.answer = answer
+        await write(producer, "parallel", range(9), 1)
+        scope = anyio.CancelScope()
+        tasks.start_soon(_until_cancelled, scope, pump(broker.address, "parallel", "many", there.url, ordered=False).run)
+        await until(lambda: numbers(there) == set(range(9)), "the later ones pass it", 60)
+        scope.cancel()
+        refused.clear()
+        there.got.clear()
+        tasks.start_soon(pump(broker.address, "parallel", "many", there.url, ordered=False).run)
+        await until(lambda: 0 in numbers(there), "it comes again", 60)
+        tasks.cancel_scope.cancel()
+
+
 async def test_a_second_member_shares_the_partitions_and_hands_them_back_and_nothing_is_lost(broker: Broker) -> None:
     await make(broker, "shared")
     async with sink() as first, sink() as second, writer(broker) as producer, anyio.create_task_group() as tasks:
