@@ -384,6 +384,13 @@ class TestRights:
         writes = {verb for rule in one["rules"] for verb in rule["verbs"]} - {"get", "list", "watch"}
         assert bool(writes) is (role != "view")
 
+    def test_who_gathers_roles_of_what_is_addressable_may_read_every_such_kind(self) -> None:
+        rules = named(rendered(), "ClusterRole", "kfn-addressable-resolver")["rules"]
+        allowed = {(group, resource) for rule in rules for group in rule["apiGroups"] for resource in rule["resources"]}
+        addressable = [kind for kind in kinds.ALL if "duck.knative.dev/addressable" in kind.roles]
+        assert addressable
+        assert {(kind.group, name) for kind in addressable for name in (kind.plural, f"{kind.plural}/status")} == allowed
+
 
 class TestGateway:
     def test_has_time_for_all_that_its_end_may_take(self) -> None:
