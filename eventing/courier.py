@@ -65,6 +65,8 @@ class Courier:
         event = event.with_attributes(**{TTL: None})
         headers, body = binding.structured(event) if policy.structured else binding.binary(event)
         headers += [("prefer", "reply"), ("user-agent", "kfn-eventing"), *trace.items(), *extra.items()]
+        if sender:
+            headers.append(("kn-namespace", sender))  # as Knative's channels do
         if sender and subjects.place_at(self.ingress_url, url) is not None:
             headers.append(("authorization", f"Bearer {self._passes.of(sender)}"))
         limit = policy.timeout or self._settings.delivery_timeout

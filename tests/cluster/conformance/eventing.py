@@ -29,6 +29,9 @@ MODULE, VERSION, COMMIT = "knative.dev/eventing", "v0.50.0", "d6139ffb2175b4a738
 HUB = "knative.dev/reconciler-test/cmd/eventshub"
 TESTS = ("TestBrokerConformance", "TestChannelConformance")
 CHANNEL = "InMemoryChannel.messaging.knative.dev"
+AT_ONCE = (
+    4  # steps of one test wait for each other: with as many as there are cores some tests outside of these two hang on a small machine
+)
 WITHIN = 60 * 60.0  # seconds; the tests wait in steps of 5 s, one after the other, and need 20 minutes on two busy cores
 
 
@@ -85,7 +88,7 @@ def _do(asked: argparse.Namespace) -> int:
     begin, log = time.monotonic(), world.log_folder() / "eventing.log"
     producer = log.with_name("eventing-images.yaml")
     producer.write_text(json.dumps({HUB: pushed["eventshub"]}))
-    flags = [f"-images.producer.file={producer}", "-teardown.on.fail"]
+    flags = [f"-images.producer.file={producer}", "-teardown.on.fail", f"-test.parallel={AT_ONCE}"]
     flags += [f"-test.run={asked.run or '^(' + '|'.join(TESTS) + ')$'}", *([f"-feature={asked.feature}"] if asked.feature else [])]
     env = {
         "KUBECONFIG": installed.kubeconfig,
