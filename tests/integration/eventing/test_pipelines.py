@@ -14,7 +14,8 @@ import anyio
 
 from kfn import http1
 from kfn.api import kinds
-from kfn.api.meta import ObjectMeta
+from kfn.api.eventing import Trigger, TriggerSpec
+from kfn.api.meta import Destination, KReference, ObjectMeta
 from kfn.api.pipeline import Backoff as Wait
 from kfn.api.pipeline import Join, Pipeline, PipelineSpec, PipelineStep, Policy, Start
 from tests.fakes.sink import Got, Say, Sink, sink
@@ -94,6 +95,10 @@ async def accepted(bus: Stage, data: Any) -> str:
     answer = await run(bus, data, prefer="respond-async")
     assert answer.status == 202, answer
     return str(json.loads(answer.body)["run"])
+
+
+def exposed(bus: Stage) -> str:
+    return bus.eventing.metrics.exposition().decode()
 
 
 class TestARunByHttp:
@@ -222,6 +227,22 @@ class TestARunByAnEvent:
             runs = (await ask(bus, ""))["runs"]
             assert len(runs) == 1
             assert (await ended(bus, runs[0]["id"]))["event"] == {"source": "/test", "id": "e1", "type": "begin"}
+
+    async def test_that_a_trigger_delivers_starts_one_too_and_is_not_waited_for(self, tmp_path: Path) -> None:
+        async with stage(tmp_path, NOW) as bus, functions(a=lambda d: d) as f:
+            await bus.broker()
+            await pipeline(bus, {"a": f.step("a")})
+            to = Destination(KReference("kfn.dev/v1alpha1", "Pipeline", "p"))
+            spec = TriggerSpec(broker="default", subscriber=to)
+            bus.kube.put(kinds.TRIGGER, Trigger(metadata=ObjectMeta(name="t", namespace="default"), spec=spec))
+            await bus.ready(kinds.TRIGGER, "t")
+            f.held.add("a")
+            await bus.publish("e1")
+            await until(lambda: f.calls["a"] == 1, "the run is under way")
+            await until(
+                lambda: 'kfn_events_delivered_total{broker="default",namespace="default",trigger="t"} 1.0' in exposed(bus), "it waits"
+            )
+            f.hold.set()
 
     async def test_that_fails_is_a_dead_letter_whose_replay_takes_it_up_again(self, tmp_path: Path) -> None:
         async with stage(tmp_path, NOW) as bus, functions(a=lambda d: d, b=lambda d: d) as f:

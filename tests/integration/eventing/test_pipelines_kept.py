@@ -80,6 +80,8 @@ class TestAChange:
             await bus.publish("e1", "x", broker="default")
             await bus.publish("e2", "x", broker="other")
             await until(lambda: f.calls["a"] == 1, "the new one is heard")
+            left = (await bus.eventing._bus.api("CONSUMER.NAMES.KFN_default_default"))["consumers"] or []
+            assert not [name for name in left if name.startswith("kfn_t_")], "it would keep the Broker's stream full"
             assert [(await ended(bus, one["id"]))["event"]["id"] for one in (await ask(bus, ""))["runs"]] == ["e2"]
 
 
