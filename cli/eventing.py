@@ -1,5 +1,6 @@
 """kfn eventing: the event bus as a process of its own, in the foreground, until SIGTERM. On a cluster the chart runs this."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,6 +23,17 @@ INGRESS = f"http://kfn-broker-ingress.{SYSTEM_NAMESPACE}.svc.cluster.local"
 @click.option("--nats-user", default="", help="Its user.")
 @click.option("--nats-password-file", type=options.FILE, help=f"The user's password; else ${PASSWORD}.")
 @click.option("--nats-credentials", type=options.FILE, default=None, help="A .creds file, instead of user and password.")
+@click.option(
+    "--nats-keys-file",
+    type=options.FILE,
+    default=None,
+    help="The secret of a server with the platform's accounts, instead of user and password.",
+)
+@click.option(
+    "--nats-ca", type=options.FILE, default=None, help="Who signs the server's certificate, in PEM. tls:// in --nats has TLS asked for."
+)
+@click.option("--nats-certificate", type=options.FILE, default=None, help="A certificate that the server asks for.")
+@click.option("--nats-key", type=options.FILE, default=None, help="And its key.")
 @click.option("--nats-replicas", type=click.IntRange(1, 5), default=1, show_default=True, help="Servers that each stream is kept on.")
 @click.option("--gateway", metavar="HOST:PORT", default="", help="Where functions are reached (default: by their names in the cluster).")
 @click.option(
@@ -37,6 +49,7 @@ INGRESS = f"http://kfn-broker-ingress.{SYSTEM_NAMESPACE}.svc.cluster.local"
 @options.common(f"{SYSTEM_NAMESPACE}/kfn-eventing")
 def command(
     host: str, port: int, nats: str, nats_user: str, nats_password_file: str | None, nats_credentials: str | None, nats_replicas: int,
+    nats_keys_file: str | None, nats_ca: str | None, nats_certificate: str | None, nats_key: str | None,
     gateway: str, ingress_url: str, token_file: str | None, adapter_image: str, adapter_pull_policy: str,
     adapter_pull_secret: tuple[str, ...], adapter_memory: str, **flags: Any,
 ) -> int:  # fmt: skip
@@ -55,6 +68,7 @@ def command(
     password = options.secret("--nats-password-file", nats_password_file, PASSWORD, "password for NATS") if nats_user else ""
     token = options.optional("--token-file", token_file, TOKEN)
     listen = flags["admin_host"]
+    keys = _keys(nats_keys_file)
     process = options.take("eventing", flags)
 
     def run() -> int:
@@ -64,7 +78,8 @@ def command(
         from eventing.settings import Settings
 
         bus = Settings(
-            nats_url=nats, nats_user=nats_user, nats_password=password, nats_credentials=nats_credentials or "", replicas=nats_replicas,
+            nats_url=nats, nats_user=nats_user, nats_password=password, nats_credentials=nats_credentials or "",
+            nats_keys=keys, nats_ca=nats_ca or "", nats_certificate=nats_certificate or "", nats_key=nats_key or "", replicas=nats_replicas,
             host=host, port=port, gateway=inside, ingress_url=ingress_url.rstrip("/"), token=token,
             adapters=Pods(adapter_image, adapter_pull_policy, adapter_pull_secret, listen, adapter_memory),
         )  # fmt: skip
@@ -72,6 +87,18 @@ def command(
         return shell.main(process, part, eventing.NEEDS, say=lambda line: click.echo(line))
 
     return options.start(run, "--host, --port, --admin-host and --admin-port")
+
+
+def _keys(path: str | None) -> bytes:
+    """The secret that a server's accounts are made from. Raises `CliError` for one that is too short."""
+    from kfn.busauth.keys import Keys, SecretTooShort
+
+    if path is None:
+        return b""
+    try:
+        return Keys(Path(path).read_bytes().strip()).secret
+    except SecretTooShort as error:
+        raise CliError(f"--nats-keys-file {path}: {error}", 2) from error
 
 
 def _address(text: str) -> tuple[str, int] | None:

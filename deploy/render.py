@@ -35,6 +35,7 @@ def rendered(helm: str, nats_replicas: int) -> str:
     values = {
         "image.registry": REGISTRY, "domain": DOMAIN, "nats.replicas": nats_replicas,
         "tokens.existingSecret": TOKENS_SECRET, "nats.auth.existingSecret": NATS_SECRET,
+        "nats.accounts": "on" if nats_replicas == 1 else "off",  # three that were installed without could not take their streams along
     }  # fmt: skip
     argv = [helm, "template", "kfn", str(CHART), "--namespace", SYSTEM_NAMESPACE, "--skip-tests", "--skip-schema-validation"]
     argv += [word for name, value in values.items() for word in ("--set", f"{name}={value}")]

@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from starlette.routing import BaseRoute
 
 from eventing import broker, leader, subjects, web
+from eventing.access import door
 from eventing.broker import has_channel
 from eventing.bus import Bus
 from eventing.channel import is_stored
@@ -135,6 +136,7 @@ class Eventing:
             )  # fmt: skip
             self.routes.extend(self._pipelines.routes)
             self.routes.extend(Shown(ingress, self._bus, self.settings).routes)
+            self.routes.extend(door.routes(ingress, self.settings))
             self.routes.extend(Doors(ingress, self._bus, self.settings, self._world.uid_of).routes)
             jobs = JobDoor(self._client, self._world.job_sinks.informer.get, self.settings, self.metrics)
             app = web.app(ingress, self.metrics, lambda: self._bus.is_up, [*self.routes, *self._hooks.routes, *jobs.routes])

@@ -9,7 +9,7 @@ from typing import Any
 
 from eventing.settings import Settings
 from eventing.sources.queues import nkey
-from kfn.busauth import platform
+from kfn.busauth import platform, trust
 from kfn.busauth.keys import Keys
 from kfn.busauth.nkey import Key
 
@@ -35,7 +35,11 @@ def warden(keys: Keys) -> dict[str, Any]:
 
 def authority(settings: Settings) -> str:
     """Who signs NATS's certificate, in PEM; empty if that is nobody in particular."""
-    return Path(settings.nats_ca).read_text() if settings.nats_ca else ""
+    if settings.nats_ca:
+        return Path(settings.nats_ca).read_text()
+    if settings.nats_keys and settings.nats_url.startswith("tls://"):
+        return trust.authority(Keys(settings.nats_keys)).decode()
+    return ""
 
 
 def tls(settings: Settings) -> Callable[[], ssl.SSLContext] | None:
@@ -44,7 +48,7 @@ def tls(settings: Settings) -> Callable[[], ssl.SSLContext] | None:
         return None
 
     def made() -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=settings.nats_ca or None)
+        context = ssl.create_default_context(cadata=authority(settings) or None)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if settings.nats_certificate:
             context.load_cert_chain(settings.nats_certificate, settings.nats_key or None)

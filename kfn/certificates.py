@@ -50,8 +50,8 @@ def hosts(cert: x509.Certificate) -> set[str]:
     return {*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))}
 
 
-def make_authority(name: str, life: timedelta, now: datetime) -> Pair:
-    key = ec.generate_private_key(ec.SECP256R1())
+def make_authority(name: str, life: timedelta, now: datetime, key: ec.EllipticCurvePrivateKey | None = None) -> Pair:
+    key = key or ec.generate_private_key(ec.SECP256R1())
     called = _name(name)
     usage = x509.KeyUsage(
         digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 
 from cli.failures import CliError
-from cli.installing.cluster import Cluster, Json, named
+from cli.installing.cluster import MANAGER, Cluster, Json, named
 from cli.installing.customise import MANAGED_BY, NATS_SECRET, PART_OF, TOKENS_SECRET, secret
 from cli.installing.decide import RELEASE
 
@@ -102,12 +102,17 @@ async def _secrets(cluster: Cluster, namespace: str) -> None:
     """Made once and kept: gateways of before and after an upgrade have to know each other."""
     wanted = {
         TOKENS_SECRET: ("tokens", {key: secrets.token_urlsafe(32) for key in ("autoscaler", "slots", "events")}),
-        NATS_SECRET: ("nats", {"user": "kfn", "password": secrets.token_urlsafe(32)}),
+        NATS_SECRET: ("nats", {"user": "kfn", "password": secrets.token_urlsafe(32), "secret": secrets.token_urlsafe(48)}),
     }
     for name, (component, values) in wanted.items():
         made = secret(name, namespace, values, component)
-        if await cluster.get(made) is None:
+        there = await cluster.get(made)
+        if there is None:
             await cluster.apply(made)
+            continue
+        added = {key: value for key, value in values.items() if key not in there.get("data", {})}
+        if added:  # what an older kfn did not need; another manager, so that this one does not let go of the rest
+            await cluster.apply({**made, "stringData": added}, manager=f"{MANAGER}-added")
 
 
 def _key(thing: Json) -> Json:

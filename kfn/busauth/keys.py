@@ -45,6 +45,11 @@ class Keys:
     def user(self, *names: str) -> Key:
         return self._key("user", "user", *names)
 
+    @property
+    def authority(self) -> bytes:
+        """What the key of the authority is made from that signs the server's certificate."""
+        return self._key("user", "authority").secret
+
     def _key(self, role: str, *names: str) -> Key:
         """HMAC is a pseudo-random function: no key tells anything of another. Lengths keep `a, bc` and `ab, c` apart."""
         purpose = b"kfn nats key" + b"".join(len(name.encode()).to_bytes(4, "big") + name.encode() for name in (role, *names))

@@ -34,10 +34,10 @@ deploy:
 """
 
 
-async def by_nats(platform: Platform, file: Path) -> None:
+async def by_nats(platform: Platform, credentials: str) -> None:
     """What the function has been given opens its broker, and nothing else."""
-    assert file.stat().st_mode & 0o777 == 0o600
-    identity = nkey.from_credentials(file.read_text())
+    identity = nkey.from_credentials(credentials)
+    assert f"# inbox: _INBOX_{identity.public[1:25]}\n" in credentials
     told: list[str] = []
 
     async def note(error: Exception) -> None:
@@ -66,7 +66,8 @@ async def test_an_event_wakes_a_function_and_its_reply_comes_out(tmp_path: Path)
         await platform.kfn("deploy", str(function(tmp_path / "sink", SINK, func__yaml=YAML)), "-e", f"OUT={out}")
         await platform.kfn("broker", "create", "default")
         await platform.kfn("trigger", "create", "t", "--broker", "default", "--filter", "type=com.example.order", "--sink", "ksvc:sink")
-        await by_nats(platform, next((tmp_path / "data").rglob("nats.creds")))
+        await by_nats(platform, (await platform.kfn("nats", "creds", "sink")).out)
+        await by_nats(platform, (await platform.kfn("nats", "creds", "--publish", "default", "--for", "10m")).out)
         await platform.at_zero("sink")
         args = ("events", "publish", "--type", "com.example.order", "--source", "/test", "--data", '{"n": 1}')
         first = (await platform.kfn(*args)).last_line

@@ -180,7 +180,7 @@ class TestEveryPod:
             if name.startswith("StatefulSet"):
                 templates = named(objects, "StatefulSet", name.split()[1])["spec"].get("volumeClaimTemplates", [])
                 volumes += [one["metadata"]["name"] for one in templates]
-            mounted = [one["name"] for c in spec["containers"] for one in c.get("volumeMounts", [])]
+            mounted = {one["name"] for c in (*spec.get("initContainers", []), *spec["containers"]) for one in c.get("volumeMounts", [])}
             assert sorted(volumes) == sorted(mounted), name
 
     def test_bounds_what_it_may_write_to_its_node(self, objects: list[Json]) -> None:
@@ -452,6 +452,57 @@ class TestNats:
         assert re.findall(r"@(kfn-nats-\d)\.kfn-nats-headless", routes) == ["kfn-nats-0", "kfn-nats-1", "kfn-nats-2"]
         assert "--nats-replicas=3" in container(three, "Deployment", "kfn-eventing")["args"]
 
+    def test_one_server_has_accounts_and_tls_and_others_only_where_that_is_said(self) -> None:
+        def has(objects: list[Json]) -> tuple[bool, bool, bool, bool]:
+            conf = str(named(objects, "ConfigMap", "kfn-nats")["data"]["nats.conf"])
+            args = container(objects, "Deployment", "kfn-eventing")["args"]
+            pod = named(objects, "StatefulSet", "kfn-nats")["spec"]["template"]["spec"]
+            url = next(arg for arg in args if arg.startswith("--nats="))
+            return (
+                "tls {" in conf,
+                "initContainers" in pod,
+                "--nats-keys-file=/etc/kfn/nats/secret" in args,
+                url.startswith("--nats=tls://"),
+            )
+
+        assert has(rendered({})) == has(rendered({"nats": {"replicas": 3, "accounts": "on"}})) == (True,) * 4
+        for values in ({"accounts": "off"}, {"replicas": 3}, {"auth": {"existingSecret": "own-nats"}}):
+            assert has(rendered({"nats": values})) == (False,) * 4, values
+
+    def test_its_own_secret_stays_with_what_prepares_it(self) -> None:
+        pod = named(rendered({}), "StatefulSet", "kfn-nats")["spec"]["template"]["spec"]
+        (server,), (prepare,) = pod["containers"], pod["initContainers"]
+        assert "secret" in {one["name"] for one in prepare["volumeMounts"]}
+        assert "secret" not in {one["name"] for one in server["volumeMounts"]}
+        assert [one["name"] for one in server["env"]] == ["POD_NAME"], "and no password"
+        assert "--name=kfn-nats.kfn-system.svc.cluster.local" in prepare["args"]
+
+    def test_no_port_tells_of_it_unless_that_is_wanted(self) -> None:
+        def ports(**values: Any) -> tuple[set[int], set[str], bool]:
+            objects = rendered({"nats": values})
+            server = container(objects, "StatefulSet", "kfn-nats")
+            probes = {next(iter(server[f"{kind}Probe"].keys() & {"httpGet", "tcpSocket"})) for kind in ("startup", "readiness", "liveness")}
+            conf = named(objects, "ConfigMap", "kfn-nats")["data"]["nats.conf"]
+            return {one["containerPort"] for one in server["ports"]}, probes, "http:" in conf
+
+        assert ports() == ({4222}, {"tcpSocket"}, False)
+        assert ports(monitoring={"enabled": True}) == ({4222, 8222}, {"httpGet"}, True)
+
+    def test_credentials_of_functions_take_a_right_of_their_own(self) -> None:
+        before, after = rendered({}), rendered({"nats": {"functions": {"enabled": True}}})
+        assert named(after, "ClusterRole", "kfn-eventing-nats-credentials")["rules"] == [
+            {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+            {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["kfn-nats"], "verbs": ["get", "patch", "delete"]},
+        ]
+        assert "kfn-eventing-nats-credentials" not in {one["metadata"]["name"] for one in of(before, "ClusterRole")}
+
+    def test_a_server_of_ones_own_is_verified(self) -> None:
+        nats = {"enabled": False, "url": "tls://nats.messaging:4222", "tlsSecret": "authority", "auth": {"existingSecret": "own-nats"}}
+        objects = rendered({"nats": nats})
+        assert "--nats-ca=/etc/kfn/nats-tls/ca.crt" in container(objects, "Deployment", "kfn-eventing")["args"]
+        volumes = named(objects, "Deployment", "kfn-eventing")["spec"]["template"]["spec"]["volumes"]
+        assert {"name": "nats-tls", "secret": {"secretName": "authority", "defaultMode": 0o440}} in volumes
+
     def test_a_change_of_its_configuration_replaces_it(self) -> None:
         def checksum(**values: Any) -> str:
             template = named(rendered({"nats": values}), "StatefulSet", "kfn-nats")["spec"]["template"]
@@ -550,6 +601,8 @@ class TestValues:
             ({"config": {"securePodDefaults": True}}, "'Disabled', 'AllowRootBounded', 'Enabled'"),
             ({"nats": {"enabled": False}}, "nats.url: with nats.enabled=false"),
             ({"nats": {"url": "nats://x:1"}}, "set nats.enabled=false too"),
+            ({"nats": {"accounts": "maybe"}}, "/nats/accounts"),
+            ({"nats": {"accounts": "off", "functions": {"enabled": True}}}, "set nats.accounts=on"),
             ({"gateway": {"tls": {"redirect": True}}}, "there is no HTTPS"),
             ({"gateway": {"tls": {"extraSecretNames": ["a"]}}}, "gateway.tls.secretName too"),
             ({"gateway": {"autoscaling": {"enabled": True, "minReplicas": 5, "maxReplicas": 2}}}, "5 is more than maxReplicas, 2"),

@@ -55,9 +55,16 @@ kfn-{{ .component }}
 {{ .Values.nats.auth.existingSecret | default "kfn-nats" }}
 {{- end }}
 
+{{/* Whether NATS has accounts and TLS: true, or empty. */}}
+{{- define "kfn.natsAccounts" -}}
+{{- with .Values.nats -}}
+{{- if and .enabled (or (eq .accounts "on") (and (eq .accounts "auto") (eq (int .replicas) 1) (not .auth.existingSecret))) -}}true{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{- define "kfn.natsUrl" -}}
 {{- if .Values.nats.enabled -}}
-nats://{{ include "kfn.host" (dict "root" . "name" "kfn-nats") }}:4222
+{{ ternary "tls" "nats" (eq (include "kfn.natsAccounts" .) "true") }}://{{ include "kfn.host" (dict "root" . "name" "kfn-nats") }}:4222
 {{- else -}}
 {{- required "nats.url: with nats.enabled=false, say where the NATS server is, for example nats://nats.messaging:4222" .Values.nats.url -}}
 {{- end -}}

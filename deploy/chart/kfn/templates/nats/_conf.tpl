@@ -3,14 +3,27 @@
 {{- $host := ternary "[::]" "0.0.0.0" (eq .Values.listen "::") -}}
 server_name: $POD_NAME
 listen: "{{ $host }}:4222"
+{{- if .Values.nats.monitoring.enabled }}
 # For probes, and for Prometheus if a NetworkPolicy lets it in. It tells of connections and streams, not of events.
 http: "{{ $host }}:8222"
+{{- end }}
 pid_file: "/run/nats/nats.pid"
 max_payload: {{ int .Values.nats.maxPayload }}
+{{- if include "kfn.natsAccounts" . }}
+# What the init container makes of the secret.
+include "made/accounts.conf"
+tls {
+  cert_file: "/etc/nats/made/tls.crt"
+  key_file: "/etc/nats/made/tls.key"
+  min_version: "1.2"
+  timeout: 5
+}
+{{- else }}
 authorization {
   user: $KFN_NATS_USER
   password: $KFN_NATS_PASSWORD
 }
+{{- end }}
 jetstream {
   store_dir: "/data"
   max_file_store: {{ include "kfn.bytes" .Values.nats.jetstream.maxFileStore }}
