@@ -23,7 +23,7 @@ async def secured(dir: Path, authority: Authority, nkey: str) -> AsyncIterator[s
     (dir / "nats.conf").write_text(
         f"""listen: "127.0.0.1:-1"
 ports_file_dir: {json.dumps(str(dir))}
-authorization {{ users: [ {{ nkey: {nkey} }} ] }}
+authorization {{ users: [ {{ nkey: {nkey}, permissions: {{ subscribe: {{ deny: "secret.>" }} }} }} ] }}
 tls {{ cert_file: {json.dumps(cert)}, key_file: {json.dumps(key)}, ca_file: {json.dumps(str(dir / "ca.pem"))}, verify: true }}
 """
     )

@@ -86,7 +86,7 @@ class Remote(Bus):
     async def _on_error(self, error: Exception) -> None:
         if isinstance(error, nats.errors.SlowConsumerError):
             self.dropped()
-        elif not self.is_up:
+        elif not self.is_up or "permissions violation" in str(error).lower():  # which ends no connection, only what was asked for
             self._say(str(error) or type(error).__name__)
 
     async def _on_disconnect(self) -> None:

@@ -21,7 +21,7 @@ from kfn.api.meta import DeliverySpec, Destination, ObjectMeta
 from kfn.api.sourced import CloudEventOverrides
 from tests.fakes.sink import Got, Say, Sink, sink
 from tests.integration.eventing.kafka_reader import pump
-from tests.integration.eventing.stage import Stage, stage, until
+from tests.integration.eventing.stage import Stage, set_up, stage, until
 from tests.peers.kafka import Broker
 
 pytestmark = pytest.mark.timeout(300)
@@ -118,6 +118,22 @@ async def test_records_become_events_and_what_is_refused_a_dead_letter_and_the_n
         assert (made.id, made.source, made.type, made.data, made.datacontenttype) == ("b1", "/shop", "made", b"hello", "text/plain")
         counted = 'kfn_source_events_total{kind="kafka",namespace="default",source="orders",what="delivered"} 2.0'
         await until(lambda: counted in bus.eventing.metrics.exposition().decode(), "they are counted")
+
+
+async def test_every_replica_is_a_member_and_one_writes_the_status(tmp_path: Path, broker: Broker) -> None:
+    await make(broker, "replicas")
+    async with set_up(tmp_path) as first, first.running(), sink() as there, writer(broker) as producer:
+        second = Stage(first.server, first.dir, first.kube, first.settings, first.http)
+        async with second.running(alone=False):
+            put(first, broker, Destination(uri=there.url), "replicas")
+            await first.ready(kinds.KAFKA_SOURCE, "orders")
+            written, both = 0, [first.eventing.metrics, second.eventing.metrics]
+            with anyio.fail_after(90):
+                while not all('source="orders",what="delivered"}' in metrics.exposition().decode() for metrics in both):
+                    await write(producer, "replicas", range(written, written + 3))
+                    written += 3
+                    await anyio.sleep(0.1)
+            await until(lambda: numbers(there) == set(range(written)), "all of them came", 60)
 
 
 async def test_kill_9_of_the_reader_in_the_middle_loses_nothing_and_keeps_the_order(broker: Broker) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from embedded.nats import NatsServer, nats_server
@@ -185,7 +186,7 @@ class TestWhoWeAre:
             await until(lambda: "Authorization" in condition(bus, "Connected")[2], "the server refused")
             assert "wr0ng" not in caplog.text + str(bus.kube.the(kinds.NATS_SOURCE, "orders"))
 
-    async def test_an_nkey_over_tls_with_a_certificate_of_our_own(self, tmp_path: Path) -> None:
+    async def test_an_nkey_over_tls_with_a_certificate_of_our_own_reads_what_it_may(self, tmp_path: Path) -> None:
         authority = Authority()
         own = authority.issue("client")
         seed = b"SUAAAAICAMCAKBQHBAEQUCYMBUHA6EARCIJRIFIWC4MBSGQ3DQOR4H776Y"
@@ -200,6 +201,11 @@ class TestWhoWeAre:
                 kinds.NATS_SOURCE, natssource.NatsSource(metadata=ObjectMeta(name="orders", namespace="default"), spec=spec)
             )  # fmt: skip
             await bus.ready(kinds.NATS_SOURCE, "orders")
+            denied = msgspec.structs.replace(spec, subject="secret.x")
+            bus.kube.put(
+                kinds.NATS_SOURCE, natssource.NatsSource(metadata=ObjectMeta(name="orders", namespace="default"), spec=denied)
+            )  # fmt: skip
+            await until(lambda: "permissions violation" in condition(bus, "Connected")[2].lower(), "what is not allowed is said")
 
     async def test_a_server_without_tls_is_told_nothing_where_tls_is_asked_for(self, tmp_path: Path) -> None:
         async with stage(tmp_path / "bus") as bus, nats_server(tmp_path / "other") as server, sink() as there:
