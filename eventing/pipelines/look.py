@@ -39,10 +39,7 @@ class Looker:
         run = await self._ledger.read(id, fresh=True)
         is_young = now - message.metadata.timestamp.timestamp() < YOUNG
         if run is None:
-            if is_young:
-                return SOON
-            await self._store.forget(id)  # it never began; nobody was told that it did
-            return None
+            return SOON if is_young else None  # it never began; nobody was told that it did, and `Retention` clears up
         if not run.is_over and now >= next_look(run):
             run = await self._ledger.happen(id, Looked()) or run
         if run.is_over:

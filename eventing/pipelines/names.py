@@ -44,6 +44,10 @@ class Runs:
     def records(self) -> str:
         return f"{self._stem}.*.record"
 
+    @property
+    def starts(self) -> str:
+        return f"{self._stem}.*.start"
+
     def record(self, run: str) -> str:
         return f"{self._stem}.{run}.record"
 
@@ -51,9 +55,9 @@ class Runs:
         """Its data; also what makes somebody look at it from time to time."""
         return f"{self._stem}.{run}.start"
 
-    def again(self, run: str, retries: int) -> str:
-        """As `start`, for a run that was taken up again."""
-        return f"{self._stem}.{run}.again.{retries}"
+    def again(self, run: str, mark: str) -> str:
+        """As `start`, for a run that is taken up again; each `mark` makes somebody look anew."""
+        return f"{self._stem}.{run}.again.{mark}"
 
     def timer(self, run: str, step: str, round: int) -> str:
         return f"{self._stem}.{run}.timer.{token(step)}.{round}"
@@ -70,7 +74,7 @@ class Runs:
 
     @property
     def watched(self) -> tuple[str, ...]:
-        return f"{self._stem}.*.start", f"{self._stem}.*.again.>", f"{self._stem}.*.timer.>"
+        return self.starts, f"{self._stem}.*.again.>", f"{self._stem}.*.timer.>"
 
     def id_of(self, subject: str) -> str:
         return subject[len(self._stem) + 1 :].partition(".")[0]

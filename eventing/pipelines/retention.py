@@ -54,8 +54,20 @@ class Retention:
                 is_full = await self._used(store) > ENOUGH
         if removed:
             log.info("pipeline %s/%s: removed %d runs%s", store.namespace, store.name, removed, ", as it ran full" if used > FULL else "")
+        await self._starts(store, oldest)
         await self._plans(store, oldest)
         return removed
+
+    async def _starts(self, store: Store, oldest: float) -> None:
+        """Those of runs that never began: something died before the record. Not sooner, for the same event may come again and begin it."""
+        looked = 0
+        async for one in store.starts():
+            looked += 1
+            if looked > AT_ONCE or one.at.timestamp() > oldest:
+                return
+            id = store.runs.id_of(one.subject)
+            if await store.record(id) is None:
+                await store.forget(id)
 
     async def _plans(self, store: Store, oldest: float) -> None:
         """A run ends within its timeout, and is kept for a while; what was replaced before that is over."""

@@ -5,6 +5,7 @@ comes second finds it there. Every method raises `BusError`.
 """
 
 import json
+import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -60,14 +61,15 @@ class Store:
             raise
 
     async def put_start(self, run: str, data: bytes, headers: dict[str, str]) -> None:
-        await self._once(self.runs.start(run), data, headers)
+        if not await self._once(self.runs.start(run), data, headers):
+            await self.put_again(run, 0)  # it was stored long ago, perhaps, and nobody looks any more
 
     async def start(self, run: str) -> Stored | None:
         return await stored.last(self._bus, self.stream, self.runs.start(run))
 
     async def put_again(self, run: str, retries: int) -> None:
         """Have the run looked at from time to time, anew."""
-        await self._once(self.runs.again(run, retries), b"", {RETRIES: str(retries)})
+        await self._once(self.runs.again(run, f"{retries}-{secrets.token_hex(4)}"), b"", {RETRIES: str(retries)})
 
     async def put_output(self, run: str, task: Task, data: bytes) -> None:
         """The first that is stored counts."""
@@ -140,6 +142,11 @@ class Store:
         async for one in self._walk(self.runs.records, first):
             if last and one.sequence > last:
                 return
+            yield one
+
+    async def starts(self) -> AsyncIterator[Stored]:
+        """What started runs, oldest first."""
+        async for one in self._walk(self.runs.starts):
             yield one
 
     async def newest(self, limit: int, before: int, wanted: Callable[[Run], bool]) -> tuple[list[Run], int]:

@@ -10,7 +10,10 @@ import pytest
 from eventing.bus import Bus
 from eventing.pipelines.advance import WHOLE, Done, Listed, Task, advance
 from eventing.pipelines.graph import Graph, Need, Node
+from eventing.pipelines.names import run_of
+from eventing.pipelines.retention import Retention
 from eventing.pipelines.store import Store
+from kfn.api.pipeline import Start
 from kfn.clock import utcnow
 from tests.integration.eventing.stage import Stage, set_up, until
 from tests.integration.eventing.test_pipelines import NOW, Functions, accepted, ended, functions, pipeline
@@ -79,3 +82,23 @@ class TestACrash:
                 await store._bus.purge(store.stream, store.runs.task(id, A))
             async with bus.running():
                 assert (await ended(bus, id))["output"] == 2
+
+    async def test_before_the_record_of_a_start_leaves_it_to_the_same_event_to_begin_the_run_later(self, tmp_path: Path) -> None:
+        async with set_up(tmp_path, NOW) as bus, functions(a=lambda n: n, b=lambda n: n, c=sum) as f:
+            async with bus.running():
+                await bus.broker()
+                await pipeline(bus, {"a": f.step("a", input="data")}, on=Start(type="begin"))
+            async with connected(bus) as store:
+                id = run_of("/test", "e1")
+                headers = {"ce-specversion": "1.0", "ce-id": "e1", "ce-source": "/test", "ce-type": "begin"}
+                await store.put_start(id, b"5", headers)
+                kept = {"cleared": await Retention(store._bus, replace(NOW, pipeline_retention=3600.0), list).turn(store)}
+            async with bus.running():
+                await bus.publish_surely("e1", "begin", data=b"5")
+                await until(lambda: f.calls["a"] == 1, "it begins")
+                assert (await ended(bus, id))["output"] == 5
+            async with connected(bus) as store:
+                assert kept == {"cleared": 0}
+                await store.put_start("hnever", b"1", headers)
+                await Retention(store._bus, replace(NOW, pipeline_retention=-1.0), list).turn(store)
+                assert await store.start("hnever") is None

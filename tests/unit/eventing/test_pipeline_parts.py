@@ -22,7 +22,7 @@ class TestNames:
             runs = Runs(namespace, name)
             found |= {stream(namespace, name), plan(namespace, name, 1), plan(namespace, name, 11), ended(namespace, name, "r")}
             for run in ("r", "r1"):
-                found |= {runs.record(run), runs.start(run), runs.again(run, 1), runs.timer(run, "s", 1)}
+                found |= {runs.record(run), runs.start(run), runs.again(run, "1"), runs.timer(run, "s", 1)}
                 for task in (Task("s", 0), Task("s", 0, 0), Task("s", 1, 0), Task("s", 0, 10), Task("s_0", 0)):
                     found |= {runs.task(run, task), runs.output(run, task)}
         assert len(found) == 3 * (4 + 2 * (4 + 2 * 5))
