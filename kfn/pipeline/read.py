@@ -12,13 +12,15 @@ from kfn.api.pipeline import Pipeline, PipelineStep
 from kfn.pipeline import graph, policies
 from kfn.pipeline.expression import BadExpression, EvaluationError, Expression, kind, parse
 from kfn.pipeline.model import Need, Plan, Step
-from kfn.pipeline.template import Items, Object, Template, Whole, expressions, names, template
+from kfn.pipeline.template import Items, Object, Template, Whole, expressions, names, template, weigh
 
 ALWAYS = frozenset({"event", "data", "run"})
 IN_ITEM = frozenset({"item", "index"})
 MAX_IN_FLIGHT = 16
 TIMEOUT = "10m"
 SERVING = "serving.knative.dev/v1"
+# Of all expressions together: reading 32 KiB takes up to a second, in a process that answers others meanwhile.
+EXPRESSIONS_MAX, TEXT_MAX = 500, 32 * 1024
 
 
 @dataclass(slots=True)
@@ -50,6 +52,8 @@ def _read(pipeline: Pipeline) -> tuple[Plan | None, list[FieldError]]:
     spec, errors = pipeline.spec, list[FieldError]()
     if not spec.steps:
         return None, [FieldError("spec.steps", "missing; give at least one step, such as {hello: {fn: hello}}")]
+    if too_much := _weight(pipeline):
+        return None, [too_much]
     drafts = {name: _Draft(step, f"spec.steps.{name}") for name, step in spec.steps.items()}
     for draft in drafts.values():
         _parse(draft, errors)
@@ -86,6 +90,27 @@ def _read(pipeline: Pipeline) -> tuple[Plan | None, list[FieldError]]:
         output or (Whole(finals[0]) if len(finals) == 1 else Object(tuple((name, Whole(name)) for name in finals))),
     )
     return plan, []
+
+
+def _weight(pipeline: Pipeline) -> FieldError | None:
+    """What is too much to be read at all."""
+    found = {"spec.key": pipeline.spec.key, "spec.output": pipeline.spec.output}
+    for name, step in pipeline.spec.steps.items():
+        found |= {f"spec.steps.{name}.{field}": getattr(step, field) for field in ("input", "data", "map", "when")}
+    texts = characters = 0
+    for place, value in found.items():
+        try:
+            more = weigh(value or None)
+        except ValueError as error:
+            return FieldError(place, str(error))
+        texts, characters = texts + more[0], characters + more[1]
+    if texts > EXPRESSIONS_MAX or characters > TEXT_MAX:
+        return FieldError(
+            "spec.steps",
+            f"has {texts} expressions with {characters} characters, at most {EXPRESSIONS_MAX} with {TEXT_MAX} are possible; "
+            "let functions do more, or make two Pipelines",
+        )
+    return None
 
 
 def _parse(draft: _Draft, errors: list[FieldError]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kfn.pipeline.expression import Expression, parse
+from kfn.pipeline.expression import DEPTH_MAX, Expression, parse
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORDS = frozenset({"true", "false", "null"})
@@ -64,6 +64,23 @@ def template(value: Any, place: str) -> Template:
     if isinstance(value, list):
         return Items(tuple(template(one, f"{place}[{i}]") for i, one in enumerate(value)))
     return Literal(value)
+
+
+def weigh(value: Any) -> tuple[int, int]:
+    """How many texts there are in it, and how many characters they have. Raises `ValueError` for what is nested too deeply."""
+    texts = characters = 0
+    level = [value]
+    for _ in range(DEPTH_MAX):
+        inner: list[Any] = []
+        for one in level:
+            if isinstance(one, str):
+                texts, characters = texts + 1, characters + len(one)
+            elif isinstance(one, (dict, list)):
+                inner += one.values() if isinstance(one, dict) else one
+        if not inner:
+            return texts, characters
+        level = inner
+    raise ValueError(f"is nested more than {DEPTH_MAX} deep; make it flatter")
 
 
 def names(one: Template) -> frozenset[str]:

@@ -201,6 +201,17 @@ class TestWhatIsRefused:
         errors = refused(obj)
         assert said in errors.get(path, ""), errors
 
+    @pytest.mark.parametrize(
+        ("given", "path", "said"),
+        [
+            ({f"k{i}": "1 + 1" for i in range(600)}, "spec.steps", "at most 500"),
+            ({f"k{i}": "a" * 4000 for i in range(10)}, "spec.steps", "with 32768"),
+            (nested(30), "spec.steps.a.input", "more than 32 deep"),
+        ],
+    )
+    def test_what_would_take_long_to_read_before_it_is_read(self, given: Json, path: str, said: str) -> None:
+        assert said in refused(invoices({"a": {"fn": "f", "input": given}}))[path]
+
     def test_what_nothing_could_start(self) -> None:
         obj = invoices(http=False)
         del obj["spec"]["on"]
