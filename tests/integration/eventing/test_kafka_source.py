@@ -24,7 +24,7 @@ from tests.integration.eventing.kafka_reader import pump
 from tests.integration.eventing.stage import Stage, set_up, stage, until
 from tests.peers.kafka import Broker
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(400)  # the first one may have to wait for Maven
 
 
 @pytest.fixture(scope="module")

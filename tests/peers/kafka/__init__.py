@@ -115,9 +115,9 @@ def _fetch(folder: Path) -> None:
     draft.mkdir(parents=True)
     command = ["mvn", "-q", "-B", "-f", str(POM), COPY, "-DincludeScope=runtime", f"-DoutputDirectory={draft}"]
     try:
-        made = subprocess.run(command, env={**os.environ, "HOME": str(_HOME)}, capture_output=True, text=True, timeout=600, check=False)
+        made = subprocess.run(command, env={**os.environ, "HOME": str(_HOME)}, capture_output=True, text=True, timeout=240, check=False)
     except subprocess.TimeoutExpired:
-        pytest.skip("the jars of Kafka could not be fetched by mvn within ten minutes")
+        pytest.skip("the jars of Kafka could not be fetched by mvn within four minutes")
     if made.returncode:
         shutil.rmtree(draft)
         said = next((line for line in made.stdout.splitlines() if "ERROR" in line), "it said nothing")
