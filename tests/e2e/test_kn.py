@@ -73,8 +73,8 @@ class TestKnOnOneMachine:
             await kn_sessions.bindings(at.kn, at.image)
 
     async def test_sources_of_changed_objects(self, tmp_path: Path) -> None:
-        async with stage(tmp_path) as at:
-            await kn_sessions.apiserver(at.kn, at.image)
+        async with running(tmp_path / "data") as platform:
+            await kn_sessions.apiserver(knative.on(platform, KN))
 
     async def test_a_cluster_local_service_is_reached_by_its_name_inside_and_by_no_other(self, tmp_path: Path) -> None:
         async with stage(tmp_path) as at:

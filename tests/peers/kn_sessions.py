@@ -169,7 +169,7 @@ async def ping(kn: Command, image: str) -> None:
     assert "deleted" in (await kn("source", "ping", "delete", "beat")).out
 
 
-async def apiserver(kn: Command, image: str) -> None:
+async def apiserver(kn: Command) -> None:
     """Without labels: kn (of knative.dev/client 0.50) panics where it shows them, whoever the server is."""
     await kn("broker", "create", "default")
     made = await kn("source", "apiserver", "create", "maps", "--resource", "ConfigMap:v1", "--mode", "Resource", "--sink", "broker:default")
