@@ -1,4 +1,4 @@
-"""The first step: a text's lines that are not empty, in shares to count."""
+"""The first step: the lines of a text that are not empty."""
 
 import kfn
 
