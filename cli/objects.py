@@ -72,12 +72,15 @@ async def listed(client: Client, kind: Kind[T], namespace: str | None, *, labels
     return items
 
 
-async def create(client: Client, kind: Kind[T], obj: T, namespace: str, what: str) -> T:
+async def create(client: Client, kind: Kind[T], obj: T, namespace: str, what: str, group: str = "") -> T:
+    """`group` is the command whose `delete` removes it, where that is not `kfn WHAT`."""
     try:
         return await client.create(kind, obj, namespace)
     except errors.AlreadyExists:
         name = obj.metadata.name  # type: ignore[attr-defined]
-        raise CliError(f"{what} {name!r} already exists in namespace {namespace}; `kfn {what} delete {name}` removes it") from None
+        raise CliError(
+            f"{what} {name!r} already exists in namespace {namespace}; `{group or f'kfn {what}'} delete {name}` removes it"
+        ) from None
 
 
 async def delete(client: Client, kind: Kind[Any], names: Sequence[str], namespace: str, what: str) -> None:

@@ -48,10 +48,12 @@ def create(session: Session, kind: Kind[T], source: T, word: str, *, wait: bool)
     from cli.waiting import until_ready
 
     name = source.metadata.name  # type: ignore[attr-defined]
+    here = click.get_current_context().parent
+    group = here.command_path if here is not None else ""  # `kfn source webhook`
 
     async def work() -> T:
         async with session.client() as client:
-            made = await objects.create(client, kind, source, session.namespace, word)
+            made = await objects.create(client, kind, source, session.namespace, word, group)
             if not wait:
                 return made
             return await until_ready(client, kind, name, session.namespace, timeout=60, say=lambda why: click.echo(f"  {why}", err=True))
