@@ -1,6 +1,5 @@
 """How eventing shows NATS who it is, and checks who NATS is: what nats-py takes for each connection, read anew with every attempt."""
 
-import base64
 import ssl
 import time
 from collections.abc import Callable
@@ -8,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from eventing.settings import Settings
-from eventing.sources.queues import nkey
-from kfn.busauth import platform, trust
+from kfn.busauth import nkey, platform, trust
 from kfn.busauth.keys import Keys
-from kfn.busauth.nkey import Key
+from kfn.busauth.nkey import Identity, Key
 
 
 def options(settings: Settings) -> dict[str, Any]:
@@ -60,5 +58,5 @@ def tls(settings: Settings) -> Callable[[], ssl.SSLContext] | None:
 def _signed(key: Key, token: Callable[[int], str]) -> dict[str, Any]:
     return {
         "user_jwt_cb": lambda: token(int(time.time())).encode(),
-        "signature_cb": lambda nonce: base64.b64encode(key.sign(nonce.encode())),
+        "signature_cb": Identity(key).sign,
     }

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import nats
 import pytest
 
-from eventing.sources.queues import nkey
+from kfn.busauth import nkey
 from tests.cluster import installing
 from tests.cluster.platform import Platform, a_service
 from tests.cluster.shell import wait_for

@@ -8,7 +8,7 @@ import httpx
 import nats
 import pytest
 
-from eventing.sources.queues import nkey
+from kfn.busauth import nkey
 from tests.e2e.harness import Platform, eventually, function, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]

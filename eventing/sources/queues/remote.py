@@ -12,8 +12,9 @@ import nats.errors
 
 from eventing.bus import Bus
 from eventing.settings import Settings
-from eventing.sources.queues import nkey, trust
-from eventing.sources.queues.nkey import Identity
+from eventing.sources.queues import trust
+from kfn.busauth import nkey
+from kfn.busauth.nkey import Identity
 
 
 @dataclass(frozen=True, slots=True)

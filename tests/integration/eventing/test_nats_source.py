@@ -15,12 +15,12 @@ import pytest
 
 from embedded.nats import NatsServer, nats_server
 from eventing.connection import Connection
-from eventing.sources.queues import nkey
 from kfn.api import kinds, natssource
 from kfn.api.core import Secret
 from kfn.api.meta import DeliverySpec, Destination, ObjectMeta
 from kfn.api.secretvalue import SecretKeySelector, SecretValue, TlsSpec
 from kfn.api.sourced import CloudEventOverrides
+from kfn.busauth import nkey
 from kfn.cloudevents import Event
 from kfn.cloudevents import json as structured
 from kfn.cloudevents import nats as binding

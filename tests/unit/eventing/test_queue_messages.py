@@ -13,9 +13,10 @@ from eventing.delivery import Policy
 from eventing.metrics import Metrics
 from eventing.settings import Settings
 from eventing.sources.carrier import Carrier, Route
-from eventing.sources.queues import kafkamessage, kafkapump, natsmessage, nkey
+from eventing.sources.queues import kafkamessage, kafkapump, natsmessage
 from eventing.sources.queues.natsmessage import Made, Message
 from eventing.sources.queues.offsets import Progress
+from kfn.busauth import nkey
 
 SEED = "SUAAAAICAMCAKBQHBAEQUCYMBUHA6EARCIJRIFIWC4MBSGQ3DQOR4H776Y"
 MADE = Made("nats://n.example:4222", "dev.kfn.sources.nats")
