@@ -34,7 +34,9 @@ from eventing.settings import Settings
 from eventing.settle import Settler
 from eventing.shown import Shown
 from eventing.sources.hooks import Hooks
-from eventing.sources.queues.kafka_sources import KafkaPumps, KafkaSources
+from eventing.sources.queues.kafka_sources import KafkaSources
+from eventing.sources.queues.kafkapump import KafkaPump
+from eventing.sources.queues.pumps import Pumps
 from eventing.sources.webhooks import Webhooks
 from eventing.told import SubscribersFollower
 from eventing.watched import Watched, World
@@ -76,7 +78,7 @@ class Eventing:
         self._gate = Gate(client, self._world.secret_of, self._courier.passes)
         self._dispatchers: Dispatchers
         self._pipelines: Part
-        self._kafka: KafkaPumps
+        self._kafka: Pumps[KafkaPump]
         self._leader: Leader | None = None  # while we write
         self._next: Term | None = Term(client, alone=True) if alone else None
         self._changed, self._over, self._ended = anyio.Event(), anyio.Event(), False
@@ -126,7 +128,7 @@ class Eventing:
         settler.guards = self._gate.guards
         async with anyio.create_task_group() as tasks:
             self._dispatchers = Dispatchers(self._bus, settler, self.settings, self.metrics, tasks, self._world.lost)
-            self._kafka = KafkaPumps(self._courier, self.metrics, tasks, self._world.kafkas.keys.add)
+            self._kafka = Pumps(KafkaPump, self._courier, self.metrics, tasks, self._world.kafkas.keys.add)
             ingress = Ingress(
                 self._bus, self.settings, self.metrics, known=self._is_known, ready=self._is_ready, full=self._full,
                 suspect=self._world.suspect, gate=self._gate,

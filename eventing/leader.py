@@ -31,8 +31,10 @@ from eventing.sources.clockwork import Clockwork
 from eventing.sources.containers import Containers
 from eventing.sources.hooks import Hooks
 from eventing.sources.ping import Pings
-from eventing.sources.queues.kafka_sources import KafkaPumps, KafkaSources
+from eventing.sources.queues.kafka_sources import KafkaSources
+from eventing.sources.queues.kafkapump import KafkaPump
 from eventing.sources.queues.nats_sources import NatsSources
+from eventing.sources.queues.pumps import Pumps
 from eventing.sources.webhooks import Webhooks
 from eventing.subscription import Subscriptions
 from eventing.sweep import Sweep
@@ -52,7 +54,7 @@ class Leader:
 
     def __init__(
         self, client: Client, world: World, bus: Bus, courier: Courier, resolver: Resolver, dispatchers: Dispatchers, metrics: Metrics,
-        settings: Settings, ingress_url: str, hooks: Hooks, gate: Gate, pipelines: Part, kafka: KafkaPumps,
+        settings: Settings, ingress_url: str, hooks: Hooks, gate: Gate, pipelines: Part, kafka: Pumps[KafkaPump],
     ) -> None:  # fmt: skip
         self._world = world
         streams = Streams(bus, settings)

@@ -4,19 +4,12 @@ Every replica of eventing is a member of the source's consumer group, which shar
 nothing; one replica writes the status.
 """
 
-from collections.abc import Callable
-
-from anyio.abc import TaskGroup
-
 from eventing.conditions import false, true, unknown
-from eventing.courier import Courier
-from eventing.keyed import Keyed
-from eventing.metrics import Metrics
 from eventing.resolve import Resolver
-from eventing.sources.carrier import Carrier, Route
 from eventing.sources.queues import planned
 from eventing.sources.queues.kafkamessage import Made
 from eventing.sources.queues.kafkapump import MISSING, KafkaPump, Login, Reading
+from eventing.sources.queues.pumps import Pumps
 from eventing.sources.report import report
 from eventing.sources.secret import Unread, values
 from kfn.api import kafkasource as api
@@ -34,35 +27,11 @@ _FIELDS = {
 }  # fmt: skip
 
 
-class KafkaPumps:
-    """What runs, over every change of leader. `tasks` is where; `changed` is called with the key of a source that has something to tell."""
-
-    def __init__(self, courier: Courier, metrics: Metrics, tasks: TaskGroup, changed: Callable[[str], None]) -> None:
-        self._carrier, self._metrics, self._changed = Carrier(courier, metrics), metrics, changed
-        self._running: Keyed[KafkaPump] = Keyed(tasks)
-
-    async def ensure(self, key: str, reading: Reading, route: Route, made: Made) -> KafkaPump:
-        pump = self._running.get(key)
-        if pump is not None and pump.reading == reading:
-            pump.route, pump.made = route, made
-            return pump
-        await self.stop(key)
-        pump = KafkaPump(self._carrier, self._metrics, reading, route, made, lambda: self._changed(key))
-        self._running.start(key, pump, KafkaPump.run)
-        return pump
-
-    async def stop(self, key: str) -> None:
-        """Return when nothing of it runs; what is not committed comes again to whoever comes next."""
-        stopped = await self._running.stop(key)
-        if stopped is not None:
-            self._metrics.forget_source(stopped.route)
-
-
 class KafkaSources:
-    """Not `writing`: another replica looks after the status."""
+    """`pumps` run over every change of leader. Not `writing`: another replica looks after the status."""
 
     def __init__(
-        self, client: Client, informer: Informer[api.KafkaSource], resolver: Resolver, pumps: KafkaPumps, *, writing: bool = True
+        self, client: Client, informer: Informer[api.KafkaSource], resolver: Resolver, pumps: Pumps[KafkaPump], *, writing: bool = True
     ) -> None:  # fmt: skip
         self._client, self._informer, self._resolver, self._pumps, self._writing = client, informer, resolver, pumps, writing
 

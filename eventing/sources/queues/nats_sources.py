@@ -6,13 +6,12 @@ from anyio.abc import TaskGroup
 
 from eventing.conditions import false, true, unknown
 from eventing.courier import Courier
-from eventing.keyed import Keyed
 from eventing.metrics import Metrics
 from eventing.resolve import Resolver
-from eventing.sources.carrier import Carrier, Route
 from eventing.sources.queues import natsmessage, planned
 from eventing.sources.queues.natsmessage import Made
 from eventing.sources.queues.natspump import NatsPump, Reading
+from eventing.sources.queues.pumps import Pumps
 from eventing.sources.queues.remote import Login
 from eventing.sources.report import report
 from eventing.sources.secret import Unread, values
@@ -38,23 +37,23 @@ class NatsSources:
         self, client: Client, informer: Informer[api.NatsSource], resolver: Resolver, courier: Courier, metrics: Metrics,
         tasks: TaskGroup, changed: Callable[[str], None],
     ) -> None:  # fmt: skip
-        self._client, self._informer, self._resolver, self._metrics, self._changed = client, informer, resolver, metrics, changed
-        self._carrier = Carrier(courier, metrics)
-        self._pumps: Keyed[NatsPump] = Keyed(tasks)
+        self._client, self._informer, self._resolver = client, informer, resolver
+        self._pumps: Pumps[NatsPump] = Pumps(NatsPump, courier, metrics, tasks, changed)
 
     async def reconcile(self, key: str) -> Done:
         namespace, _, name = key.partition("/")
         source = self._informer.get(namespace, name)
         if source is None or source.metadata.deletion_timestamp:
-            await self._stop(key)
+            await self._pumps.stop(key)
             return Done()
         route, found = await planned.route(self._resolver, source, "nats")
         login, provided = await self._login(source)
         connected = unknown("Connected", "NotStarted", "It does not read while the other conditions do not hold.")
         if route is not None and login is not None:
-            connected = _told(await self._ensure(key, source, login, route))
+            made = Made(source.spec.servers[0], source.spec.event_type or api.TYPE, source.spec.extensions)
+            connected = _told(await self._pumps.ensure(key, _reading(source, login), route, made))
         else:
-            await self._stop(key)
+            await self._pumps.stop(key)
         wanted = [CloudEventAttributes(source.spec.event_type or api.TYPE, natsmessage.source(source.spec.servers[0], source.spec.subject))]
         await report(
             self._client, kinds.NATS_SOURCE, source, [*found, provided, connected],
@@ -70,27 +69,13 @@ class NatsSources:
         tls = source.spec.tls is not None and source.spec.tls.enable
         return Login(tls, **{_FIELDS[field]: value for field, value in given.items()}), true("SecretProvided")
 
-    async def _ensure(self, key: str, source: api.NatsSource, login: Login, route: Route) -> NatsPump:
-        spec, stream = source.spec, source.spec.jetstream
-        reading = Reading(tuple(spec.servers), spec.subject, login, spec.queue_group)
-        if stream is not None:
-            policy = api.POLICIES.get(stream.deliver_policy, "all")
-            reading = Reading(tuple(spec.servers), spec.subject, login, "", stream.stream, api.durable(source), policy)
-        made = Made(spec.servers[0], spec.event_type or api.TYPE, spec.extensions)
-        pump = self._pumps.get(key)
-        if pump is not None and pump.reading == reading:
-            pump.route, pump.made = route, made
-            return pump
-        await self._stop(key)
-        pump = NatsPump(self._carrier, self._metrics, reading, route, made, lambda: self._changed(key))
-        self._pumps.start(key, pump, NatsPump.run)
-        return pump
 
-    async def _stop(self, key: str) -> None:
-        """Return when nothing of it runs; what it had in work is delivered again to whoever comes next."""
-        stopped = await self._pumps.stop(key)
-        if stopped is not None:
-            self._metrics.forget_source(stopped.route)
+def _reading(source: api.NatsSource, login: Login) -> Reading:
+    spec, stream = source.spec, source.spec.jetstream
+    if stream is None:
+        return Reading(tuple(spec.servers), spec.subject, login, spec.queue_group)
+    policy = api.POLICIES.get(stream.deliver_policy, "all")
+    return Reading(tuple(spec.servers), spec.subject, login, "", stream.stream, api.durable(source), policy)
 
 
 def _references(spec: api.NatsSourceSpec) -> dict[str, SecretValue | None]:
