@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import output, places, session, sourced
+from cli import output, session, sourced
 from cli.attachments import destination
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def create_nats(session: session.Session, name: str, sink: str, wait: bool, **gi
         auth=auth if auth != NatsAuth() else None, tls=_tls(given), **_delivering(session, sink, given),
     )  # fmt: skip
     made = NatsSource(metadata=ObjectMeta(name=name, namespace=session.namespace), spec=spec)
-    places.create(session, kinds.NATS_SOURCE, made, "nats source", wait=wait)
+    sourced.create(session, kinds.NATS_SOURCE, made, "nats source", wait=wait)
 
 
 @click.group("kafka")
@@ -111,7 +111,7 @@ def create_kafka(session: session.Session, name: str, sink: str, wait: bool, **g
         net=net if net != NetSpec() else None, **_delivering(session, sink, given),
     )  # fmt: skip
     made = KafkaSource(metadata=ObjectMeta(name=name, namespace=session.namespace), spec=spec)
-    places.create(session, kinds.KAFKA_SOURCE, made, "kafka source", wait=wait)
+    sourced.create(session, kinds.KAFKA_SOURCE, made, "kafka source", wait=wait)
 
 
 def _kafka_cells(source: Any, wide: bool) -> dict[str, str]:

@@ -93,13 +93,7 @@ class Ingress:
     async def _events(self, request: Request) -> list[Event]:
         is_batch = request.headers.get("content-type", "").lower().startswith(http.BATCH)
         limit = self._settings.max_batch if is_batch else self._settings.max_event
-        body = await read_body(request, limit)
-        try:
-            events = http.parse(request.headers.raw, body)
-        except http.UnsupportedFormat as error:
-            raise Refusal(415, str(error)) from None
-        except InvalidEvent as error:
-            raise Refusal(400, str(error)) from None
+        events = await read_events(request, limit)
         for index, event in enumerate(events):
             _check_size(event, f"[{index}]: " if is_batch else "", self._settings)
         return [_arrived(event) for event in events]
@@ -204,6 +198,17 @@ def _arrived(event: Event) -> Event:
     if left <= 0:
         raise Refusal(400, f"{TTL}: reached 0; the event goes around in a loop of subscribers and brokers")
     return event.with_attributes(**{TTL: str(left), ARRIVAL: micro_timestamp()})
+
+
+async def read_events(request: Request, limit: int) -> list[Event]:
+    """The events in a body of so many bytes at most. Raises `Refusal`."""
+    body = await read_body(request, limit)
+    try:
+        return http.parse(request.headers.raw, body)
+    except http.UnsupportedFormat as error:
+        raise Refusal(415, str(error)) from None
+    except InvalidEvent as error:
+        raise Refusal(400, str(error)) from None
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -10,14 +10,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from eventing.ingress import Refusal, read_body
+from eventing.ingress import Refusal, read_events
 from eventing.jobsink import plan
 from eventing.metrics import Metrics
 from eventing.settings import Settings
 from kfn.api import kinds
 from kfn.api.batch import Job
 from kfn.api.jobsink import JobSink
-from kfn.cloudevents import Event, InvalidEvent, http, json
+from kfn.cloudevents import Event, json
 from kfn.kube import errors
 from kfn.kube.client import Client
 
@@ -74,13 +74,7 @@ class JobDoor:
         return found
 
     async def _event(self, request: Request) -> Event:
-        body = await read_body(request, self._settings.max_event)
-        try:
-            events = http.parse(request.headers.raw, body)
-        except http.UnsupportedFormat as error:
-            raise Refusal(415, str(error)) from None
-        except InvalidEvent as error:
-            raise Refusal(400, str(error)) from None
+        events = await read_events(request, self._settings.max_event)
         if len(events) != 1:
             raise Refusal(415, "a JobSink takes one event a request, not a batch")
         return events[0]
