@@ -95,9 +95,9 @@ def _seconds(text: str) -> int:
 @click.option("--name", "hosts", multiple=True, metavar="HOST", help="A name of the server in its certificate; may be repeated.")
 def prepare(secret_file: str, store: Path, out: Path, hosts: tuple[str, ...]) -> None:
     """What the chart runs before a nats-server starts."""
-    import os
     import time
 
+    from embedded.datadir import write_private
     from kfn.busauth import server, trust
     from kfn.busauth.keys import Keys, SecretTooShort
     from kfn.clock import utcnow
@@ -107,14 +107,13 @@ def prepare(secret_file: str, store: Path, out: Path, hosts: tuple[str, ...]) ->
         adopted = server.adopt(store, keys)
         certificate, key = trust.server(keys, list(hosts), utcnow())
         wanted = {
-            "accounts.conf": server.configuration(keys, store / "accounts", int(time.time())).encode(),
-            "ca.crt": trust.authority(keys),
-            "tls.crt": certificate,
-            "tls.key": key,
+            "accounts.conf": server.configuration(keys, store / "accounts", int(time.time())),
+            "ca.crt": trust.authority(keys).decode(),
+            "tls.crt": certificate.decode(),
+            "tls.key": key.decode(),
         }
-        os.umask(0o077)
         for name, content in wanted.items():
-            (out / name).write_bytes(content)
+            write_private(out / name, content)
     except (SecretTooShort, server.ClusteredStore) as error:
         raise CliError(str(error), 1) from error
     except OSError as error:
