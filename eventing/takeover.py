@@ -31,7 +31,7 @@ class Takeover:
         self._floor = self._given = 0
         self._unknown: int | None = None
         self._meanwhile: set[int] = set()  # what came while we asked
-        self._clean: set[str] = set()
+        self._clean: dict[str, int] = {}  # keys, each with the sequence up to which all of it is ours
         self._known, self._over = anyio.Event(), anyio.Event()
 
     @property
@@ -68,11 +68,13 @@ class Takeover:
 
     async def clear(self, key: str, sequence: int) -> None:
         """Return when no event of that key before this one can be in work elsewhere."""
-        if self.is_over or key in self._clean:
+        if self.is_over:
             return
         await self._known.wait()
+        if self._clean.get(key, 0) >= min(sequence, self._given):
+            return
         if await self._is_clean(key, sequence):
-            self._clean.add(key)
+            self._clean[key] = sequence
         else:
             await self._over.wait()
 
@@ -98,13 +100,14 @@ class Takeover:
         try:
             if self.is_over:
                 return True
-            of_key = await self._all_ours(subjects.of_key(sub.namespace, sub.broker, key), sequence)
-            return of_key and await self._all_ours(subjects.to(sub.namespace, sub.broker, sub.uid), sequence)
+            after = max(self._floor, self._clean.get(key, 0))
+            of_key = await self._all_ours(subjects.of_key(sub.namespace, sub.broker, key), after, sequence)
+            return of_key and await self._all_ours(subjects.to(sub.namespace, sub.broker, sub.uid), after, sequence)
         except errors.BusError:
             return False
 
-    async def _all_ours(self, subject: str, before: int) -> bool:
-        at = self._floor + 1
+    async def _all_ours(self, subject: str, after: int, before: int) -> bool:
+        at = after + 1
         for _ in range(MOST):
             found = await stored.following(self._bus, self._stream, subject, sequence=at)
             if found is None or found.sequence >= before or found.sequence > self._given:

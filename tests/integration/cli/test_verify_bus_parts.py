@@ -95,7 +95,7 @@ async def test_the_sink_fails_for_marked_events_only_and_counts_the_others() -> 
         assert await post(sink.FAILS, "w0-8") == 204
         assert await post(sink.DEAD, "w0-9", **{f"ce-{sink.MARK}": "yes"}) == 204
         assert await post(sink.ANSWERS, "somebody else's") == 400
-        assert here.seen == {sink.FAILS: {Id(0, 8): 2}, sink.DEAD: {Id(0, 9): 1}, sink.ANSWERS: {}}
+        assert here.seen == {sink.FAILS: {Id(0, 8): 2}, sink.DEAD: {Id(0, 9): 1}, sink.ANSWERS: {}, sink.ORDERED: {}}
         assert here.strangers == 1
 
 
